@@ -1,0 +1,94 @@
+/**
+ * Constants of Linux, the same on x86_64 and aarch64.
+ * Source: the UAPI headers asm-generic/{socket,fcntl,poll,resource}.h and linux/{socket,in6,tcp,time}.h,
+ * glibc's spawn.h and netdb.h. `scripts/check_layouts.ts` compiles them against the headers.
+ * @module
+ */
+
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+
+export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const SO_TYPE = 3;
+export const SO_LINGER = 13;
+export const SO_PEERCRED = 17;
+export const SO_ACCEPTCONN = 30;
+export const SO_DOMAIN = 39;
+export const SO_COOKIE = 57;
+export const SO_PEERGROUPS = 59;
+export const SO_NETNS_COOKIE = 71;
+export const IPPROTO_TCP = 6;
+export const TCP_INFO = 11;
+export const IPPROTO_IPV6 = 41;
+export const IPV6_V6ONLY = 26;
+
+export const SCM_RIGHTS = 1;
+/** SCM_MAX_FD of net/scm.h: more descriptors in one message are EINVAL. */
+export const SCM_MAX_FD = 253;
+export const SHUT_WR = 1;
+export const SHUT_RDWR = 2;
+export const MSG_CTRUNC = 0x8;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
+export const MSG_CMSG_CLOEXEC = 0x40000000;
+
+export const AI_NUMERICHOST = 0x4;
+
+export const O_RDONLY = 0;
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+export const F_GETFD = 1;
+export const F_SETFD = 2;
+export const F_GETFL = 3;
+export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
+export const FD_CLOEXEC = 1;
+export const EFD_NONBLOCK = 0o4000;
+export const EFD_CLOEXEC = 0o2000000;
+export const MFD_CLOEXEC = 1;
+
+export const POLLIN = 0x1;
+export const POLLOUT = 0x4;
+export const POLLERR = 0x8;
+export const POLLHUP = 0x10;
+export const POLLNVAL = 0x20;
+export const POLLRDHUP = 0x2000;
+
+/** System call numbers, the same on both processors (asm-generic/unistd.h). */
+export const SYS_PIDFD_SEND_SIGNAL = 424;
+export const SYS_PIDFD_OPEN = 434;
+export const SYS_PIDFD_GETFD = 438;
+
+export const CLOCK_MONOTONIC = 1;
+export const RLIMIT_NOFILE = 7;
+export const WNOHANG = 1;
+
+export const POSIX_SPAWN_SETPGROUP = 0x2;
+export const POSIX_SPAWN_SETSIGDEF = 0x4;
+export const POSIX_SPAWN_SETSIGMASK = 0x8;
+
+export const SIG_BLOCK = 0;
+export const SIG_SETMASK = 2;
+
+/** Signal numbers of Linux on x86_64 and aarch64 (asm-generic/signal.h). */
+export const SIGNALS = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGKILL: 9,
+  SIGUSR1: 10,
+  SIGUSR2: 12,
+  SIGTERM: 15,
+  SIGCHLD: 17,
+  SIGTTIN: 21,
+  SIGTTOU: 22,
+} as const;
+
+export type SignalName = keyof typeof SIGNALS;

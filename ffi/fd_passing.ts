@@ -1,0 +1,116 @@
+/**
+ * sendmsg(2) and recvmsg(2) on a connected UNIX socket, with file descriptors as ancillary data.
+ *
+ * On a stream the descriptors of one message travel with its first byte, and recvmsg never joins the
+ * bytes of two messages that both carry some (unix(7)), so their order is kept.
+ * @module
+ */
+
+import { checkNonBlocking } from "./errno.ts";
+import {
+  MSG_CMSG_CLOEXEC,
+  MSG_CTRUNC,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SCM_MAX_FD,
+  SCM_RIGHTS,
+  SOL_SOCKET,
+} from "./constants.ts";
+import { Fd } from "./fd.ts";
+import { LAYOUT } from "./layout.ts";
+import { libc } from "./libc.ts";
+import { Struct } from "./memory.ts";
+
+const { msghdr, iovec, cmsghdr } = LAYOUT;
+
+// One of each is enough: the calls are synchronous, and nothing outlives them.
+const header = new Struct(msghdr.size);
+const vector = new Struct(iovec.size);
+const control = new Struct(align(cmsghdr.size + 4 * SCM_MAX_FD));
+
+/**
+ * Sends bytes, and with the first of them copies of descriptors.
+ * @param bytes at least one
+ * @param fds at most 253
+ * @returns how many bytes went out (the descriptors went with them), undefined when it would block
+ * @throws {RangeError} for more than 253 descriptors
+ * @throws {SystemError} EPIPE, ECONNRESET when the peer is gone; ETOOMANYREFS, ENOMEM, ENOBUFS
+ */
+export function sendMessage(
+  socket: Fd,
+  bytes: Uint8Array<ArrayBuffer>,
+  fds: readonly Fd[] = [],
+): number | undefined {
+  if (fds.length > SCM_MAX_FD) {
+    throw new RangeError(`${fds.length} descriptors, at most ${SCM_MAX_FD} fit in a message`);
+  }
+  const used = cmsghdr.size + 4 * fds.length;
+  if (fds.length > 0) {
+    control.setU64(cmsghdr.cmsg_len, used);
+    control.setI32(cmsghdr.cmsg_level, SOL_SOCKET).setI32(cmsghdr.cmsg_type, SCM_RIGHTS);
+    fds.forEach((fd, index) => control.setI32(cmsghdr.size + 4 * index, fd.number));
+  }
+  prepare(bytes, fds.length > 0 ? align(used) : 0);
+  return checkNonBlocking(
+    "sendmsg",
+    () => libc().sendmsg(socket.number, header.bytes, MSG_NOSIGNAL | MSG_DONTWAIT),
+  );
+}
+
+/** What one recvmsg gave. No bytes means that the peer has closed. */
+export interface Received {
+  /** Bytes written to the buffer. */
+  length: number;
+  /** Close-on-exec, owned by the caller. */
+  fds: Fd[];
+  /** Descriptors were lost: at the descriptor limit, or more came than fit. */
+  truncated: boolean;
+}
+
+/**
+ * Receives bytes into `buffer`, and the descriptors that came with them.
+ * @returns undefined when it would block
+ * @throws {SystemError} ECONNRESET
+ */
+export function receiveMessage(socket: Fd, buffer: Uint8Array<ArrayBuffer>): Received | undefined {
+  prepare(buffer, control.bytes.length);
+  const length = checkNonBlocking(
+    "recvmsg",
+    () => libc().recvmsg(socket.number, header.bytes, MSG_CMSG_CLOEXEC | MSG_DONTWAIT),
+  );
+  if (length === undefined) return undefined;
+  return {
+    length,
+    fds: receivedFds(Number(header.u64(msghdr.msg_controllen))),
+    truncated: (header.i32(msghdr.msg_flags) & MSG_CTRUNC) !== 0,
+  };
+}
+
+function prepare(bytes: Uint8Array<ArrayBuffer>, controlLength: number): void {
+  vector.setPointer(iovec.iov_base, bytes).setU64(iovec.iov_len, bytes.length);
+  header.setPointer(msghdr.msg_iov, vector.bytes).setU64(msghdr.msg_iovlen, 1);
+  header.setPointer(msghdr.msg_control, controlLength > 0 ? control.bytes : null);
+  header.setU64(msghdr.msg_controllen, controlLength).setI32(msghdr.msg_flags, 0);
+}
+
+function receivedFds(controlLength: number): Fd[] {
+  const fds: Fd[] = [];
+  for (let at = 0; at + cmsghdr.size <= controlLength;) {
+    const length = Number(control.u64(at + cmsghdr.cmsg_len));
+    if (length < cmsghdr.size) break;
+    const isRights = control.i32(at + cmsghdr.cmsg_level) === SOL_SOCKET &&
+      control.i32(at + cmsghdr.cmsg_type) === SCM_RIGHTS;
+    if (isRights) {
+      for (let data = at + cmsghdr.size; data + 4 <= at + length; data += 4) {
+        fds.push(new Fd(control.i32(data)));
+      }
+    }
+    at += align(length);
+  }
+  return fds;
+}
+
+/** CMSG_ALIGN of cmsg(3): to the size of a long. */
+function align(length: number): number {
+  return (length + 7) & ~7;
+}

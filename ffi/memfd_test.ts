@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { ignoreIfEmulated } from "../tests/helpers/emulated.ts";
+import { leavesNoDescriptors, openFile } from "../tests/helpers/descriptors.ts";
+import { libc } from "./libc.ts";
+import { createMemfd, readText, writeText } from "./memfd.ts";
+
+const tooSlow = ignoreIfEmulated("making up texts takes minutes");
+
+Deno.test("text comes back as it was written, whatever the offset is", tooSlow, async () => {
+  await leavesNoDescriptors(() =>
+    fc.assert(fc.property(fc.array(fc.string({ unit: "binary" })), (texts) => {
+      using fd = createMemfd("test");
+      texts.forEach((text) => writeText(fd, text));
+      const whole = texts.map((text) => text.toWellFormed()).join("");
+      assert.equal(readText(fd, 16 * 1024), whole);
+      assert.equal(readText(fd, 16 * 1024), whole);
+    }))
+  );
+});
+
+Deno.test("a byte order mark is text", () => {
+  using fd = createMemfd("test");
+  writeText(fd, "\ufefftext");
+  assert.equal(readText(fd, 100), "\ufefftext");
+});
+
+Deno.test("no more than the limit is read", () => {
+  using fd = createMemfd("test");
+  writeText(fd, "0123456789".repeat(50_000));
+  assert.equal(readText(fd, 12), "012345678901");
+  assert.equal(readText(fd, 1_000_000).length, 500_000);
+  assert.equal(readText(fd, 0), "");
+});
+
+Deno.test("what is not UTF-8 is refused", () => {
+  using fd = createMemfd("test");
+  libc().write(fd.number, new Uint8Array([0x61, 0xff]), 2n);
+  assert.throws(() => readText(fd, 100), TypeError);
+});
+
+Deno.test("it is close-on-exec and carries its name", () => {
+  using fd = createMemfd("state of the binder");
+  assert.equal(fd.closeOnExec, true);
+  assert.equal(openFile(fd), "/memfd:state of the binder (deleted)");
+  assert.throws(() => createMemfd("x".repeat(250)), { code: "EINVAL", syscall: "memfd_create" });
+});

@@ -1,0 +1,13 @@
+/** Pipes (pipe2(2)). */
+
+import { check } from "./errno.ts";
+import { O_CLOEXEC } from "./constants.ts";
+import { Fd } from "./fd.ts";
+import { libc } from "./libc.ts";
+
+/** Makes a pipe, both ends close-on-exec and in the blocking mode. */
+export function createPipe(): { reader: Fd; writer: Fd } {
+  const fds = new Int32Array(2);
+  check("pipe2", () => libc().pipe2(fds, O_CLOEXEC));
+  return { reader: new Fd(fds[0] ?? -1), writer: new Fd(fds[1] ?? -1) };
+}

@@ -1,0 +1,19 @@
+import assert from "node:assert/strict";
+import { leavesNoDescriptors } from "../tests/helpers/descriptors.ts";
+import { libc } from "./libc.ts";
+import { writeText } from "./memfd.ts";
+import { createPipe } from "./pipe.ts";
+
+Deno.test("what goes in comes out, then the end", async () => {
+  await leavesNoDescriptors(() => {
+    const { reader, writer } = createPipe();
+    assert(reader.closeOnExec && writer.closeOnExec);
+    writeText(writer, "hello");
+    writer.close();
+    const buffer = new Uint8Array(16);
+    assert.equal(Number(libc().read(reader.number, buffer, 16n)), 5);
+    assert.equal(new TextDecoder().decode(buffer.subarray(0, 5)), "hello");
+    assert.equal(Number(libc().read(reader.number, buffer, 16n)), 0);
+    reader.close();
+  });
+});

@@ -1,0 +1,189 @@
+/** Sockets: the system calls on them, as functions of an {@link Fd}. */
+
+import { check, checkNonBlocking, SystemError } from "./errno.ts";
+import {
+  AF_UNIX,
+  IPPROTO_TCP,
+  SO_COOKIE,
+  SO_LINGER,
+  SO_NETNS_COOKIE,
+  SO_PEERCRED,
+  SO_PEERGROUPS,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  TCP_INFO,
+} from "./constants.ts";
+import { Fd } from "./fd.ts";
+import { LAYOUT } from "./layout.ts";
+import { libc } from "./libc.ts";
+import { Struct } from "./memory.ts";
+import { decodeAddress, encodeAddress, type SocketAddress } from "./sockaddr.ts";
+
+/**
+ * socket(2), close-on-exec.
+ * @param family AF_UNIX, AF_INET or AF_INET6
+ * @param type SOCK_STREAM or SOCK_DGRAM, with SOCK_NONBLOCK or not
+ */
+export function createSocket(family: number, type: number): Fd {
+  return new Fd(check("socket", () => libc().socket(family, type | SOCK_CLOEXEC, 0)));
+}
+
+/** bind(2). */
+export function bindSocket(fd: Fd, address: SocketAddress): void {
+  const bytes = encodeAddress(address);
+  check("bind", () => libc().bind(fd.number, bytes, bytes.length));
+}
+
+/**
+ * listen(2); on a socket that listens already it changes the backlog.
+ * @param backlog length of the accept queue; the kernel caps it at net.core.somaxconn
+ */
+export function listenSocket(fd: Fd, backlog: number): void {
+  check("listen", () => libc().listen(fd.number, backlog));
+}
+
+/**
+ * Connects to a UNIX socket. connect(2) on one never waits in the non-blocking mode: a full backlog is
+ * EAGAIN.
+ * @param type SOCK_STREAM or SOCK_DGRAM
+ * @returns a non-blocking socket
+ */
+export function connectUnix(path: string, type: number = SOCK_STREAM): Fd {
+  const fd = createSocket(AF_UNIX, type | SOCK_NONBLOCK);
+  try {
+    const bytes = encodeAddress({ family: "unix", path });
+    check("connect", () => libc().connect(fd.number, bytes, bytes.length));
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/**
+ * Accepts one connection from a non-blocking listening socket.
+ * @returns a non-blocking, close-on-exec socket, or undefined when none waits
+ * @throws {SystemError} EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection stays in the queue
+ */
+export function acceptSocket(fd: Fd): Fd | undefined {
+  const number = checkNonBlocking(
+    "accept4",
+    () => libc().accept4(fd.number, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK),
+  );
+  return number === undefined ? undefined : new Fd(number);
+}
+
+/** getsockname(2): the address a socket is bound to, undefined for a family other than ours. */
+export function boundAddress(fd: Fd): SocketAddress | undefined {
+  const bytes = new Uint8Array(128); // sizeof(struct sockaddr_storage)
+  const length = new Uint32Array([bytes.length]);
+  check("getsockname", () => libc().getsockname(fd.number, bytes, length));
+  return decodeAddress(bytes.slice(0, length[0]));
+}
+
+/** Sets an integer option. */
+export function setOption(fd: Fd, level: number, name: number, value: number): void {
+  const bytes = new Int32Array([value]);
+  check("setsockopt", () => libc().setsockopt(fd.number, level, name, bytes, 4));
+}
+
+/** Reads an integer option. */
+export function getOption(fd: Fd, level: number, name: number): number {
+  const struct = readOption(fd, level, name, 4);
+  return struct.i32(0);
+}
+
+/**
+ * A number that no other socket of this machine has had since it was started (SO_COOKIE, socket(7)): two
+ * descriptors of one socket give the same.
+ */
+export function socketCookie(fd: Fd): bigint {
+  return readOption(fd, SOL_SOCKET, SO_COOKIE, 8).u64(0);
+}
+
+/**
+ * A number for the network namespace that a socket lives in (SO_NETNS_COOKIE).
+ * @throws {SystemError} ENOPROTOOPT before Linux 5.14
+ */
+export function networkNamespace(fd: Fd): bigint {
+  return readOption(fd, SOL_SOCKET, SO_NETNS_COOKIE, 8).u64(0);
+}
+
+/** Who is at the other end of a UNIX connection, as it was at connect(2). */
+export interface Credentials {
+  pid: number;
+  uid: number;
+  gid: number;
+  /** Supplementary groups. */
+  groups: readonly number[];
+}
+
+/** Asks the kernel who is at the other end (SO_PEERCRED, unix(7), and SO_PEERGROUPS of Linux 4.13). */
+export function peerCredentials(fd: Fd): Credentials {
+  const struct = readOption(fd, SOL_SOCKET, SO_PEERCRED, LAYOUT.ucred.size);
+  return {
+    pid: struct.i32(LAYOUT.ucred.pid),
+    uid: struct.u32(LAYOUT.ucred.uid),
+    gid: struct.u32(LAYOUT.ucred.gid),
+    groups: peerGroups(fd),
+  };
+}
+
+function peerGroups(fd: Fd): number[] {
+  const length = new Uint32Array([4 * 64]);
+  for (;;) {
+    const groups = new Uint32Array((length[0] ?? 0) / 4);
+    try {
+      check(
+        "getsockopt",
+        () => libc().getsockopt(fd.number, SOL_SOCKET, SO_PEERGROUPS, groups, length),
+      );
+      return [...groups.subarray(0, (length[0] ?? 0) / 4)];
+    } catch (error) {
+      // The kernel has put the length that it needs in place of ours.
+      if (!(error instanceof SystemError) || error.code !== "ERANGE") throw error;
+    }
+  }
+}
+
+/**
+ * Closes a descriptor that a stranger has sent. The last close of a TCP socket with SO_LINGER waits for
+ * its unsent data, non-blocking or not, and this program would wait with it.
+ */
+export function discard(fd: Fd): void {
+  const noLinger = new Int32Array([0, 0]); // struct linger
+  // What is no socket has no such option.
+  libc().setsockopt(fd.number, SOL_SOCKET, SO_LINGER, noLinger, noLinger.byteLength);
+  fd.close();
+}
+
+/**
+ * Ends a connection, whoever else has a descriptor of it. What the peer has sent can still be read.
+ * @param how SHUT_WR: this end sends no more; SHUT_RDWR: the peer can send no more either
+ */
+export function shutDown(fd: Fd, how: number): void {
+  // It fails on a connection that is gone already.
+  libc().shutdown(fd.number, how);
+}
+
+/**
+ * A listening TCP socket's accept queue, from TCP_INFO (Linux keeps the two numbers in tcpi_unacked
+ * and tcpi_sacked of a listening socket: net/ipv4/tcp.c, tcp_get_info).
+ * @returns connections waiting, and how many may wait
+ */
+export function acceptQueue(fd: Fd): { length: number; limit: number } {
+  const info = readOption(fd, IPPROTO_TCP, TCP_INFO, LAYOUT.tcp_info.size);
+  return {
+    length: info.u32(LAYOUT.tcp_info.tcpi_unacked),
+    limit: info.u32(LAYOUT.tcp_info.tcpi_sacked),
+  };
+}
+
+function readOption(fd: Fd, level: number, name: number, size: number): Struct {
+  const struct = new Struct(size);
+  const length = new Uint32Array([size]);
+  check("getsockopt", () => libc().getsockopt(fd.number, level, name, struct.bytes, length));
+  return struct;
+}

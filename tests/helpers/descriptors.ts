@@ -1,0 +1,35 @@
+/** The descriptors of this process, for tests that must leave none open. */
+
+import assert from "node:assert/strict";
+import "./libc.ts";
+import { readLink } from "../../ffi/procfs.ts";
+import type { Fd } from "../../ffi/fd.ts";
+
+/** How many descriptors are open. */
+export function openDescriptors(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
+/** How many descriptors are open on one file, as {@link openFile} gives it. */
+export function openCopies(file: string): number {
+  return [...Deno.readDirSync("/proc/self/fd")].filter(({ name }) => {
+    try {
+      return readLink(`/proc/self/fd/${name}`) === file;
+    } catch {
+      return false; // the one on the folder itself
+    }
+  }).length;
+}
+
+/** What a descriptor is open on, such as `socket:[12345]`: equal for copies of one socket. */
+export function openFile(fd: Fd): string {
+  return readLink(`/proc/self/fd/${fd.number}`);
+}
+
+/** Runs `action` twice: what the runtime opens once and keeps is there after the first time. */
+export async function leavesNoDescriptors(action: () => void | Promise<void>): Promise<void> {
+  await action();
+  const before = openDescriptors();
+  await action();
+  assert.equal(openDescriptors(), before, "descriptors are left open");
+}

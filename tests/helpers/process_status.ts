@@ -1,0 +1,50 @@
+/** The state of a process, as /proc/PID/status has it (proc(5)). */
+
+/** How long a state may take to come about before a test fails, in milliseconds. */
+const PATIENCE = 20_000;
+
+/** Waits for a state of the kernel's, which tells nobody when it changes: looks again and again. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const start = performance.now(); !await holds();) {
+    if (performance.now() - start > PATIENCE) throw new Error(`it did not come to be: ${holds}`);
+    // Lets everything else that is due happen first.
+    await Deno.stat("/proc/self");
+  }
+}
+
+/** One line of the status; undefined when there is no such process any more. */
+export function processStatus(pid: number, name: string): string | undefined {
+  const status = textOf(`/proc/${pid}/status`);
+  return status && new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1];
+}
+
+/** The numbers of the signals in a mask of the status, such as SigIgn. */
+export function signalsIn(pid: number, mask: "ShdPnd" | "SigBlk" | "SigIgn" | "SigCgt"): number[] {
+  const bits = BigInt(`0x${processStatus(pid, mask)}`).toString(2).split("").reverse();
+  return bits.flatMap((bit, index) => bit === "1" ? [index + 1] : []);
+}
+
+/** The children of a process. */
+export function childrenOf(pid: number): number[] {
+  return [...Deno.readDirSync("/proc")].map(({ name }) => Number(name))
+    .filter((child) => child > 0 && processStatus(child, "PPid") === String(pid));
+}
+
+/** The name of the program that a process runs. */
+export function commandOf(pid: number): string | undefined {
+  return textOf(`/proc/${pid}/comm`)?.trim();
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return undefined; // ended, or just ending
+  }
+}
+
+/** The process group of a process. */
+export function processGroup(pid: number): number {
+  // The fields after the name, which may hold spaces: state, ppid, pgrp.
+  return Number(textOf(`/proc/${pid}/stat`)?.replace(/^.*\) /s, "").split(" ")[2]);
+}
