@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Builds the program: scripts/build.sh [OUTPUT, by default dist/multibinder]
+set -euo pipefail
+output=$(realpath -m "${1:-$(dirname "$0")/../dist/multibinder}")
+cd "$(dirname "$0")/.."
+. scripts/toolchain.sh
+
+# Built beside the output, so that the rename is atomic and a running program keeps its file.
+mkdir -p "$(dirname "$output")"
+work=$(mktemp -d "$(dirname "$output")/.build.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+built=$work/$(basename "$output")
+
+# The dependencies are fetched and checked against the lock first: compiled with the lock, the program
+# would carry every package that the lock names, those of the tests too.
+frozen=()
+[[ ! -f deno.lock ]] || frozen=(--frozen)
+# Each subcommand is named: a package that cannot be had is no error behind a dynamic import.
+"$DENO" cache --quiet --no-check "${frozen[@]}" src/main.ts src/cli/*.ts
+
+# --no-code-cache: a program that root runs must not load code from a file in /tmp that anyone can make.
+# --max-semi-space-size: in MiB. V8's young generation would grow to some 90 MB under a flood of requests,
+# and stay there.
+"$DENO" compile --quiet --no-check --no-lock --cached-only --no-code-cache --no-prompt \
+  --v8-flags=--max-semi-space-size=1 \
+  --allow-ffi --allow-read --allow-write --allow-env --output "$built" src/main.ts
+
+version=$("$built" --version) || fail "the program was built, but does not start"
+mv -f "$built" "$output"
+echo "built $output: $version, $(($(stat -c %s "$output") / 1000000)) MB, by $MULTIBINDER_TOOLCHAIN"
