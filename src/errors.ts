@@ -1,0 +1,37 @@
+/** Errors that a person is meant to read. */
+
+/** Exit codes of the commands, as README lists them. A server's own code is passed on as it is. */
+export const EXIT = {
+  ok: 0,
+  /** What was asked for could not be done. */
+  failure: 1,
+  /** The command line was wrong. */
+  usage: 2,
+  /** The command of `exec` was found but could not be run, as a shell has it. */
+  notExecutable: 126,
+  /** The command of `exec` was not found, as a shell has it. */
+  notFound: 127,
+} as const;
+
+/** Something went wrong in a way that the user can understand and mend: shown without a stack. */
+export class UserError extends Error {
+  /** The class's name. */
+  override readonly name: string = "UserError";
+  /** Exit code of a command that fails with it. */
+  readonly exitCode: number;
+
+  /**
+   * An error in plain words.
+   * @param message what failed, why, and what to do about it
+   * @param options `exitCode` if not 1
+   */
+  constructor(message: string, options: ErrorOptions & { exitCode?: number } = {}) {
+    super(message, options);
+    this.exitCode = options.exitCode ?? EXIT.failure;
+  }
+}
+
+/** The sentence of any thrown value. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,121 @@
+/** The log: one line an event, on standard error. */
+
+import { SystemError } from "../ffi/errno.ts";
+import { isWritable } from "../ffi/poll.ts";
+import { readLink } from "../ffi/procfs.ts";
+
+export const LEVELS = ["debug", "info", "warn", "error"] as const;
+export const FORMATS = ["text", "json"] as const;
+
+export type Level = typeof LEVELS[number];
+export type Format = typeof FORMATS[number];
+/** What an event was about; `undefined` values are left out. */
+export type Fields = Record<string, string | number | boolean | undefined>;
+
+export type Log = Record<Level, (message: string, fields?: Fields) => void>;
+
+/** Priorities of syslog(3), by which the journal sorts. */
+const PRIORITIES: Record<Level, number> = { debug: 7, info: 6, warn: 4, error: 3 };
+
+/**
+ * Makes a log.
+ * @param options `level` is the least one written; `journal` whether the journal reads the lines
+ * @param write takes one line with its newline
+ */
+export function createLog(
+  options: { format: Format; level: Level; journal?: boolean },
+  write: (line: string) => void = writeToStderr,
+): Log {
+  const least = LEVELS.indexOf(options.level);
+  const renderPlain = options.journal ?? isJournal() ? renderForJournal : renderText;
+  const render = options.format === "json" ? renderJson : renderPlain;
+  const method = (level: Level) => (message: string, fields: Fields = {}) => {
+    if (LEVELS.indexOf(level) >= least) write(render(level, message, fields) + "\n");
+  };
+  return {
+    debug: method("debug"),
+    info: method("info"),
+    warn: method("warn"),
+    error: method("error"),
+  };
+}
+
+/**
+ * Whether standard error is the journal: systemd puts the device and inode of the stream that it made
+ * into JOURNAL_STREAM (systemd.exec(5)). The inode is enough, all sockets being on one device.
+ */
+export function isJournal(): boolean {
+  const inode = /^\d+:(\d+)$/.exec(Deno.env.get("JOURNAL_STREAM") ?? "")?.[1];
+  try {
+    return inode !== undefined && readLink("/proc/self/fd/2") === `socket:[${inode}]`;
+  } catch {
+    return false; // It is closed.
+  }
+}
+
+/** For the journal: it takes the priority from the beginning (sd-daemon(3)), and has its own time. */
+export function renderForJournal(level: Level, message: string, fields: Fields = {}): string {
+  return `<${PRIORITIES[level]}>${renderEvent(message, fields)}`;
+}
+
+function renderText(level: Level, message: string, fields: Fields): string {
+  return `${new Date().toISOString()} ${level} ${renderEvent(message, fields)}`;
+}
+
+function renderEvent(message: string, fields: Fields): string {
+  const pairs = Object.entries(fields).filter(([, value]) => value !== undefined)
+    .map(([key, value]) => ` ${key}=${quoteIfNeeded(String(value))}`);
+  return `${oneLine(message)}${pairs.join("")}`;
+}
+
+function renderJson(level: Level, message: string, fields: Fields): string {
+  return JSON.stringify({ time: new Date().toISOString(), level, message, ...fields });
+}
+
+function quoteIfNeeded(value: string): string {
+  return /^[^\s"=\p{Cc}]+$/u.test(value) ? value : oneLine(JSON.stringify(value));
+}
+
+/** A peer's text must be able neither to forge a line of its own nor to steer a terminal. */
+function oneLine(text: string): string {
+  return text.replace(
+    /[\p{Cc}\u2028\u2029]/gu,
+    (character) =>
+      SHORT_ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+const SHORT_ESCAPES: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+const encoder = new TextEncoder();
+
+/** What a pipe takes at once when it takes anything (PIPE_BUF, pipe(7)). */
+const PIPE_BUF = 4096;
+const STDERR = 2;
+let dropped = 0;
+
+/** Writes a line, or drops it: a reader that is gone or slow must not stop what serves traffic. */
+function writeToStderr(line: string): void {
+  try {
+    if (!isWritable(STDERR)) {
+      dropped++;
+      return;
+    }
+    if (dropped > 0) {
+      const note = `${dropped} lines of the log were dropped: nobody read them in time\n`;
+      dropped = 0;
+      Deno.stderr.writeSync(encoder.encode(note));
+    }
+    let rest = encoder.encode(line);
+    while (rest.length > 0 && isWritable(STDERR)) {
+      rest = rest.subarray(Deno.stderr.writeSync(rest.subarray(0, PIPE_BUF)));
+    }
+  } catch {
+    // Nobody is left to tell.
+  }
+}
+
+/** The stack of an error, for `--log-level debug`; a failed system call has nothing to add. */
+export function stackOf(error: unknown): string | undefined {
+  return error instanceof Error && !(error instanceof SystemError) ? error.stack : undefined;
+}
