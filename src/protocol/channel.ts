@@ -1,0 +1,173 @@
+/** One connection of the control socket, as a stream of messages with their descriptors. */
+
+import { POLLIN, POLLOUT, SCM_MAX_FD, SHUT_RDWR } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { receiveMessage, sendMessage } from "../../ffi/fd_passing.ts";
+import type { Poller } from "../../ffi/poll.ts";
+import { discard, shutDown } from "../../ffi/socket.ts";
+import { MessageSplitter } from "./framing.ts";
+import { encodeMessage } from "./messages.ts";
+
+/** Bytes to send, with the descriptors that go with the first of them. */
+interface Chunk {
+  bytes: Uint8Array<ArrayBuffer>;
+  fds: readonly Fd[];
+}
+
+/** The connection was closed, or a time limit passed. */
+export class ChannelClosed extends Error {
+  override readonly name = "ChannelClosed";
+}
+
+const buffer = new Uint8Array(64 * 1024);
+
+/** Sends and receives messages over a non-blocking UNIX stream socket, which it owns. */
+export class Channel {
+  readonly #splitter: MessageSplitter;
+  readonly #received: Fd[] = [];
+  /** How many descriptors to keep until {@link takeFds}; any more are closed as they arrive. */
+  maxFds = 0;
+  /** Descriptors were lost on the way in, at this process's own limit. */
+  truncated = false;
+
+  /**
+   * @param pending bytes of a half-received message, from an earlier program
+   * @param maxBytes of a message that is received
+   */
+  constructor(
+    readonly fd: Fd,
+    readonly poller: Poller,
+    pending?: Uint8Array<ArrayBuffer>,
+    maxBytes?: number,
+  ) {
+    this.#splitter = new MessageSplitter(maxBytes, pending);
+  }
+
+  /** Bytes of a message that has not arrived whole. */
+  get pending(): Uint8Array<ArrayBuffer> {
+    return this.#splitter.pending;
+  }
+
+  /**
+   * Receives the next message. Each waits for its turn in the poller, so that a peer that never pauses
+   * delays nobody; and for room for an answer, so that one that never reads costs nothing.
+   * @param timeout milliseconds in which the whole message must arrive
+   * @returns undefined when the peer has closed the connection
+   * @throws {ChannelClosed} after the timeout, or when the connection was closed here
+   * @throws {FramingError} for bytes that are no message
+   * @throws {SystemError} ECONNRESET
+   */
+  async receive(timeout: number): Promise<string | undefined> {
+    const deadline = performance.now() + timeout;
+    for (let reads = 0;; reads++) {
+      const message = this.#splitter.next();
+      const left = deadline - performance.now();
+      if (message !== undefined) {
+        if (reads === 0) await this.#ready(POLLOUT, left);
+        return message;
+      }
+      // A peer whose next byte is always there already would never meet the poller's time limit.
+      if (left <= 0 && reads > 0) throw new ChannelClosed("the message is not complete in time");
+      await this.#ready(POLLIN, left);
+      // A turn has passed since it was ready.
+      this.#mustBeOpen();
+      const received = receiveMessage(this.fd, buffer);
+      if (received === undefined) continue;
+      this.truncated ||= received.truncated;
+      for (const fd of received.fds) {
+        if (this.#received.length < this.maxFds) this.#received.push(fd);
+        else discard(fd);
+      }
+      if (received.length === 0) return undefined;
+      this.#splitter.push(buffer.subarray(0, received.length));
+    }
+  }
+
+  /** Whether descriptors have been received that nobody has taken. */
+  get holdsFds(): boolean {
+    return this.#received.length > 0;
+  }
+
+  /** Takes the descriptors received so far; the caller owns them. */
+  takeFds(): Fd[] {
+    return this.#received.splice(0);
+  }
+
+  /**
+   * Sends a message. More descriptors than one sendmsg takes go with parts of its bytes, so that the
+   * last has arrived when the message is complete.
+   * @param fds stay the caller's
+   * @param timeout milliseconds that the peer may leave its end unread
+   * @throws {ChannelClosed} after the timeout, or when the connection was closed here
+   * @throws {SystemError} EPIPE or ECONNRESET when the peer is gone
+   */
+  async send(message: object, fds: readonly Fd[], timeout: number): Promise<void> {
+    for (const chunk of chunks(encodeMessage(message), fds)) {
+      let { bytes, fds } = chunk;
+      while (bytes.length > 0) {
+        this.#mustBeOpen();
+        const sent = sendMessage(this.fd, bytes, fds);
+        if (sent === undefined) {
+          await this.#ready(POLLOUT, timeout);
+          continue;
+        }
+        bytes = bytes.subarray(sent);
+        fds = [];
+      }
+    }
+  }
+
+  /** Closes the connection; a wait in progress ends with {@link ChannelClosed}. */
+  close(): void {
+    if (this.fd.closed) return;
+    this.poller.cancel(this.fd);
+    this.fd.close();
+    this.takeFds().forEach(discard);
+  }
+
+  /**
+   * Closes the connection for every holder of it. What the peer has sent is read first: the kernel would
+   * close the descriptors among it itself, and wait for those that linger.
+   */
+  dismiss(): void {
+    if (this.fd.closed) return;
+    shutDown(this.fd, SHUT_RDWR);
+    this.#discardUnread();
+    this.close();
+  }
+
+  #discardUnread(): void {
+    try {
+      for (;;) {
+        const received = receiveMessage(this.fd, buffer);
+        received?.fds.forEach(discard);
+        if (!received?.length) return;
+      }
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+    }
+  }
+
+  async #ready(events: number, timeout: number): Promise<void> {
+    this.#mustBeOpen();
+    const revents = await this.poller.wait(this.fd, events, timeout);
+    this.#mustBeOpen();
+    if (revents === 0) throw new ChannelClosed("no answer in time");
+  }
+
+  #mustBeOpen(): void {
+    if (this.fd.closed) throw new ChannelClosed("the connection is closed");
+  }
+}
+
+function* chunks(bytes: Uint8Array<ArrayBuffer>, fds: readonly Fd[]): Generator<Chunk> {
+  const count = Math.max(1, Math.ceil(fds.length / SCM_MAX_FD));
+  const size = Math.ceil(bytes.length / count);
+  for (let index = 0; index < count; index++) {
+    yield {
+      bytes: bytes.subarray(index * size, (index + 1) * size),
+      fds: fds.slice(index * SCM_MAX_FD, (index + 1) * SCM_MAX_FD),
+    };
+  }
+}

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { Fd } from "../../ffi/fd.ts";
+import { connectionState, parseConnection } from "./connection_state.ts";
+import type { HandedConnection } from "./server.ts";
+
+Deno.test("a connection is read back as it was written, through JSON", () => {
+  const connection = fc.record({
+    number: fc.nat(),
+    pending: fc.uint8Array({ maxLength: 300 }),
+    holds: fc.option(fc.array(fc.string()), { nil: undefined }),
+    owed: fc.option(fc.oneof(fc.string(), fc.integer(), fc.constant(null)), { nil: undefined }),
+  });
+  fc.assert(fc.property(connection, ({ number, pending, holds, owed }) => {
+    const handed: HandedConnection = {
+      fd: new Fd(number),
+      pending: new Uint8Array(pending),
+      ...(holds && { holds }),
+      ...(owed !== undefined && { owed }),
+    };
+    const { fd, ...rest } = parseConnection(JSON.parse(JSON.stringify(connectionState(handed))));
+    assert.equal(fd.number, number);
+    const { fd: _, ...expected } = handed;
+    assert.deepEqual(rest, expected);
+  }));
+});
+
+Deno.test("many pending bytes fit", () => {
+  const pending = new Uint8Array(1024 * 1024).fill(0xff);
+  const state = connectionState({ fd: new Fd(6), pending });
+  assert.match(state.pending, /^[A-Za-z0-9+/]*={0,2}$/);
+  const parsed = parseConnection(state).pending;
+  assert.ok(parsed.length === pending.length && parsed.every((byte) => byte === 0xff));
+});
+
+Deno.test("what is not in base64 is refused", () => {
+  assert.throws(() => parseConnection({ fd: 6, pending: "!" }));
+});

@@ -1,0 +1,331 @@
+/** The control socket: accepts clients and answers their requests, each client on its own. */
+
+import { POLLIN } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { isReady, type Poller } from "../../ffi/poll.ts";
+import { acceptSocket, type Credentials, discard, peerCredentials } from "../../ffi/socket.ts";
+import { messageOf } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { Channel, ChannelClosed } from "./channel.ts";
+import { FramingError, MAX_MESSAGE_BYTES } from "./framing.ts";
+import { parseRequest, type Request, type RequestId, RPC, RpcError } from "./messages.ts";
+
+/** Who is at the other end. */
+export type Peer = Credentials;
+
+/** What a peer may do: decided once, when it is accepted. */
+export interface Rights {
+  /** Whether its requests are handled; each is refused otherwise. */
+  served: boolean;
+  /** How many descriptors it may send with a request. */
+  maxFds: number;
+  /** Bytes of a request at most. */
+  maxBytes: number;
+}
+
+/** What a request is answered with. */
+export interface Reply {
+  result: unknown;
+  /** Sent along; they stay the handler's. */
+  fds: readonly Fd[];
+}
+
+/** A client, as a handler sees it. */
+export interface Caller {
+  readonly peer: Peer;
+  /** Takes the descriptors that came with the request; those left are closed after the answer. */
+  takeFds(): Fd[];
+  /**
+   * Keeps the connection for as long as the client wants: neither silence nor others end it.
+   * @param holds addresses whose sockets the client has
+   */
+  attach(holds: readonly string[]): void;
+  /** Leaves the answer to the program that succeeds this one. */
+  oweAnswer(): void;
+}
+
+/** Answers one request, or throws an {@link RpcError}. */
+export type Handler = (request: Request, caller: Caller) => Promise<Reply>;
+
+/** A connection, as it is handed to a succeeding program. */
+export interface HandedConnection {
+  fd: Fd;
+  /** What had arrived of a request. */
+  pending: Uint8Array<ArrayBuffer>;
+  /** Of an attached client. */
+  holds?: readonly string[];
+  /** Id of a request whose answer the successor owes. */
+  owed?: RequestId;
+}
+
+/** Bounds on what clients may take. */
+export interface Limits {
+  /**
+   * Clients connected at once, the attached ones not counted; the one that is silent for longest makes
+   * room for the next.
+   */
+  clients: number;
+  /** Milliseconds in which a client must complete a request, and must read its answer. */
+  idle: number;
+}
+
+export const DEFAULT_LIMITS: Limits = { clients: 512, idle: 60_000 };
+
+interface Client {
+  channel: Channel;
+  peer: Peer;
+  /** Between a request and its answer. */
+  busy: boolean;
+  /** Its answer is on the way, and waits for nothing but the client. */
+  answered: boolean;
+  served: boolean;
+  holds?: readonly string[];
+  owed?: RequestId | undefined;
+}
+
+/** Milliseconds in which a peer that is not served may say what it wants. */
+const REFUSAL_TIME = 1000;
+
+/** Characters that the log shows of what a client has written. */
+const SHOWN = 200;
+
+/** A crowd that never ends must leave those accepted, and signals, their turn. */
+const ACCEPTED_AT_ONCE = 64;
+
+/** Milliseconds without accepting after a failure that only time mends (no memory, no descriptors). */
+const ACCEPT_PAUSE = 100;
+
+/** Serves the control socket until it is closed. */
+export class Server {
+  /** In the order of their last request: the first is the longest silent. */
+  readonly #clients = new Set<Client>();
+  readonly counters = { connections: 0, requests: 0, errors: 0 };
+
+  constructor(
+    readonly listening: Fd,
+    readonly poller: Poller,
+    readonly handle: Handler,
+    readonly log: Log,
+    readonly limits: Limits = DEFAULT_LIMITS,
+    readonly rights: (peer: Peer) => Rights = () => ({
+      served: true,
+      maxFds: 0,
+      maxBytes: MAX_MESSAGE_BYTES,
+    }),
+  ) {}
+
+  /** Accepts clients for ever. */
+  async run(): Promise<void> {
+    while (!this.listening.closed) {
+      await this.poller.wait(this.listening, POLLIN);
+      try {
+        for (let left = ACCEPTED_AT_ONCE; left > 0; left--) {
+          const fd = this.#accept();
+          if (fd === undefined) break;
+          this.counters.connections++;
+          this.serve({ fd, pending: new Uint8Array() });
+        }
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        // Out of descriptors, accept4 fails before it looks whether somebody waits.
+        if (isReady(this.listening, POLLIN)) await this.#makeRoom(error);
+      }
+    }
+  }
+
+  /**
+   * Serves a connection.
+   * @param owed what to answer the request with, if it waits for an answer
+   */
+  serve({ fd, pending, holds, owed }: HandedConnection, answer?: unknown): void {
+    let peer: Peer;
+    try {
+      peer = peerCredentials(fd);
+    } catch (error) {
+      this.log.warn("cannot tell who a client is", { error: messageOf(error) });
+      return new Channel(fd, this.poller).dismiss();
+    }
+    const { served, maxFds, maxBytes } = this.rights(peer);
+    const channel = new Channel(fd, this.poller, pending, maxBytes);
+    channel.maxFds = maxFds;
+    const client: Client = {
+      channel,
+      peer,
+      busy: false,
+      answered: false,
+      served,
+      ...(holds && { holds }),
+    };
+    this.#clients.add(client);
+    const attached = this.attached.length;
+    if (this.#clients.size - attached > this.limits.clients) this.#dropIdlest();
+    void this.#serve(client, owed === undefined ? undefined : { id: owed, result: answer });
+  }
+
+  /** Whether a request is being answered, other than by a successor. */
+  get busy(): boolean {
+    return [...this.#clients].some(({ busy, owed }) => busy && owed === undefined);
+  }
+
+  /** The attached clients. */
+  get attached(): { peer: Peer; holds: readonly string[] }[] {
+    return [...this.#clients].flatMap(({ peer, holds }) => holds ? [{ peer, holds }] : []);
+  }
+
+  /** How many clients are connected. */
+  get size(): number {
+    return this.#clients.size;
+  }
+
+  /**
+   * The connections, for a successor; one between request and answer cannot be handed over, nor one whose
+   * request has arrived in part, with descriptors.
+   */
+  connections(): HandedConnection[] {
+    return [...this.#clients]
+      .filter(({ busy, channel, owed }) => owed !== undefined || !busy && !channel.holdsFds)
+      .map(({ channel, holds, owed }) => ({
+        fd: channel.fd,
+        pending: channel.pending,
+        ...(holds && { holds }),
+        ...(owed !== undefined && { owed }),
+      }));
+  }
+
+  /** Closes every connection and the listening control socket. */
+  close(): void {
+    this.#clients.forEach(({ channel }) => channel.close());
+    this.poller.cancel(this.listening);
+    this.listening.close();
+  }
+
+  #accept(): Fd | undefined {
+    try {
+      return this.listening.closed ? undefined : acceptSocket(this.listening);
+    } catch (error) {
+      // The client went away while it waited.
+      if (error instanceof SystemError && error.code === "ECONNABORTED") return undefined;
+      throw error;
+    }
+  }
+
+  async #serve(client: Client, owed?: object): Promise<void> {
+    const { channel } = client;
+    try {
+      if (!client.served) return await this.#refuse(client);
+      if (owed) await channel.send(owed, [], this.limits.idle);
+      for (;;) {
+        const text = await channel.receive(client.holds ? Infinity : this.limits.idle);
+        if (text === undefined) break;
+        client.busy = true;
+        this.#clients.delete(client);
+        this.#clients.add(client);
+        await this.#answer(client, text);
+        channel.takeFds().forEach(discard);
+        client.busy = client.answered = false;
+      }
+    } catch (error) {
+      await this.#complain(client, error);
+    } finally {
+      this.#clients.delete(client);
+      channel.dismiss();
+    }
+  }
+
+  /** Answers the first request of a peer that is not served, whatever it is. */
+  async #refuse({ channel, peer }: Client): Promise<void> {
+    const text = await channel.receive(Math.min(REFUSAL_TIME, this.limits.idle));
+    if (text === undefined) return;
+    this.counters.requests++;
+    this.counters.errors++;
+    const { pid, uid, gid } = peer;
+    this.log.warn("denied a client", { pid, uid, gid, asked: text.slice(0, SHOWN) });
+    const message = `Not permitted: uid ${uid}, gid ${gid} may not use this control socket`;
+    const error = { code: RPC.notPermitted, message, data: { code: "EPERM" } };
+    await channel.send({ id: idOf(text), error }, [], REFUSAL_TIME);
+  }
+
+  async #answer(client: Client, text: string): Promise<void> {
+    const { channel, peer } = client;
+    this.counters.requests++;
+    let request: Request | undefined;
+    try {
+      request = parseRequest(text);
+      const { result, fds } = await this.#handle(request, client);
+      client.answered = true;
+      await channel.send({ id: request.id, result }, fds, this.limits.idle);
+    } catch (error) {
+      if (!(error instanceof RpcError)) throw error;
+      client.owed = undefined;
+      this.counters.errors++;
+      client.answered = true;
+      const { pid, uid } = peer;
+      this.log.warn("refused a request", { pid, uid, error: error.message.slice(0, SHOWN) });
+      await channel.send({ id: request?.id ?? null, error: error.body }, [], this.limits.idle);
+    }
+  }
+
+  /** A system call that fails for one request is that request's failure, and no end of the connection. */
+  async #handle(request: Request, client: Client): Promise<Reply> {
+    try {
+      return await this.handle(request, callerOf(client, request.id));
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      throw new RpcError(RPC.failed, error.message, { code: error.code });
+    }
+  }
+
+  /** The end of a connection that did not end well. Nothing here may reach the other clients. */
+  async #complain({ channel, peer }: Client, error: unknown): Promise<void> {
+    const about = { pid: peer.pid, uid: peer.uid, error: messageOf(error) };
+    if (error instanceof ChannelClosed) return this.log.debug("closed a silent client", about);
+    if (error instanceof SystemError) return this.log.debug("lost a client", about);
+    if (!(error instanceof FramingError)) return this.log.error("failed to serve a client", about);
+    this.counters.errors++;
+    this.log.warn("garbage on the control socket", about);
+    const body = { code: RPC.parseError, message: `Parse error: ${error.message}` };
+    await channel.send({ id: null, error: body }, [], ACCEPT_PAUSE).catch(() => {});
+  }
+
+  async #makeRoom(error: SystemError): Promise<void> {
+    this.log.error("cannot accept a client", { error: error.message });
+    const helps = error.code === "EMFILE" && this.#dropIdlest();
+    if (!helps) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
+  }
+
+  /** Of the user with the most clients, so that no user's crowd costs another one a connection. */
+  #dropIdlest(): boolean {
+    const idle = [...this.#clients].filter((client) =>
+      !client.holds && (!client.busy || client.answered)
+    );
+    const crowds = Map.groupBy(idle, ({ peer }) => peer.uid);
+    const [largest = []] = [...crowds.values()].sort((a, b) => b.length - a.length);
+    const [client] = largest;
+    if (client === undefined) return false;
+    const { pid, uid } = client.peer;
+    this.log.warn("too many clients, closed the longest silent one", { pid, uid });
+    // At once: its own task removes it only later, and others may come before.
+    this.#clients.delete(client);
+    client.channel.dismiss();
+    return true;
+  }
+}
+
+/** The id of what may be no request at all. */
+function idOf(text: string): RequestId {
+  try {
+    return parseRequest(text).id;
+  } catch {
+    return null;
+  }
+}
+
+function callerOf(client: Client, id: RequestId): Caller {
+  return {
+    peer: client.peer,
+    takeFds: () => client.channel.takeFds(),
+    attach: (holds) => client.holds = holds,
+    oweAnswer: () => client.owed = id,
+  };
+}
