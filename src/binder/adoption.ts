@@ -1,0 +1,32 @@
+/** Taking a listening socket from a client, after a binder that held it has died. */
+
+import { SOCK_STREAM } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { createSocket, networkNamespace } from "../../ffi/socket.ts";
+import { FAMILIES } from "../../ffi/sockaddr.ts";
+import { type Address, formatAddress } from "../address.ts";
+import { listeningAddress } from "../listen.ts";
+
+/**
+ * Checks that a descriptor is what a binder would have bound for an address: a listening socket of that
+ * address and type, in this process's network namespace. A client may be mistaken, or lie.
+ * @returns why it is not; undefined when it is
+ */
+export function refusal(fd: Fd, address: Address): string | undefined {
+  try {
+    const found = listeningAddress(fd);
+    if (found === undefined) return "it is no listening socket";
+    if (formatAddress(found) !== formatAddress(address)) {
+      return `it listens on ${formatAddress(found)}`;
+    }
+    if (address.transport === "unix") return undefined;
+    using own = createSocket(FAMILIES.inet, SOCK_STREAM);
+    return networkNamespace(own) === networkNamespace(fd)
+      ? undefined
+      : "it is in another network namespace";
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    return error.code === "ENOTSOCK" ? "it is no socket" : error.message;
+  }
+}

@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { AF_INET, AF_UNIX, POLLIN, SOCK_DGRAM, SOCK_NONBLOCK } from "../../ffi/constants.ts";
+import { SOCK_STREAM } from "../../ffi/constants.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { receiveMessage } from "../../ffi/fd_passing.ts";
+import { createMemfd } from "../../ffi/memfd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { acceptSocket, bindSocket, createSocket, listenSocket } from "../../ffi/socket.ts";
+import { leavesNoDescriptors } from "../../tests/helpers/descriptors.ts";
+import { startProgram } from "../../tests/helpers/program.ts";
+import { freePort, loopbackHost, tempDir } from "../../tests/helpers/temp_dir.ts";
+import { ignoreUnless } from "../../tests/helpers/users.ts";
+import { type Address, resolveAddress, splitAddress } from "../address.ts";
+import { listen } from "../listen.ts";
+import { refusal } from "./adoption.ts";
+
+async function parse(text: string): Promise<Address> {
+  return await resolveAddress(splitAddress(text));
+}
+
+/** Says what a binder for `claimed` finds wrong with a socket that is bound to `bound`. */
+async function refusalOf(bound: string, claimed: string): Promise<string | undefined> {
+  const { fd } = listen(await parse(bound), 10);
+  using socket = fd;
+  return refusal(socket, await parse(claimed));
+}
+
+Deno.test("a socket that a binder would have bound is taken", async () => {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    const [host, port] = [loopbackHost(), freePort()];
+    const addresses = [
+      `${host}:${port}`,
+      `0.0.0.0:${port}`,
+      `[::1]:${port}`,
+      `[::]:${port}`,
+      `*:${port}`,
+      `udp:${host}:${port}`,
+      `udp:*:${port}`,
+      `unix:${folder.file("site.sock")}`,
+    ];
+    for (const address of addresses) {
+      assert.equal(await refusalOf(address, address), undefined, address);
+    }
+  });
+});
+
+Deno.test("a socket of another address or type is not", async () => {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    const [host, port] = [loopbackHost(), freePort()];
+    const [path, other] = [folder.file("a"), folder.file("b")];
+    const pairs: [bound: string, claimed: string, listensOn?: string][] = [
+      [`${host}:${port}`, `${host}:${port + 1}`],
+      [`${host}:${port}`, `0.0.0.0:${port}`],
+      [`0.0.0.0:${port}`, `${host}:${port}`],
+      [`${host}:${port}`, `udp:${host}:${port}`],
+      [`udp:${host}:${port}`, `${host}:${port}`],
+      [`*:${port}`, `[::]:${port}`],
+      [`[::]:${port}`, `*:${port}`],
+      [`*:${port}`, `0.0.0.0:${port}`],
+      [`unix:${path}`, `unix:${other}`],
+      [`unix:${path}`, `${host}:${port}`],
+    ];
+    for (const [bound, claimed] of pairs) {
+      assert.equal(await refusalOf(bound, claimed), `it listens on ${bound}`, claimed);
+      Deno.removeSync(folder.path, { recursive: true });
+      Deno.mkdirSync(folder.path);
+    }
+  });
+});
+
+Deno.test("a socket that does not listen is not", async () => {
+  const [host, port] = [loopbackHost(), freePort()];
+  const address = await parse(`${host}:${port}`);
+  using bound = createSocket(AF_INET, SOCK_STREAM);
+  assert.equal(refusal(bound, address), "it is no listening socket", "not even bound");
+  bindSocket(bound, { family: "inet", host, port });
+  assert.equal(refusal(bound, address), "it is no listening socket");
+  listenSocket(bound, 10);
+  assert.equal(refusal(bound, address), undefined);
+
+  using unbound = createSocket(AF_INET, SOCK_DGRAM);
+  const anyPort = await parse("udp:0.0.0.0:0");
+  assert.equal(refusal(unbound, anyPort), "it is no listening socket");
+
+  using folder = tempDir();
+  const path = folder.file("site.sock");
+  using datagrams = createSocket(AF_UNIX, SOCK_DGRAM);
+  bindSocket(datagrams, { family: "unix", path });
+  assert.equal(refusal(datagrams, await parse(`unix:${path}`)), "it is no listening socket");
+});
+
+Deno.test("what is no socket is not", async () => {
+  using file = createMemfd("none");
+  assert.equal(refusal(file, await parse("127.0.0.1:80")), "it is no socket");
+});
+
+/** Binds a port, and sends the socket to whoever listens on a path. */
+const SENDER = `
+import socket, sys
+listening = socket.create_server(("0.0.0.0", int(sys.argv[2])))
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+socket.send_fds(connection, [b"x"], [listening.fileno()])
+connection.recv(1)
+`;
+
+/** The options by which this user may run a program in a network namespace of its own. */
+const UNSHARE = [["--net"], ["--map-root-user", "--net"]].find((options) => {
+  try {
+    return new Deno.Command("unshare", { args: [...options, "true"], stderr: "null" }).outputSync()
+      .success;
+  } catch {
+    return false;
+  }
+});
+
+const poller = new Poller();
+
+/** The socket that a program started with these words sends. */
+async function sentBy(words: readonly string[], port: number): Promise<Fd> {
+  using folder = tempDir();
+  const path = folder.file("sock");
+  using listening = createSocket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK);
+  bindSocket(listening, { family: "unix", path });
+  listenSocket(listening, 1);
+  const [program = "", ...args] = [...words, "python3", "-c", SENDER, path, String(port)];
+  await using _sender = startProgram([program, ...args]);
+  await poller.wait(listening, POLLIN, 20_000);
+  using connection = acceptSocket(listening) ?? assert.fail("nobody came");
+  await poller.wait(connection, POLLIN, 20_000);
+  const [fd] = receiveMessage(connection, new Uint8Array(1))?.fds ?? [];
+  return fd ?? assert.fail("no descriptor came");
+}
+
+Deno.test({
+  name: "a socket of another network namespace is not",
+  ignore: ignoreUnless(UNSHARE !== undefined, "this user may make no network namespace"),
+  fn: async () => {
+    const port = freePort();
+    const address = await parse(`0.0.0.0:${port}`);
+    using here = await sentBy([], port);
+    assert.equal(refusal(here, address), undefined);
+    using there = await sentBy(["unshare", ...UNSHARE ?? []], port);
+    assert.equal(refusal(there, address), "it is in another network namespace");
+  },
+});

@@ -1,0 +1,315 @@
+/** The binder: holds listening sockets and hands copies of them out. */
+
+import { Fd } from "../../ffi/fd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { becomeUser, effectiveUid, unblockSignals } from "../../ffi/process.ts";
+import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
+import { acceptQueue } from "../../ffi/socket.ts";
+import { account, groupId, userId } from "../accounts.ts";
+import { formatAddress, resolveAddress, splitAddress } from "../address.ts";
+import { Children } from "../children.ts";
+import { EXIT } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { connectionState, parseConnection } from "../protocol/connection_state.ts";
+import { type ControlSocket, listenOn, removeControlSocket } from "../protocol/control_socket.ts";
+import { Server } from "../protocol/server.ts";
+import { inheritedState } from "../reexec.ts";
+import { type Held, Registry, type Wanted } from "../registry.ts";
+import { takeListenFds } from "../systemd/listen_fds.ts";
+import { Notifier } from "../systemd/notify.ts";
+import { Upgrade } from "../upgrade.ts";
+import { VERSION } from "../version.ts";
+import { Access } from "./access.ts";
+import { type PassedSockets, sortPassed, storeName } from "./passed_sockets.ts";
+import { Policy } from "./policy.ts";
+import { Requests } from "./requests.ts";
+import { type BinderState, parseState, STATE_VERSION } from "./state.ts";
+
+/** What the command line says. */
+export interface BinderOptions {
+  /** To bind at the start, as written. */
+  addresses: readonly string[];
+  /** Path of the control socket. */
+  sock: string;
+  /** Permission bits of the control socket. */
+  mode: number;
+  /** Whom to become once the addresses are bound. */
+  user?: string;
+  owner?: string;
+  group?: string;
+  /** Users and groups that may connect besides root, the binder's own user, `owner` and `group`. */
+  allowUid: readonly string[];
+  allowGid: readonly string[];
+  /** Length of an accept queue that no request asks a length for. */
+  backlog: number;
+  /** Patterns of addresses that clients may ask for besides `addresses`. */
+  allow: readonly string[];
+}
+
+/**
+ * Runs a binder until it is told to stop.
+ * @returns the exit code
+ * @throws {UserError} when it cannot start; nothing is held or left behind then
+ */
+export async function runBinder(options: BinderOptions, log: Log): Promise<number> {
+  const inherited = inheritedState();
+  raiseFdLimit();
+  await reserveFds(2048);
+  const binder = new Binder(options, log);
+  await binder.start(inherited === undefined ? undefined : parseState(inherited));
+  return await binder.stopped;
+}
+
+class Binder {
+  readonly #poller = new Poller();
+  readonly #children = new Children();
+  readonly #notifier: Notifier;
+  readonly #registry: Registry;
+  readonly #upgrade: Upgrade;
+  readonly #stop = Promise.withResolvers<number>();
+  readonly stopped = this.#stop.promise;
+  /** The command line's addresses as written, and their canonical form. */
+  #own: Record<string, string> = {};
+  /** What units of systemd have configured, in its canonical form. */
+  #configured: string[] = [];
+  #control: ControlSocket | undefined;
+  #server: Server | undefined;
+  #started = Date.now();
+
+  constructor(readonly options: BinderOptions, readonly log: Log) {
+    this.#notifier = new Notifier(this.#poller, log);
+    this.#registry = new Registry(options.backlog);
+    this.#upgrade = new Upgrade({
+      log,
+      children: this.#children,
+      notifier: this.#notifier,
+      busy: () => this.#notifier.busy || (this.#server?.busy ?? false),
+      patience: 1000,
+      givesWay: false,
+      handOver: () => this.#handOver(),
+    });
+  }
+
+  async start(before: BinderState | undefined): Promise<void> {
+    const { options, log } = this;
+    const passed = sortPassed(takeListenFds(), options.sock, options.backlog);
+    if (before) this.#restoreSockets(before);
+    this.#takeConfigured(passed);
+    this.#listenForSignals();
+    unblockSignals();
+    const isOpen = options.addresses.length + this.#configured.length === 0;
+    const policy = await Policy.parse(isOpen ? ["*", ...options.allow] : options.allow);
+    this.#registry.list().filter(({ address }) => this.#isConfigured(address))
+      .forEach(({ address }) => policy.allowAddress(address));
+    const own = await this.#resolveOwn();
+    own.forEach(({ address }) => policy.allowAddress(address));
+    this.#takeStored(passed, policy);
+    const user = options.user === undefined ? undefined : account(options.user);
+    const { owner = user && String(user.uid), group } = options;
+    const access = new Access({
+      uids: [...options.allowUid, ...owner === undefined ? [] : [owner]],
+      gids: [...options.allowGid, ...group === undefined ? [] : [group]],
+    }, user?.uid);
+    this.#control ??= listenOn(options.sock, options.mode, {
+      ...(owner !== undefined && { uid: userId(owner) }),
+      ...(group !== undefined && { gid: groupId(group) }),
+    });
+    const requests = new Requests({
+      registry: this.#registry,
+      policy,
+      log,
+      trusts: (uid) => access.trusts(uid),
+      keptFor: (address) => this.#keptFor(address),
+      describe: () => this.#describe(),
+      added: (held) => this.#keep(held),
+      removed: (address) => {
+        this.#notifier.removeFds(storeName(address));
+        this.#showStatus();
+      },
+      upgrade: () => this.#upgrade.request(),
+    });
+    this.#server = new Server(
+      this.#control.fd,
+      this.#poller,
+      requests.handle,
+      log,
+      undefined,
+      (peer) => access.rights(peer),
+    );
+    if (before) this.#restoreConnections(this.#server, before);
+    void this.#server.run();
+    try {
+      const held = await requests.hold(own);
+      held.forEach(({ address }, index) => {
+        this.#own[options.addresses[index] ?? ""] = formatAddress(address);
+        policy.allowAddress(address);
+      });
+      // A successor is that user already.
+      if (user && effectiveUid() !== user.uid) becomeUser(user);
+    } catch (error) {
+      this.#close();
+      throw error;
+    }
+    log.info("listening for binds", { sock: options.sock, pid: Deno.pid, version: VERSION });
+    this.#showStatus();
+    this.#notifier.ready();
+  }
+
+  #takeConfigured({ control, configured, refused }: PassedSockets): void {
+    this.#control ??= control;
+    for (const held of configured) {
+      this.#registry.add(held);
+      this.#configured.push(formatAddress(held.address));
+      this.log.info("holding a socket of a unit", { address: formatAddress(held.address) });
+    }
+    for (const { name, why } of refused) {
+      this.log.warn("gave up a descriptor that systemd passed", { name, why });
+      this.#notifier.removeFds(name);
+    }
+  }
+
+  /** Goes on with what a binder before had bound, as far as it is still to be had. */
+  #takeStored({ stored }: PassedSockets, policy: Policy): void {
+    for (const held of stored) {
+      const address = formatAddress(held.address);
+      if (policy.allows(held.address)) {
+        this.#registry.add(held);
+        this.log.info("holding again", { address });
+      } else {
+        this.log.info("gave up a socket that is not allowed any more", { address });
+        this.#notifier.removeFds(storeName(held.address));
+        held.fd.close();
+      }
+    }
+  }
+
+  #isConfigured(address: Held["address"]): boolean {
+    return this.#configured.includes(formatAddress(address));
+  }
+
+  /** Has systemd keep a socket beyond the end of this process. */
+  #keep(held: Held): void {
+    if (!this.#notifier.enabled) return;
+    this.#notifier.storeFds(storeName(held.address), [held.fd]);
+    // The file must stay as long as the socket.
+    delete held.file;
+    this.#showStatus();
+  }
+
+  #showStatus(): void {
+    const count = this.#registry.list().length;
+    this.#notifier.status(`holding ${count} socket${count === 1 ? "" : "s"}`);
+  }
+
+  #restoreSockets(before: BinderState): void {
+    const adopt = (number: number) => {
+      const fd = new Fd(number);
+      fd.closeOnExec = true;
+      return fd;
+    };
+    this.#control = { ...before.control, fd: adopt(before.control.fd) };
+    before.held.forEach((held) => this.#registry.add({ ...held, fd: adopt(held.fd) }));
+    this.#own = before.own;
+    this.#configured = before.configured ?? [];
+    this.#started = before.started;
+  }
+
+  #restoreConnections(server: Server, before: BinderState): void {
+    Object.assign(server.counters, before.counters);
+    const upgraded = this.#upgrade.succeeded(before.from, before.upgrades);
+    for (const client of before.clients) {
+      const connection = parseConnection(client);
+      connection.fd.closeOnExec = true;
+      server.serve(connection, upgraded);
+    }
+  }
+
+  #listenForSignals(): void {
+    Deno.addSignalListener("SIGTERM", () => this.#shutDown("SIGTERM"));
+    Deno.addSignalListener("SIGINT", () => this.#shutDown("SIGINT"));
+    // A failure was logged, and is nobody's to handle.
+    Deno.addSignalListener("SIGUSR1", () => void this.#upgrade.request().catch(() => {}));
+    Deno.addSignalListener("SIGHUP", () => {
+      this.log.info("SIGHUP does nothing here: SIGUSR1 upgrades, SIGTERM stops");
+    });
+  }
+
+  async #resolveOwn(): Promise<Wanted[]> {
+    const wanted: Wanted[] = [];
+    for (const written of this.options.addresses) {
+      wanted.push({ address: await resolveAddress(splitAddress(this.#own[written] ?? written)) });
+    }
+    return wanted;
+  }
+
+  /** Why giving an address up would not last. */
+  #keptFor(address: string): string | undefined {
+    if (Object.values(this.#own).includes(address)) {
+      return "the command line names it, so that the next start would take it again";
+    }
+    const holder = this.#server?.attached.find(({ holds }) => holds.includes(address));
+    return holder &&
+      `the wrapper with pid ${holder.peer.pid} has it, and would hand it back; stop that one first`;
+  }
+
+  /** What `status` shows. */
+  #describe(): object {
+    const attached = this.#server?.attached ?? [];
+    return {
+      role: "binder",
+      version: VERSION,
+      pid: Deno.pid,
+      uptimeSeconds: Math.round((Date.now() - this.#started) / 1000),
+      sock: this.options.sock,
+      sockets: this.#registry.list().map(({ address, fd, backlog }) => {
+        const text = formatAddress(address);
+        const holders = attached.filter(({ holds }) => holds.includes(text));
+        return {
+          address: text,
+          backlog,
+          ...(address.transport === "tcp" && { queue: acceptQueue(fd) }),
+          holders: holders.map(({ peer }) => peer.pid),
+        };
+      }),
+      clients: this.#server?.size ?? 0,
+      ...this.#server?.counters,
+      ...this.#upgrade.describe(),
+    };
+  }
+
+  #handOver(): { state: string; keep: Fd[] } {
+    const [control, server] = [this.#control, this.#server];
+    if (!control || !server) throw new Error("an upgrade before the start");
+    const connections = server.connections();
+    const held = this.#registry.list();
+    const state: BinderState = {
+      role: "binder",
+      version: STATE_VERSION,
+      control: { ...control, fd: control.fd.number },
+      held: held.map((one) => ({ ...one, fd: one.fd.number })),
+      own: this.#own,
+      configured: this.#configured,
+      clients: connections.map(connectionState),
+      counters: server.counters,
+      upgrades: this.#upgrade.count + 1,
+      started: this.#started,
+      from: VERSION,
+    };
+    const keep = [control.fd, ...connections.map(({ fd }) => fd), ...held.map(({ fd }) => fd)];
+    return { state: JSON.stringify(state), keep };
+  }
+
+  #shutDown(signal: string): void {
+    this.log.info("stopping", { signal });
+    this.#notifier.stopping();
+    this.#close();
+    this.#stop.resolve(EXIT.ok);
+  }
+
+  #close(): void {
+    if (this.#control) removeControlSocket(this.#control);
+    this.#server?.close();
+    this.#registry.close();
+    this.#children[Symbol.dispose]();
+  }
+}

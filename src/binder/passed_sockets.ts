@@ -1,0 +1,82 @@
+/** What systemd passes to a binder: sockets of a `.socket` unit, and those of its descriptor store. */
+
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { acceptQueue } from "../../ffi/socket.ts";
+import { type Address, formatAddress } from "../address.ts";
+import { listeningAddress } from "../listen.ts";
+import type { ControlSocket } from "../protocol/control_socket.ts";
+import type { Held } from "../registry.ts";
+import type { PassedFd } from "../systemd/listen_fds.ts";
+import { fileId } from "../unix_path.ts";
+
+/** The descriptors, by their purpose. */
+export interface PassedSockets {
+  /** The control socket of a unit. Its file stays systemd's. */
+  control?: ControlSocket;
+  /** From the store: what a binder before has bound. */
+  stored: Held[];
+  /** Of a unit: what the administrator has configured. */
+  configured: Held[];
+  /** Closed, since they are of no use; by name. */
+  refused: { name: string; why: string }[];
+}
+
+/** The longest name of a descriptor in the store (FDNAME_MAX of systemd). */
+const MAX_NAME = 255;
+
+/** A socket's name in the store, such as `tcp-0.0.0.0-80`: printable ASCII without a colon. */
+export function storeName(address: Address): string {
+  const text = address.transport === "unix" ? address.path : `${address.host}-${address.port}`;
+  return `${address.transport}-${text}`.toWellFormed().replace(/[^!-$&-9;-~]/gu, encodeURIComponent)
+    .slice(0, MAX_NAME);
+}
+
+/**
+ * Sorts what was passed. A socket is known by what it listens on; its name tells only where it is from.
+ * @param sock path of the control socket
+ * @param backlog of a socket that does not tell its own
+ */
+export function sortPassed(
+  passed: readonly PassedFd[],
+  sock: string,
+  backlog: number,
+): PassedSockets {
+  const sorted: PassedSockets = { stored: [], configured: [], refused: [] };
+  const seen = new Set<string>();
+  for (const { name, fd } of passed) {
+    const address = addressOf(fd);
+    const why = address === undefined ? "it is no listening socket" : uselessness(address, seen);
+    if (address === undefined || why !== undefined) {
+      fd.close();
+      sorted.refused.push({ name, why: why ?? "" });
+      continue;
+    }
+    seen.add(formatAddress(address));
+    const limit = address.transport === "tcp" ? acceptQueue(fd).limit : backlog;
+    const held = { address, fd, backlog: limit };
+    if (address.transport === "unix" && address.path === sock) {
+      fd.setNonBlocking();
+      sorted.control = { fd, path: sock, file: { device: -1, inode: -1 } };
+    } else if (name === storeName(address)) sorted.stored.push(held);
+    else sorted.configured.push(held);
+  }
+  return sorted;
+}
+
+function uselessness(address: Address, seen: ReadonlySet<string>): string | undefined {
+  if (seen.has(formatAddress(address))) return "its address is held already";
+  if (address.transport === "unix" && fileId(address.path) === undefined) {
+    return "its file is gone, so nobody can connect";
+  }
+  return undefined;
+}
+
+function addressOf(fd: Fd): Address | undefined {
+  try {
+    return listeningAddress(fd);
+  } catch (error) {
+    if (error instanceof SystemError && error.code === "ENOTSOCK") return undefined;
+    throw error;
+  }
+}

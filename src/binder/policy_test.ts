@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import "../../tests/helpers/libc.ts";
+import { resolveAddress, splitAddress } from "../address.ts";
+import { UserError } from "../errors.ts";
+import { Policy } from "./policy.ts";
+
+const parse = async (text: string) => await resolveAddress(splitAddress(text));
+
+Deno.test("a pattern allows the addresses that it names, and no others", async () => {
+  const table: { pattern: string; allowed: string[]; refused: string[] }[] = [
+    {
+      pattern: "*",
+      allowed: [":80", "[::1]:1", "*:65535", "udp::53", "unix:/run/a.sock"],
+      refused: [],
+    },
+    {
+      pattern: "*:443",
+      allowed: [":443", "127.0.0.1:443", "[::]:443", "*:443", "udp::443"],
+      refused: [":80", ":4430", "unix:/443"],
+    },
+    {
+      pattern: ":80",
+      allowed: [":80", "0.0.0.0:80"],
+      refused: ["127.0.0.1:80", "[::]:80", "*:80", "udp::80", ":81"],
+    },
+    {
+      pattern: "127.0.0.1:8000-8099",
+      allowed: ["127.0.0.1:8000", "127.0.0.1:8050", "127.0.0.1:8099"],
+      refused: ["127.0.0.1:7999", "127.0.0.1:8100", "127.0.0.2:8000", ":8000"],
+    },
+    {
+      pattern: "[::1]:*",
+      allowed: ["[::1]:0", "[::1]:65535", "[0::1]:80"],
+      refused: ["[::]:80", "127.0.0.1:80", "udp:[::1]:80"],
+    },
+    {
+      pattern: "[0:0::1]:80",
+      allowed: ["[::1]:80"],
+      refused: ["[::2]:80"],
+    },
+    {
+      pattern: "udp:0.0.0.0:53",
+      allowed: ["udp::53"],
+      refused: [":53", "udp:127.0.0.1:53"],
+    },
+    {
+      pattern: "unix:/run/site/*",
+      allowed: ["unix:/run/site/a", "unix:/run/site/b/c"],
+      refused: ["unix:/run/site", "unix:/run/sites/a", ":80"],
+    },
+    {
+      pattern: "unix:/run/a.sock",
+      allowed: ["unix:/run/a.sock"],
+      refused: ["unix:/run/a.sock2", "unix:/run/b.sock"],
+    },
+  ];
+  for (const { pattern, allowed, refused } of table) {
+    const policy = await Policy.parse([pattern]);
+    for (const text of allowed) assert(policy.allows(await parse(text)), `${pattern} and ${text}`);
+    for (const text of refused) {
+      assert(!policy.allows(await parse(text)), `${pattern}, not ${text}`);
+    }
+  }
+});
+
+Deno.test("nothing is allowed unless it is said", async () => {
+  const policy = await Policy.parse([]);
+  for (const text of [":80", "unix:/run/a.sock"]) assert(!policy.allows(await parse(text)));
+  policy.allowAddress(await parse("[0:0::1]:80"));
+  policy.allowAddress(await parse("unix:/run/a.sock"));
+  for (const text of ["[::1]:80", "unix:/run/a.sock"]) assert(policy.allows(await parse(text)));
+  for (const text of ["[::1]:81", "unix:/run/a"]) assert(!policy.allows(await parse(text)));
+});
+
+Deno.test("several patterns allow what any of them does", async () => {
+  const policy = await Policy.parse([":80", "unix:/a/*", "[::]:1-2"]);
+  for (const text of [":80", "unix:/a/b", "[::]:2"]) assert(policy.allows(await parse(text)));
+  for (const text of [":81", "unix:/b", "[::]:3"]) assert(!policy.allows(await parse(text)));
+});
+
+Deno.test("a path that climbs out of an allowed folder is no address", async () => {
+  for (const path of ["/run/site/../root.sock", "/run/site/..", "/run/site/a//./../../b"]) {
+    await assert.rejects(parse(`unix:${path}`), UserError);
+  }
+  const policy = await Policy.parse(["unix:/run/site/*"]);
+  assert(policy.allows(await parse("unix:/run/./site//a")));
+});
+
+Deno.test("a malformed pattern is refused", async () => {
+  const malformed = [
+    "",
+    "80",
+    "a",
+    ":",
+    ":x",
+    ":80-",
+    ":-80",
+    ":90-80",
+    ":80-65536",
+    ":65536",
+    ":80,90",
+    ":80 ",
+    "127.0.0.1",
+    "127.0.0.*:80",
+    "300.1.1.1:80",
+    "[::1:80",
+    "unix:run/*",
+    "unix:",
+    "udp:*",
+    "\n:80",
+    "*:*:80",
+  ];
+  for (const pattern of malformed) {
+    await assert.rejects(Policy.parse([":1", pattern]), UserError, JSON.stringify(pattern));
+  }
+});

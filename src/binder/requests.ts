@@ -1,0 +1,229 @@
+/** What clients may ask of a binder. */
+
+import { acceptQueue, discard, socketCookie } from "../../ffi/socket.ts";
+import { type Address, formatAddress, resolveAddress } from "../address.ts";
+import { UserError } from "../errors.ts";
+import { BindError } from "../listen.ts";
+import type { Log } from "../log.ts";
+import { type BindParam, parseBindParams, RPC, RpcError } from "../protocol/messages.ts";
+import type { Caller, Handler, Reply } from "../protocol/server.ts";
+import type { Held, Registry, Wanted } from "../registry.ts";
+import { fileId } from "../unix_path.ts";
+import { refusal } from "./adoption.ts";
+import type { Policy } from "./policy.ts";
+
+/** What the requests work on. */
+export interface Resources {
+  registry: Registry;
+  policy: Policy;
+  log: Log;
+  /** Whether a client may hand sockets back and upgrade the binder. */
+  trusts: (uid: number) => boolean;
+  /** Told of each socket that is held from now on. */
+  added: (held: Held) => void;
+  /** Told of each address that was given up. */
+  removed: (address: Address) => void;
+  /** Why an address that is held cannot be given up; undefined when it can. */
+  keptFor: (address: string) => string | undefined;
+  /** For `status`. */
+  describe: () => object;
+  /** For `upgrade`: does not return when it succeeds. */
+  upgrade: () => Promise<never>;
+}
+
+/**
+ * How long after the start an address in use may turn out to be one that a client hands back, in
+ * milliseconds: clients try to reach a binder again several times a second.
+ */
+const HAND_BACK_TIME = 2000;
+
+/** Answers requests. */
+export class Requests {
+  readonly #started = performance.now();
+
+  /** @param handBackTime as {@link HAND_BACK_TIME} */
+  constructor(readonly resources: Resources, readonly handBackTime: number = HAND_BACK_TIME) {}
+
+  /** Answers one request. */
+  readonly handle: Handler = (request, caller) => {
+    switch (request.method) {
+      case "bind":
+        return this.#bind(parseBindParams(request.params), caller);
+      case "adopt":
+        return this.#adopt(request.params, caller);
+      case "unbind":
+        this.#insistOnTrust(caller, "give addresses up");
+        return this.#unbind(parseBindParams(request.params));
+      case "status":
+        return Promise.resolve({ result: this.resources.describe(), fds: [] });
+      case "upgrade":
+        this.#insistOnTrust(caller, "upgrade the binder");
+        caller.oweAnswer();
+        return this.resources.upgrade();
+      default:
+        throw new RpcError(RPC.methodNotFound, `Method not found: ${request.method.slice(0, 100)}`);
+    }
+  };
+
+  /**
+   * Finds or binds sockets. While clients of a binder before may still hand theirs back, an address in use
+   * is waited for.
+   * @throws {BindError}
+   */
+  async hold(wanted: readonly Wanted[]): Promise<Held[]> {
+    const { registry, log } = this.resources;
+    for (;;) {
+      const left = this.#started + this.handBackTime - performance.now();
+      const before = new Set(registry.list());
+      try {
+        // Who holds it is worth a search at the end alone: that takes long where many files are open.
+        const held = registry.bind(wanted, left <= 0);
+        for (const fresh of new Set(held).difference(before)) {
+          log.info("holding", { address: formatAddress(fresh.address), backlog: fresh.backlog });
+          this.resources.added(fresh);
+        }
+        return held;
+      } catch (error) {
+        const inUse = error instanceof BindError && error.code === "EADDRINUSE";
+        if (!inUse || left <= 0) throw error;
+        log.debug("waiting for a client to hand an address back", { address: error.address });
+        await registry.changed(left);
+      }
+    }
+  }
+
+  async #bind(params: readonly BindParam[], caller: Caller): Promise<Reply> {
+    const wanted = await this.#understand(params);
+    for (const { address } of wanted) this.#permit(address);
+    const held = await this.#holdFor(wanted);
+    const addresses = held.map(({ address }) => formatAddress(address));
+    const { pid, uid } = caller.peer;
+    this.resources.log.debug("bind", { pid, uid, addresses: addresses.join(" ") });
+    return {
+      // The original's clients ask for one and test for true.
+      result: addresses.length === 1 ? true : addresses,
+      fds: held.map(({ fd }) => fd),
+    };
+  }
+
+  /**
+   * Takes sockets that the client got from a binder before, one descriptor an address. It tells for each
+   * whether it was `adopted`, was `held` already, or why it was refused; and stays connected.
+   */
+  async #adopt(params: unknown, caller: Caller): Promise<Reply> {
+    this.#insistOnTrust(caller, "hand sockets back");
+    const fds = caller.takeFds();
+    try {
+      const isEmpty = Array.isArray(params) && params.length === 0;
+      const wanted = await this.#understand(isEmpty ? [] : parseBindParams(params));
+      if (fds.length !== wanted.length) {
+        const counts = `${fds.length} sockets for ${wanted.length} addresses`;
+        throw new RpcError(RPC.invalidParams, `Invalid params: ${counts}`);
+      }
+      const outcomes = wanted.map((one, index) => this.#adoptOne(one, fds, index, caller));
+      caller.attach(wanted.map(({ address }) => formatAddress(address)));
+      return { result: outcomes, fds: [] };
+    } finally {
+      fds.forEach(discard);
+    }
+  }
+
+  #adoptOne(
+    { address, backlog }: Wanted,
+    fds: Reply["fds"],
+    index: number,
+    caller: Caller,
+  ): string {
+    const { registry, log } = this.resources;
+    const text = formatAddress(address);
+    const about = { address: text, pid: caller.peer.pid };
+    const fd = fds[index];
+    if (fd === undefined) return "refused: no descriptor";
+    const why = this.resources.policy.allows(address) ? refusal(fd, address) : "not allowed";
+    if (why !== undefined) {
+      log.warn("refused a socket handed back", { ...about, why });
+      return `refused: ${why}`;
+    }
+    const held = registry.find(address);
+    if (held) {
+      if (socketCookie(held.fd) === socketCookie(fd)) return "held";
+      log.warn("a client has another socket of an address held", about);
+      return "refused: another socket is held for this address";
+    }
+    const file = address.transport === "unix" ? fileId(address.path) : undefined;
+    const queue = address.transport === "tcp" ? acceptQueue(fd).limit : undefined;
+    const adopted: Held = {
+      address,
+      fd: fd.duplicate(),
+      backlog: backlog ?? queue ?? registry.defaultBacklog,
+      ...(file && { file }),
+    };
+    registry.add(adopted);
+    log.info("adopted", about);
+    this.resources.added(adopted);
+    return "adopted";
+  }
+
+  /** Closes sockets, all or none. Copies that servers have are theirs, and go on. */
+  async #unbind(params: readonly BindParam[]): Promise<Reply> {
+    const { registry, keptFor, log } = this.resources;
+    const addresses = (await this.#understand(params)).map(({ address }) => address);
+    for (const address of addresses) {
+      const text = formatAddress(address);
+      const why = registry.find(address) ? keptFor(text) : "it is not held";
+      if (why !== undefined) throw new RpcError(RPC.failed, `cannot give up ${text}: ${why}`);
+    }
+    for (const address of addresses) {
+      registry.release(address);
+      this.resources.removed(address);
+      log.info("gave up", { address: formatAddress(address) });
+    }
+    return { result: addresses.map(formatAddress), fds: [] };
+  }
+
+  async #understand(params: readonly BindParam[]): Promise<Wanted[]> {
+    const wanted: Wanted[] = [];
+    try {
+      for (const { backlog, ...parts } of params) {
+        const found = resolveAddress(parts);
+        const address = found instanceof Promise ? await found : found;
+        wanted.push({ address, ...(backlog !== undefined && { backlog }) });
+      }
+      return wanted;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      throw new RpcError(RPC.couldNotBind, `Could not bind: ${error.message}`);
+    }
+  }
+
+  #permit(address: Address): void {
+    const text = formatAddress(address);
+    if (address.transport !== "unix" && address.port === 0) {
+      throw new RpcError(RPC.couldNotBind, `Could not bind: ${text}: a client must name a port`);
+    }
+    if (this.resources.policy.allows(address)) return;
+    throw new RpcError(
+      RPC.couldNotBind,
+      `Could not bind: ${text}: not allowed by this binder; it was started for other addresses ` +
+        `(see --allow) (EACCES)`,
+      { code: "EACCES", address: text },
+    );
+  }
+
+  async #holdFor(wanted: readonly Wanted[]): Promise<Held[]> {
+    try {
+      return await this.hold(wanted);
+    } catch (error) {
+      if (!(error instanceof BindError)) throw error;
+      const { code, address } = error;
+      throw new RpcError(RPC.couldNotBind, `Could not bind: ${error.message}`, { code, address });
+    }
+  }
+
+  #insistOnTrust({ peer }: Caller, what: string): void {
+    if (this.resources.trusts(peer.uid)) return;
+    throw new RpcError(RPC.notPermitted, `Not permitted: uid ${peer.uid} may not ${what}`, {
+      code: "EPERM",
+    });
+  }
+}

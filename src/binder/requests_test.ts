@@ -1,0 +1,355 @@
+import assert from "node:assert/strict";
+import type { Fd } from "../../ffi/fd.ts";
+import { createMemfd } from "../../ffi/memfd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
+import { leavesNoDescriptors } from "../../tests/helpers/descriptors.ts";
+import {
+  type LocalBinder,
+  type LocalBinderOptions,
+  startLocalBinder,
+} from "../../tests/helpers/local_binder.ts";
+import { settled } from "../../tests/helpers/poller.ts";
+import { until } from "../../tests/helpers/process_status.ts";
+import { loopbackHost, type TempDir, tempDir } from "../../tests/helpers/temp_dir.ts";
+import { resolveAddress } from "../address.ts";
+import { BinderClient, RefusedError } from "../client.ts";
+import { listen } from "../listen.ts";
+import { type BindParam, RPC } from "../protocol/messages.ts";
+
+/** Milliseconds that no test needs: it would fail. */
+const LONG = 20_000;
+const poller = new Poller();
+
+interface Scene {
+  binder: LocalBinder;
+  folder: TempDir;
+  connect: () => BinderClient;
+  /** A listening socket that the binder does not know; it is closed at the end. */
+  listenOn: (param: BindParam, backlog?: number) => Promise<Fd>;
+}
+
+/** Runs `test` with a binder; twice, and it must leave no descriptor open. */
+async function withBinder(
+  test: (scene: Scene) => Promise<void>,
+  options: LocalBinderOptions = {},
+): Promise<void> {
+  await leavesNoDescriptors(async () => {
+    using open = new DisposableStack();
+    using folder = tempDir();
+    const sock = folder.file("sock");
+    await using binder = await startLocalBinder(sock, options);
+    await test({
+      binder,
+      folder,
+      connect: () => open.use(BinderClient.connect(sock, poller)),
+      listenOn: async (param, backlog = 10) =>
+        open.use(listen(await resolveAddress(param), backlog).fd),
+    });
+    open.dispose();
+    await settled(poller);
+  });
+}
+
+function params(count: number): [BindParam, ...BindParam[]] {
+  const address = loopbackHost();
+  const [first, ...rest] = Array.from({ length: count }, (_, index) => {
+    return { address, port: 8000 + index };
+  });
+  return first ? [first, ...rest] : assert.fail();
+}
+
+const cookies = (fds: readonly Fd[]) => fds.map(socketCookie);
+const heldCookies = (binder: LocalBinder) => cookies(binder.held().map(({ fd }) => fd));
+
+/** What a bind gives, by its cookies. */
+async function bound(client: BinderClient, wanted: readonly BindParam[]): Promise<bigint[]> {
+  const fds = await client.bind(wanted);
+  const found = cookies(fds);
+  fds.forEach((fd) => fd.close());
+  return found;
+}
+
+Deno.test("a socket handed back is that very socket for the next client", async () => {
+  await withBinder(async ({ binder, connect, listenOn }) => {
+    const wanted = params(2);
+    const sockets = [await listenOn(wanted[0]), await listenOn(wanted[1] ?? wanted[0])];
+    assert.deepEqual(await connect().adopt(wanted, sockets), ["adopted", "adopted"]);
+    assert.deepEqual(heldCookies(binder), cookies(sockets));
+    sockets.forEach((socket) => socket.close());
+    assert.deepEqual(await bound(connect(), wanted), heldCookies(binder));
+  });
+});
+
+Deno.test("every transport can be handed back", async () => {
+  await withBinder(async ({ binder, connect, folder, listenOn }) => {
+    const path = folder.file("site.sock");
+    const address = loopbackHost();
+    const wanted = [{ address: `unix:${path}` }, { address: `udp:${address}`, port: 8000 }];
+    const sockets = [];
+    for (const param of wanted) sockets.push(await listenOn(param));
+    assert.deepEqual(await connect().adopt(wanted, sockets), ["adopted", "adopted"]);
+    assert.deepEqual(await bound(connect(), wanted), cookies(sockets));
+    binder.registry.close();
+    assert.throws(() => Deno.lstatSync(path), Deno.errors.NotFound, "its file goes with it");
+  });
+});
+
+Deno.test("two clients that hold the same socket give it back once", async () => {
+  await withBinder(async ({ binder, connect, listenOn }) => {
+    const [param] = params(1);
+    using socket = await listenOn(param);
+    using copy = socket.duplicate();
+    const [first, second] = [connect(), connect()];
+    assert.deepEqual(await first.adopt([param], [socket]), ["adopted"]);
+    assert.deepEqual(await second.adopt([param], [copy]), ["held"]);
+    assert.deepEqual(await first.adopt([param, param], [socket, copy]), ["held", "held"]);
+    assert.equal(binder.held().length, 1);
+    assert.equal(binder.server.attached.length, 2);
+  });
+});
+
+Deno.test("a socket that the binder gave out itself is held", async () => {
+  await withBinder(async ({ connect }) => {
+    const [param] = params(1);
+    const client = connect();
+    const fds = await client.bind([param]);
+    assert.deepEqual(await client.adopt([param], fds), ["held"]);
+    fds.forEach((fd) => fd.close());
+  });
+});
+
+Deno.test("another socket of an address held is refused", async () => {
+  await withBinder(async ({ binder, connect, folder, listenOn }) => {
+    const path = folder.file("site.sock");
+    const param = { address: `unix:${path}` };
+    const client = connect();
+    await bound(client, [param]);
+    const before = heldCookies(binder);
+    Deno.removeSync(path);
+    using other = await listenOn(param);
+    const refused = ["refused: another socket is held for this address"];
+    assert.deepEqual(await client.adopt([param], [other]), refused);
+    assert.deepEqual(heldCookies(binder), before);
+  });
+});
+
+Deno.test("each socket is judged for itself, and what is refused is closed", async () => {
+  await withBinder(async ({ binder, connect, listenOn }) => {
+    const [good, wrong, none, held, denied] = params(5);
+    assert(wrong && none && held && denied);
+    denied.port = 9000;
+    const client = connect();
+    await bound(client, [held]);
+    using socket = await listenOn(good);
+    using elsewhere = await listenOn(denied);
+    using file = createMemfd("none");
+    const outcomes = await client.adopt(
+      [wrong, none, held, denied, good],
+      [socket, file, file, elsewhere, socket],
+    );
+    assert.deepEqual(outcomes, [
+      `refused: it listens on ${good.address}:${good.port}`,
+      "refused: it is no socket",
+      "refused: it is no socket",
+      "refused: not allowed",
+      "adopted",
+    ]);
+    assert.equal(binder.held().length, 2);
+    assert.equal(binder.log.filter((line) => line.includes("refused a socket")).length, 4);
+  }, { allow: ["*:8000-8100"] });
+});
+
+Deno.test("as many sockets as addresses, or none is taken", async () => {
+  await withBinder(async ({ binder, connect, listenOn }) => {
+    const wanted = params(2);
+    using socket = await listenOn(wanted[0]);
+    const client = connect();
+    for (const fds of [[], [socket], [socket, socket, socket]]) {
+      await assert.rejects(client.adopt(wanted, fds), (error) => {
+        assert(error instanceof RefusedError);
+        assert.equal(error.code, RPC.invalidParams);
+        assert.match(error.message, new RegExp(`${fds.length} sockets for 2 addresses`));
+        return true;
+      });
+    }
+    await assert.rejects(client.adopt([], [socket]), { code: RPC.invalidParams });
+    const nameless = { address: "no such host.invalid", port: 80 };
+    await assert.rejects(client.adopt([nameless], [socket]), { code: RPC.couldNotBind });
+    await assert.rejects(client.adopt([{ address: "" }], [socket]), { code: RPC.invalidParams });
+    assert.deepEqual([binder.held(), binder.server.attached], [[], []]);
+    assert.deepEqual(await client.adopt([wanted[0]], [socket]), ["adopted"]);
+  });
+});
+
+Deno.test("who holds nothing can stay connected as well", async () => {
+  await withBinder(async ({ binder, connect }) => {
+    assert.deepEqual(await connect().adopt([], []), []);
+    assert.deepEqual(binder.server.attached.map(({ holds }) => holds), [[]]);
+  });
+});
+
+Deno.test("what a client holds is what it said last", async () => {
+  await withBinder(async ({ binder, connect, listenOn }) => {
+    const [a] = params(1);
+    const client = connect();
+    using socket = await listenOn(a);
+    await client.adopt([a], [socket]);
+    const holds = () => binder.server.attached.map(({ holds }) => holds);
+    assert.deepEqual(holds(), [[`${a.address}:${a.port}`]]);
+    await client.adopt([], []);
+    assert.deepEqual(holds(), [[]]);
+  });
+});
+
+Deno.test("the backlog is the one asked for, else the socket's own", async () => {
+  await withBinder(async ({ binder, connect, listenOn }) => {
+    const [a, b] = params(2);
+    assert(b);
+    using first = await listenOn(a, 7);
+    using second = await listenOn(b, 8);
+    await connect().adopt([a, { ...b, backlog: 20 }], [first, second]);
+    assert.deepEqual(binder.held().map(({ backlog }) => backlog), [7, 20]);
+    await bound(connect(), [{ ...a, backlog: 9 }]);
+    assert.equal(acceptQueue(first).limit, 9, "it grows as any other does");
+  });
+});
+
+Deno.test("a stranger can bind and ask, but neither hand back nor upgrade", async () => {
+  let upgrades = 0;
+  await withBinder(
+    async ({ binder, connect, listenOn }) => {
+      const [param, other] = params(2);
+      assert(other);
+      using socket = await listenOn(param);
+      const client = connect();
+      for (const attempt of [client.adopt([param], [socket]), client.call("upgrade", [])]) {
+        await assert.rejects(attempt, (error) => {
+          assert(error instanceof RefusedError);
+          assert.deepEqual([error.code, error.data?.code], [RPC.notPermitted, "EPERM"]);
+          assert.match(error.message, new RegExp(`^Not permitted: uid ${Deno.uid()} may not `));
+          return true;
+        });
+      }
+      assert.deepEqual([binder.held(), binder.server.attached, upgrades], [[], [], 0]);
+      assert.deepEqual(await client.call("status", []), { role: "binder" });
+      assert.deepEqual(await bound(client, [other]), heldCookies(binder));
+    },
+    {
+      trusts: () => false,
+      upgrade: () => {
+        upgrades++;
+        throw new Error("it was not permitted");
+      },
+    },
+  );
+});
+
+Deno.test("who is trusted is asked by uid", async () => {
+  const asked = new Set<number>();
+  const trusts = (uid: number) => {
+    asked.add(uid);
+    return true;
+  };
+  await withBinder(async ({ connect }) => {
+    await connect().adopt([], []);
+    assert.deepEqual([...asked], [Deno.uid()]);
+  }, { trusts });
+});
+
+Deno.test("the answer to an upgrade is left to the successor, unless it fails", async () => {
+  const begun = Promise.withResolvers<void>();
+  const upgrade = () => {
+    begun.resolve();
+    return new Promise<never>(() => {});
+  };
+  await withBinder(async ({ binder, connect }) => {
+    const client = connect();
+    const answered = assert.rejects(client.call("upgrade", []), { name: "NoBinderError" });
+    await begun.promise;
+    await until(() => binder.server.connections().some(({ owed }) => owed === 1));
+    client.close();
+    await answered;
+  }, { upgrade });
+  await withBinder(async ({ binder, connect }) => {
+    const client = connect();
+    await assert.rejects(client.call("upgrade", []), { code: RPC.failed });
+    assert.deepEqual(binder.server.connections().map(({ owed }) => owed), [undefined]);
+    await client.call("status", []);
+  });
+});
+
+Deno.test("an unknown method is refused by its name, however long", async () => {
+  await withBinder(async ({ connect }) => {
+    const client = connect();
+    await assert.rejects(client.call("rebind", []), {
+      code: RPC.methodNotFound,
+      message: "Method not found: rebind",
+    });
+    await assert.rejects(client.call("x".repeat(10_000), []), (error) => {
+      return error instanceof RefusedError && error.message.length < 200;
+    });
+  });
+});
+
+const isWaiting = (binder: LocalBinder) =>
+  binder.log.some((line) => line.includes("waiting for a client to hand an address back"));
+
+Deno.test("an address in use is waited for, and given once it is handed back", async () => {
+  await withBinder(async ({ binder, connect, listenOn }) => {
+    const [free, taken] = params(2);
+    assert(taken);
+    using socket = await listenOn(taken);
+    const asks = bound(connect(), [taken, free]);
+    await until(() => isWaiting(binder));
+    assert.deepEqual(binder.held(), [], "all or none");
+    assert.deepEqual(await connect().adopt([taken], [socket]), ["adopted"]);
+    const [cookie, other] = await asks;
+    assert.equal(cookie, socketCookie(socket));
+    assert.deepEqual(heldCookies(binder), [cookie, other]);
+  }, { handBackTime: LONG });
+});
+
+Deno.test("several addresses may come from several clients", async () => {
+  await withBinder(async ({ binder, connect, listenOn }) => {
+    const wanted = params(3);
+    const sockets: Fd[] = [];
+    for (const param of wanted) sockets.push(await listenOn(param));
+    const asks = bound(connect(), wanted);
+    await until(() => isWaiting(binder));
+    for (const [index, param] of [...wanted.entries()].reverse()) {
+      const [socket] = sockets.slice(index);
+      if (socket) assert.deepEqual(await connect().adopt([param], [socket]), ["adopted"]);
+    }
+    assert.deepEqual(await asks, cookies(sockets));
+  }, { handBackTime: LONG });
+});
+
+Deno.test("an address that nobody hands back is in use, after the time and not before", async () => {
+  for (const handBackTime of [0, 20]) {
+    await withBinder(async ({ binder, connect, listenOn }) => {
+      const [free, taken] = params(2);
+      assert(taken);
+      using _socket = await listenOn(taken);
+      const address = `${taken.address}:${taken.port}`;
+      await assert.rejects(connect().bind([free, taken]), (error) => {
+        assert(error instanceof RefusedError);
+        assert.deepEqual([error.code, error.data], [RPC.couldNotBind, {
+          code: "EADDRINUSE",
+          address,
+        }]);
+        return true;
+      });
+      assert.equal(isWaiting(binder), handBackTime > 0);
+      assert.deepEqual(binder.held(), []);
+    }, { handBackTime });
+  }
+});
+
+Deno.test("other reasons than an address in use are not waited for", async () => {
+  await withBinder(async ({ connect }) => {
+    await assert.rejects(connect().bind([{ address: "192.0.2.1", port: 8000 }]), {
+      data: { code: "EADDRNOTAVAIL", address: "192.0.2.1:8000" },
+    });
+  }, { handBackTime: LONG });
+});

@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { UserError } from "../errors.ts";
+import { type BinderState, parseState, STATE_VERSION } from "./state.ts";
+
+const STATE: BinderState = {
+  role: "binder",
+  version: STATE_VERSION,
+  control: { fd: 3, path: "/run/multibinder.sock", file: { device: 1, inode: 2 } },
+  held: [
+    { address: { transport: "tcp", family: "inet", host: "0.0.0.0", port: 80 }, fd: 4, backlog: 5 },
+    {
+      address: { transport: "unix", path: "/run/site.sock" },
+      fd: 5,
+      backlog: 1000,
+      file: { device: 1, inode: 3 },
+    },
+  ],
+  own: { ":80": "0.0.0.0:80" },
+  clients: [
+    { fd: 6, pending: "e/8=" },
+    { fd: 7, pending: "", holds: ["0.0.0.0:80"] },
+    { fd: 8, pending: "", owed: null },
+  ],
+  counters: { connections: 7, requests: 8, errors: 9 },
+  upgrades: 10,
+  started: 1_700_000_000_000,
+  from: "0.1.0",
+};
+
+Deno.test("a state is read back as it was written", () => {
+  assert.deepEqual(parseState(JSON.stringify(STATE)), STATE);
+});
+
+Deno.test("a state that is newer than this program, or none, is refused", () => {
+  const refused: [state: unknown, reason: RegExp][] = [
+    [{ ...STATE, version: STATE_VERSION + 1 }, /format 2, and this program knows up to 1/],
+    [{ ...STATE, version: undefined }, /format undefined/],
+    [{ ...STATE, version: "new" }, /format new/],
+    [{ ...STATE, role: "wrapper" }, /a wrapper's state/],
+    [{ ...STATE, held: undefined }, /TypeError/],
+    [{ ...STATE, held: [{}] }, /TypeError/],
+    [{ ...STATE, clients: [{ fd: 6, pending: "!" }] }, /./],
+    [null, /TypeError/],
+    [[], /./],
+  ];
+  for (const [state, reason] of refused) {
+    assert.throws(() => parseState(JSON.stringify(state)), (error) => {
+      assert(error instanceof UserError, String(error));
+      assert.match(error.message, /^cannot read the state of the binder before: /);
+      assert.match(error.message, reason);
+      return true;
+    });
+  }
+});
+
+Deno.test("any text is a state or refused", () => {
+  const whole = JSON.stringify(STATE);
+  for (let length = 0; length < whole.length; length++) {
+    assert.throws(() => parseState(whole.slice(0, length)), UserError);
+  }
+  fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+    assert.throws(() => parseState(text), UserError);
+  }));
+});
