@@ -1,0 +1,178 @@
+/** A wrapper's lasting connection to its binder: notices its death, and hands the sockets back. */
+
+import type { Fd } from "../../ffi/fd.ts";
+import type { Poller } from "../../ffi/poll.ts";
+import { BinderClient, isAbsent, NoBinderError, RefusedError } from "../client.ts";
+import { messageOf } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { BindParam } from "../protocol/messages.ts";
+
+/** A socket that is held, with what was asked for. */
+export interface HeldSocket {
+  param: BindParam;
+  fd: Fd;
+}
+
+/** Pause between two attempts to reach a binder, in milliseconds. */
+const RETRY = 200;
+
+/** See the module's description. */
+export class BinderLink {
+  #client: BinderClient | undefined;
+  #connecting: Promise<BinderClient> | undefined;
+  #closed = false;
+  /** Ends the pauses under way. */
+  readonly #wake = new Set<() => void>();
+  /** Whether the connection is kept: a binder agrees to that for root and for its own user. */
+  #attachable: boolean;
+
+  constructor(
+    readonly path: string,
+    readonly poller: Poller,
+    readonly log: Log,
+    /** What to hand back to a new binder; undefined for a process that will not stay. */
+    readonly held: (() => readonly HeldSocket[]) | undefined,
+  ) {
+    this.#attachable = held !== undefined;
+  }
+
+  /** Whether the connection stands. */
+  get connected(): boolean {
+    return this.#client !== undefined;
+  }
+
+  /**
+   * Asks the binder for sockets, after those held have been handed back to it.
+   * @param wait milliseconds to wait for a binder to come up
+   * @returns the caller's
+   */
+  async bind(params: readonly BindParam[], wait: number): Promise<Fd[]> {
+    const deadline = performance.now() + wait;
+    let told = false;
+    for (;;) {
+      let client: BinderClient | undefined;
+      try {
+        client = await this.#connect();
+        const fds = await client.bind(params);
+        if (!this.#attachable) this.#drop(client);
+        return fds;
+      } catch (error) {
+        if (error instanceof NoBinderError) this.#drop(client);
+        const isOver = this.#closed || performance.now() >= deadline;
+        if (!isAbsent(error) || isOver) throw error;
+        if (!told) this.log.info("waiting for the binder", { sock: this.path });
+        told = true;
+        await this.#pause();
+      }
+    }
+  }
+
+  /** Tells the binder which sockets are held now. */
+  async refresh(): Promise<void> {
+    try {
+      if (this.#client) await this.#handBack(this.#client);
+    } catch (error) {
+      this.log.debug("cannot tell the binder what is held", { error: messageOf(error) });
+    }
+  }
+
+  /** Connects if it can, and goes on trying if it cannot. */
+  keepTrying(): void {
+    if (this.#attachable) void this.#reconnect();
+  }
+
+  /** Ends the connection for good. */
+  close(): void {
+    this.#closed = true;
+    this.#wake.forEach((wake) => wake());
+    this.#drop(this.#client);
+  }
+
+  #connect(): Promise<BinderClient> {
+    if (this.#client) return Promise.resolve(this.#client);
+    this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
+    return this.#connecting;
+  }
+
+  async #open(): Promise<BinderClient> {
+    let client = BinderClient.connect(this.path, this.poller);
+    try {
+      await this.#handBack(client);
+      if (this.held && !this.#attachable) {
+        // The binder may have closed the connection with its refusal.
+        client.close();
+        client = BinderClient.connect(this.path, this.poller);
+      }
+      if (this.#closed) throw new Error("this process is ending");
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+    this.#client = client;
+    void this.#watch(client);
+    return client;
+  }
+
+  async #handBack(client: BinderClient): Promise<void> {
+    if (!this.#attachable || !this.held) return;
+    const held = this.held();
+    try {
+      const outcomes = await client.adopt(held.map(({ param }) => param), held.map(({ fd }) => fd));
+      outcomes.forEach((outcome, index) => {
+        const socket = held[index];
+        const address = socket && describeParam(socket.param);
+        if (outcome === "adopted") this.log.info("handed back to the binder", { address });
+        else if (outcome !== "held") {
+          this.log.warn("the binder holds another", { address, outcome });
+        }
+      });
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      // Another user, or the original multibinder, which has no such method.
+      this.#attachable = false;
+      this.log.info("the binder takes no sockets back from this process", { why: error.message });
+    }
+  }
+
+  async #watch(client: BinderClient): Promise<void> {
+    await client.gone();
+    this.#drop(client);
+    if (this.#closed || this.#client || !this.#attachable) return;
+    this.log.warn("the binder is gone; its sockets are kept for the next one", { sock: this.path });
+    await this.#reconnect();
+  }
+
+  async #reconnect(): Promise<void> {
+    while (!this.#closed && !this.#client) {
+      try {
+        await this.#connect();
+      } catch (error) {
+        this.log.debug("no binder yet", { error: messageOf(error) });
+        await this.#pause();
+      }
+    }
+  }
+
+  #pause(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        this.#wake.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, RETRY);
+      this.#wake.add(wake);
+    });
+  }
+
+  #drop(client: BinderClient | undefined): void {
+    if (this.#client === client) this.#client = undefined;
+    client?.close();
+  }
+}
+
+/** An address as it was asked for. */
+export function describeParam(param: BindParam): string {
+  return param.port === undefined ? param.address : `${param.address}:${param.port}`;
+}

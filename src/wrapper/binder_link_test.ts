@@ -1,0 +1,352 @@
+import assert from "node:assert/strict";
+import type { Fd } from "../../ffi/fd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { socketCookie } from "../../ffi/socket.ts";
+import { leavesNoDescriptors } from "../../tests/helpers/descriptors.ts";
+import {
+  type LocalBinder,
+  type LocalBinderOptions,
+  startLocalBinder,
+} from "../../tests/helpers/local_binder.ts";
+import { settled } from "../../tests/helpers/poller.ts";
+import { until } from "../../tests/helpers/process_status.ts";
+import { loopbackHost, tempDir } from "../../tests/helpers/temp_dir.ts";
+import { NoBinderError } from "../client.ts";
+import { createLog } from "../log.ts";
+import { type BindParam, RPC, RpcError } from "../protocol/messages.ts";
+import type { Handler } from "../protocol/server.ts";
+import { BinderLink, describeParam, type HeldSocket } from "./binder_link.ts";
+
+/** Milliseconds that no test needs: it would fail. */
+const LONG = 20_000;
+const poller = new Poller();
+
+/** A link to a binder that comes and goes, and the sockets that it holds. */
+class Scene {
+  readonly held: HeldSocket[] = [];
+  readonly log: string[] = [];
+  readonly link: BinderLink;
+
+  constructor(readonly sock: string, lasting = true) {
+    const log = createLog({ format: "text", level: "info" }, (line) => this.log.push(line));
+    this.link = new BinderLink(sock, poller, log, lasting ? () => this.held : undefined);
+  }
+
+  start(options?: LocalBinderOptions): Promise<LocalBinder> {
+    return startLocalBinder(this.sock, options);
+  }
+
+  /** Binds, and holds what comes. */
+  async hold(...params: BindParam[]): Promise<void> {
+    const fds = await this.link.bind(params, 0);
+    params.forEach((param, index) => {
+      const fd = fds[index];
+      if (fd) this.held.push({ param, fd });
+    });
+  }
+
+  cookies(): bigint[] {
+    return this.held.map(({ fd }) => socketCookie(fd));
+  }
+
+  /** How often a message was logged. */
+  logged(text: string): number {
+    return this.log.filter((line) => line.includes(text)).length;
+  }
+
+  /** Waits for a message. */
+  said(text: string): Promise<void> {
+    return until(() => this.logged(text) > 0);
+  }
+
+  close(): void {
+    this.link.close();
+    this.held.splice(0).forEach(({ fd }) => fd.close());
+  }
+}
+
+/** Runs `test` with a link, twice; it must leave no descriptor open. */
+async function withLink(test: (scene: Scene) => Promise<void>, lasting = true): Promise<void> {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    const scene = new Scene(folder.file("sock"), lasting);
+    try {
+      await test(scene);
+    } finally {
+      scene.close();
+      await settled(poller);
+    }
+  });
+}
+
+function params(count: number): [BindParam, ...BindParam[]] {
+  const address = loopbackHost();
+  const [first, ...rest] = Array.from({ length: count }, (_, index) => {
+    return { address, port: 8000 + index };
+  });
+  return first ? [first, ...rest] : assert.fail();
+}
+
+const heldBy = (binder: LocalBinder) => binder.held().map(({ fd }) => socketCookie(fd));
+const holders = (binder: LocalBinder) => binder.server.attached.map(({ holds }) => holds);
+const close = (fds: readonly Fd[]) => fds.forEach((fd) => fd.close());
+
+/** The original multibinder knows binds alone. */
+const bindsAlone = (next: Handler): Handler => (request, caller) => {
+  if (request.method === "bind") return next(request, caller);
+  throw new RpcError(RPC.methodNotFound, "Method not found");
+};
+
+Deno.test("the binder knows what is held, after each change", async () => {
+  await withLink(async (scene) => {
+    await using binder = await scene.start();
+    assert.equal(scene.link.connected, false);
+    const [a, b] = params(2);
+    assert(b);
+    await scene.hold(a);
+    assert.equal(scene.link.connected, true);
+    assert.deepEqual(holders(binder), [[]], "nothing was held when the link was made");
+    await scene.link.refresh();
+    assert.deepEqual(holders(binder), [[describeParam(a)]]);
+    await scene.hold(b);
+    await scene.link.refresh();
+    assert.deepEqual(holders(binder), [[a, b].map(describeParam)]);
+    assert.equal(binder.server.counters.connections, 1, "one connection for all of it");
+    assert.deepEqual(scene.log, [], "what the binder holds itself is not worth a line");
+  });
+});
+
+Deno.test("after the binder's death a new one gets the very same sockets back", async () => {
+  await withLink(async (scene) => {
+    const wanted = params(2);
+    {
+      await using _first = await scene.start();
+      await scene.hold(...wanted);
+    }
+    for (let life = 0; life < 2; life++) {
+      await scene.said("the binder is gone");
+      scene.log.splice(0);
+      await using binder = await scene.start();
+      await until(() => scene.link.connected);
+      assert.equal(scene.logged("handed back to the binder"), 2);
+      assert.deepEqual(heldBy(binder), scene.cookies());
+      assert.deepEqual(binder.requests, [], "nobody had to ask");
+      assert.deepEqual(holders(binder), [wanted.map(describeParam)]);
+    }
+    await scene.said("the binder is gone");
+  });
+});
+
+Deno.test("two links that hold the same socket hand it back once", async () => {
+  await withLink(async (scene) => {
+    const [param] = params(1);
+    const other = new Scene(scene.sock);
+    {
+      await using _first = await scene.start();
+      await scene.hold(param);
+      await other.hold(param);
+    }
+    await Promise.all([scene, other].map((one) => one.said("the binder is gone")));
+    await using binder = await scene.start();
+    await until(() => scene.link.connected && other.link.connected);
+    assert.deepEqual(heldBy(binder), scene.cookies());
+    assert.deepEqual(other.cookies(), scene.cookies());
+    const handed = [scene, other].map((one) => one.logged("handed back"));
+    assert.deepEqual(handed.sort(), [0, 1]);
+    assert.equal(scene.logged("holds another") + other.logged("holds another"), 0);
+    other.close();
+  });
+});
+
+Deno.test("a socket that the new binder does not take is told", async () => {
+  await withLink(async (scene) => {
+    const [param] = params(1);
+    {
+      await using _first = await scene.start();
+      await scene.hold(param);
+    }
+    await scene.said("the binder is gone");
+    await using _binder = await scene.start({ allow: ["*:1-9"] });
+    await until(() => scene.link.connected);
+    const [line = ""] = scene.log.filter((line) => line.includes("holds another"));
+    assert.match(line, /refused: not allowed/);
+  });
+});
+
+Deno.test("a binder that knows no hand-back is used as ever, one connection a bind", async () => {
+  await withLink(async (scene) => {
+    const [a, b] = params(2);
+    assert(b);
+    {
+      await using binder = await scene.start({ answer: bindsAlone });
+      await scene.hold(a);
+      assert.equal(scene.link.connected, false);
+      await until(() => binder.server.size === 0);
+      await scene.hold(b);
+      assert.deepEqual(scene.cookies(), heldBy(binder));
+      await until(() => binder.server.size === 0);
+      assert.equal(scene.logged("takes no sockets back"), 1);
+    }
+    assert.equal(scene.logged("is gone"), 0);
+    scene.link.keepTrying();
+    await assert.rejects(scene.link.bind([a], 0), NoBinderError);
+  });
+});
+
+Deno.test("another user's link is not kept either", async () => {
+  await withLink(async (scene) => {
+    await using binder = await scene.start({ trusts: () => false });
+    const wanted = params(2);
+    await scene.hold(...wanted);
+    assert.deepEqual(scene.cookies(), heldBy(binder));
+    await until(() => binder.server.size === 0);
+    assert.match(scene.log[0] ?? "", /takes no sockets back .*Not permitted: uid/);
+  });
+});
+
+Deno.test("a process that will not stay asks for sockets, and nothing else", async () => {
+  await withLink(async (scene) => {
+    const methods: string[] = [];
+    const answer = (next: Handler): Handler => (request, caller) => {
+      methods.push(request.method);
+      return next(request, caller);
+    };
+    await using binder = await scene.start({ answer });
+    await scene.hold(...params(2));
+    scene.link.keepTrying();
+    await until(() => binder.server.size === 0);
+    assert.deepEqual(methods, ["bind"]);
+    assert.equal(scene.link.connected, false);
+  }, false);
+});
+
+Deno.test("requests at once do not mix their answers", async () => {
+  await withLink(async (scene) => {
+    await using binder = await scene.start();
+    const wanted = params(5);
+    await scene.hold(...wanted);
+    const rounds = Array.from({ length: 20 }, (_, index) => {
+      const param = wanted[index % wanted.length] ?? wanted[0];
+      return [scene.link.bind([param], 0), scene.link.refresh().then((): Fd[] => [])];
+    });
+    const answers = await Promise.all(rounds.flat());
+    const binds = answers.filter((fds) => fds.length > 0);
+    assert.deepEqual(
+      binds.map((fds) => fds.map(socketCookie)),
+      Array.from(binds, (_, index) => [scene.cookies()[index % wanted.length]]),
+    );
+    assert.equal(binds.length, 20);
+    binds.forEach(close);
+    assert.equal(binder.server.counters.connections, 1);
+  });
+});
+
+Deno.test("binds before there is a connection share one", async () => {
+  await withLink(async (scene) => {
+    await using binder = await scene.start();
+    const wanted = params(5);
+    await Promise.all(wanted.map((param) => scene.hold(param)));
+    assert.deepEqual(scene.cookies(), heldBy(binder));
+    assert.equal(binder.server.counters.connections, 1);
+  });
+});
+
+Deno.test("a binder that dies between request and answer gets the sockets back all the same", async () => {
+  await withLink(async (scene) => {
+    const [param, other] = params(2);
+    assert(other);
+    const asked = Promise.withResolvers<void>();
+    const answer = (next: Handler): Handler => (request, caller) => {
+      if (!JSON.stringify(request.params).includes(String(other.port))) {
+        return next(request, caller);
+      }
+      asked.resolve();
+      return new Promise<never>(() => {});
+    };
+    const first = await scene.start({ answer });
+    await scene.hold(param);
+    const fails = assert.rejects(scene.link.bind([other], LONG), { code: "ECONNRESET" });
+    await asked.promise;
+    await first[Symbol.asyncDispose]();
+    await fails;
+    assert.equal(scene.link.connected, false);
+    await using binder = await scene.start();
+    await until(() => scene.link.connected);
+    assert.deepEqual(heldBy(binder), scene.cookies());
+  });
+});
+
+Deno.test("an absent binder is waited for, if told so, and that is said once", async () => {
+  await withLink(async (scene) => {
+    const [param] = params(1);
+    await assert.rejects(scene.link.bind([param], 0), { code: "ENOENT" });
+    assert.equal(scene.logged("waiting"), 0);
+    const bound = scene.link.bind([param], LONG);
+    await scene.said("waiting for the binder");
+    await using binder = await scene.start();
+    const fds = await bound;
+    assert.deepEqual(fds.map(socketCookie), heldBy(binder));
+    assert.equal(scene.logged("waiting"), 1);
+    close(fds);
+  });
+});
+
+Deno.test("what an earlier program held is handed to a binder that comes later", async () => {
+  await withLink(async (scene) => {
+    const wanted = params(2);
+    {
+      await using _first = await scene.start();
+      await scene.hold(...wanted);
+    }
+    const successor = new Scene(scene.sock);
+    scene.link.close();
+    successor.held.push(...scene.held.splice(0));
+    successor.link.keepTrying();
+    await using binder = await scene.start();
+    await until(() => successor.link.connected);
+    assert.deepEqual(heldBy(binder), successor.cookies());
+    successor.close();
+  });
+});
+
+Deno.test("close ends the connection, and everything that waits for one", async () => {
+  await withLink(async (scene) => {
+    const [param] = params(1);
+    {
+      await using binder = await scene.start();
+      await scene.hold(param);
+      scene.link.close();
+      assert.equal(scene.link.connected, false);
+      await until(() => binder.server.size === 0);
+    }
+    assert.equal(scene.logged("is gone"), 0, "our own end is not the binder's");
+
+    const waiting = new Scene(scene.sock);
+    waiting.link.keepTrying();
+    const fails = assert.rejects(waiting.link.bind([param], LONG));
+    await waiting.said("waiting for the binder");
+    waiting.link.close();
+    await fails;
+  });
+});
+
+Deno.test("close while the sockets are handed back ends that connection as well", async () => {
+  await withLink(async (scene) => {
+    const asked = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const answer = (next: Handler): Handler => async (request, caller) => {
+      asked.resolve();
+      await goOn.promise;
+      return next(request, caller);
+    };
+    await using binder = await scene.start({ answer });
+    scene.link.keepTrying();
+    const fails = assert.rejects(scene.link.bind(params(1), LONG));
+    await asked.promise;
+    scene.link.close();
+    goOn.resolve();
+    await fails;
+    await until(() => binder.server.size === 0);
+    assert.deepEqual(binder.requests, []);
+  });
+});

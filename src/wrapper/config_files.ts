@@ -1,0 +1,143 @@
+/** Config templates and the files rendered from them. */
+
+import { splitAddress } from "../address.ts";
+import { messageOf, UserError } from "../errors.ts";
+import type { BindParam } from "../protocol/messages.ts";
+import { type Command, renderedName } from "./haproxy.ts";
+import { render } from "./template.ts";
+
+/** The first descriptor after standard input, output and error. */
+const FIRST_FD = 3;
+
+/** A file to write. */
+export interface RenderedFile {
+  template: string;
+  target: string;
+  text: string;
+}
+
+/** A set of templates, rendered with one numbering of sockets. */
+export interface Rendered {
+  files: RenderedFile[];
+  /** The sockets that the files name: the first is `fd@3`, and so on. */
+  sockets: BindParam[];
+}
+
+/**
+ * Where each template of a command is rendered to: beside it, or into `renderDir`.
+ * @throws {UserError} when two would be rendered to one file
+ */
+export function planTargets(
+  command: Command,
+  renderDir: string | undefined,
+): { template: string; target: string }[] {
+  const plan = command.configs.filter(({ isTemplate }) => isTemplate).map(({ path }) => {
+    const target = renderedName(path);
+    const name = target.slice(target.lastIndexOf("/") + 1);
+    return { template: path, target: renderDir === undefined ? target : `${renderDir}/${name}` };
+  });
+  const seen = new Map<string, string>();
+  for (const { template, target } of plan) {
+    const other = seen.get(target);
+    if (other !== undefined && other !== template) {
+      throw new UserError(`${other} and ${template} would both be rendered to ${target}`);
+    }
+    seen.set(target, template);
+  }
+  return plan;
+}
+
+/**
+ * Renders templates. Nothing is bound or written yet. Every bind call gets a number of its own, since
+ * HAProxy must not be given one descriptor twice.
+ * @param templates paths, with the path to write each to
+ * @param env in scope as `ENV`
+ * @throws {UserError} TemplateError, or when a file cannot be read
+ */
+export function renderFiles(
+  templates: readonly { template: string; target: string }[],
+  env: Readonly<Record<string, string>>,
+): Rendered {
+  const sockets: BindParam[] = [];
+  const bind = ({ address, backlog }: { address: string; backlog?: number }) => {
+    sockets.push({ ...splitAddress(address), ...(backlog !== undefined && { backlog }) });
+    return `fd@${FIRST_FD + sockets.length - 1}`;
+  };
+  const files = templates.map(({ template, target }) => {
+    const text = render(readTemplate(template), { file: template, env, bind });
+    return { template, target, text };
+  });
+  return { files, sockets };
+}
+
+/**
+ * Writes the rendered files, each in one step, so that a reader sees the old text or the new. A file that
+ * exists keeps its mode and owner; a new one has its template's, which may guard a secret.
+ * @throws {UserError} when one cannot be written
+ */
+export function writeFiles(files: readonly RenderedFile[]): void {
+  for (const { template, target, text } of files) {
+    try {
+      writeAtomically(followLink(target), text, existing(target) ?? Deno.statSync(template));
+    } catch (error) {
+      throw new UserError(
+        `cannot write ${target}: ${messageOf(error)}; --render-dir puts it into another folder`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+/**
+ * Replaces a file in one step.
+ * @param like a file whose mode and owner it gets; without one it is ours, and readable to all
+ */
+export function writeAtomically(path: string, text: string, like?: Deno.FileInfo): void {
+  const temporary = `${path}.${crypto.randomUUID()}`;
+  try {
+    Deno.writeTextFileSync(temporary, text, { createNew: true, mode: 0o600 });
+    let mode = (like?.mode ?? 0o644) & 0o777;
+    // Where the group stays ours, it gets what the template gives to others.
+    if (like && !giveTo(temporary, like)) mode = mode & ~0o070 | (mode & 0o007) << 3;
+    Deno.chmodSync(temporary, mode);
+    Deno.renameSync(temporary, path);
+  } catch (error) {
+    if (existing(temporary)) Deno.removeSync(temporary);
+    throw error;
+  }
+}
+
+/** Gives a file the owner of another. @returns whether it has that one now, which only root can promise */
+function giveTo(path: string, { uid, gid }: Deno.FileInfo): boolean {
+  const made = Deno.statSync(path);
+  if (made.uid === uid && made.gid === gid) return true;
+  try {
+    Deno.chownSync(path, uid, gid);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.PermissionDenied) return false;
+    throw error;
+  }
+}
+
+function readTemplate(path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      Deno.readFileSync(path),
+    );
+  } catch (error) {
+    throw new UserError(`cannot read the template ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function existing(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function followLink(path: string): string {
+  return existing(path) === undefined ? path : Deno.realPathSync(path);
+}

@@ -1,0 +1,220 @@
+import assert from "node:assert/strict";
+import { ignoreUnless } from "../../tests/helpers/users.ts";
+import { type TempDir, tempDir } from "../../tests/helpers/temp_dir.ts";
+import { UserError } from "../errors.ts";
+import { type RenderedFile, renderFiles, writeAtomically, writeFiles } from "./config_files.ts";
+import { TemplateError } from "./template.ts";
+
+/** Writes a template; its target is beside it. */
+function template(folder: TempDir, name: string, text: string | Uint8Array) {
+  const template = folder.file(`${name}.eta`);
+  Deno.writeFileSync(template, typeof text === "string" ? new TextEncoder().encode(text) : text);
+  return { template, target: folder.file(name) };
+}
+
+/** A file to write, with a template that has this mode. */
+function rendered(folder: TempDir, text: string, mode = 0o644): RenderedFile {
+  const files = template(folder, "site.cfg", "");
+  Deno.chmodSync(files.template, mode);
+  return { ...files, text };
+}
+
+function permissions(path: string): number {
+  return (Deno.statSync(path).mode ?? 0) & 0o7777;
+}
+
+function names(folder: TempDir): string[] {
+  return [...Deno.readDirSync(folder.path)].map(({ name }) => name).sort();
+}
+
+function fails(action: () => unknown, message: RegExp): void {
+  assert.throws(action, (error) => error instanceof UserError && message.test(error.message));
+}
+
+Deno.test("sockets are numbered from 3 without a gap, across files, in their order", () => {
+  using folder = tempDir();
+  const plan = [
+    template(folder, "a.cfg", "<%= bind_tcp('0.0.0.0', 80) %> <%= bind('[::1]:81') %>"),
+    template(folder, "b.cfg", "nothing"),
+    template(folder, "c.cfg", "<%= bind('unix:/run/c', { backlog: 5 }) %> <%= bind(':80') %>"),
+  ];
+  const { files, sockets } = renderFiles(plan, {});
+  assert.deepEqual(files.map(({ text }) => text), ["fd@3 fd@4", "nothing", "fd@5 fd@6"]);
+  assert.deepEqual(files.map(({ target }) => target), plan.map(({ target }) => target));
+  assert.deepEqual(sockets, [
+    { address: "0.0.0.0", port: 80 },
+    { address: "[::1]", port: 81 },
+    { address: "unix:/run/c", backlog: 5 },
+    { address: "", port: 80 },
+  ]);
+  assert.deepEqual(names(folder), ["a.cfg.eta", "b.cfg.eta", "c.cfg.eta"], "nothing is written");
+});
+
+Deno.test("one address twice gets two numbers", () => {
+  using folder = tempDir();
+  const plan = [template(folder, "a.cfg", "<%= bind(':80') %> <%= bind(':80') %>")];
+  const { files, sockets } = renderFiles(plan, {});
+  assert.equal(files[0]?.text, "fd@3 fd@4");
+  assert.equal(sockets.length, 2);
+});
+
+Deno.test("the environment and the text around the tags come through", () => {
+  using folder = tempDir();
+  const plan = [template(folder, "a.cfg", "\ufeffgrüße <%= ENV['NAME'] %>\r\n")];
+  assert.equal(renderFiles(plan, { NAME: "ß" }).files[0]?.text, "\ufeffgrüße ß\r\n");
+});
+
+Deno.test("what is wrong in a template is said with its file and line", () => {
+  using folder = tempDir();
+  const plan = [template(folder, "a.cfg", "fine\n<%= missing %>")];
+  assert.throws(
+    () => renderFiles(plan, {}),
+    (error) => error instanceof TemplateError && error.message.includes("a.cfg.eta:2: missing"),
+  );
+  const malformed = [template(folder, "b.cfg", "\n\n<%= bind('80') %>")];
+  fails(
+    () => renderFiles(malformed, {}),
+    /b\.cfg\.eta:3: malformed address "80".*did you mean ":80"/,
+  );
+});
+
+Deno.test("a template that cannot be read, or is not UTF-8, is named", () => {
+  using folder = tempDir();
+  const missing = folder.file("none.eta");
+  fails(
+    () => renderFiles([{ template: missing, target: "none" }], {}),
+    new RegExp(`cannot read the template ${missing}: no such file`, "i"),
+  );
+  fails(
+    () => renderFiles([{ template: folder.path, target: "none" }], {}),
+    new RegExp(`cannot read the template ${folder.path}: .*directory`, "i"),
+  );
+  const latin1 = template(folder, "a.cfg", new Uint8Array([0x67, 0x72, 0xfc, 0xdf]));
+  fails(() => renderFiles([latin1], {}), /cannot read the template .*a\.cfg\.eta: .*encoded/);
+});
+
+Deno.test("a new file has its template's permissions, which may guard a secret", () => {
+  for (const mode of [0o600, 0o640, 0o664]) {
+    using folder = tempDir();
+    const file = rendered(folder, "text", mode);
+    writeFiles([file]);
+    assert.equal(Deno.readTextFileSync(file.target), "text");
+    assert.equal(permissions(file.target), mode);
+    assert.deepEqual(names(folder), ["site.cfg", "site.cfg.eta"], "no temporary file is left");
+  }
+});
+
+Deno.test("a file that exists keeps its permissions", () => {
+  using folder = tempDir();
+  const file = rendered(folder, "new");
+  Deno.writeTextFileSync(file.target, "old");
+  Deno.chmodSync(file.target, 0o604);
+  writeFiles([file]);
+  assert.equal(Deno.readTextFileSync(file.target), "new");
+  assert.equal(permissions(file.target), 0o604);
+});
+
+Deno.test({
+  name: "a file that exists keeps its owner, and a new one has its template's",
+  ignore: ignoreUnless(Deno.uid() === 0, "only root can give files away"),
+  fn: () => {
+    for (const owned of ["target", "template"] as const) {
+      using folder = tempDir();
+      const file = rendered(folder, "new", 0o600);
+      if (owned === "target") Deno.writeTextFileSync(file.target, "old", { mode: 0o600 });
+      Deno.chownSync(file[owned], 65534, 65534);
+      writeFiles([file]);
+      const { uid, gid } = Deno.statSync(file.target);
+      assert.deepEqual({ uid, gid }, { uid: 65534, gid: 65534 });
+      assert.equal(permissions(file.target), 0o600);
+    }
+  },
+});
+
+Deno.test("a link to a file stays one, and the file behind it is replaced", () => {
+  using folder = tempDir();
+  using elsewhere = tempDir();
+  const file = rendered(folder, "new");
+  Deno.writeTextFileSync(elsewhere.file("real.cfg"), "old");
+  Deno.symlinkSync(elsewhere.file("real.cfg"), file.target);
+  writeFiles([file]);
+  assert.ok(Deno.lstatSync(file.target).isSymlink);
+  assert.equal(Deno.readTextFileSync(elsewhere.file("real.cfg")), "new");
+  assert.deepEqual(names(elsewhere), ["real.cfg"]);
+});
+
+Deno.test("who has the old file open goes on reading the old text", async () => {
+  using folder = tempDir();
+  const file = rendered(folder, "new");
+  Deno.writeTextFileSync(file.target, "old");
+  const before = await Deno.open(file.target);
+  writeFiles([file]);
+  assert.equal(await new Response(before.readable).text(), "old");
+  assert.equal(Deno.readTextFileSync(file.target), "new");
+});
+
+Deno.test("a reader sees the old text or the new, and nothing in between", async () => {
+  using folder = tempDir();
+  const file = rendered(folder, "");
+  const texts = ["a".repeat(100_000), "b".repeat(100_000)];
+  writeFiles([{ ...file, text: "a".repeat(100_000) }]);
+  // [whether to stop, how often it was read, how often the text was neither]
+  const shared = new Int32Array(new SharedArrayBuffer(12));
+  const reader = new Worker(
+    URL.createObjectURL(
+      new Blob(
+        [`
+    self.onmessage = ({ data: { path, shared, texts } }) => {
+      self.postMessage("reading");
+      while (Atomics.load(shared, 0) === 0) {
+        let text;
+        try { text = Deno.readTextFileSync(path); } catch { /* counted */ }
+        if (!texts.includes(text)) Atomics.add(shared, 2, 1);
+        Atomics.add(shared, 1, 1);
+      }
+      self.postMessage("done");
+    };
+  `],
+        { type: "text/javascript" },
+      ),
+    ),
+    { type: "module" },
+  );
+  const said = () => new Promise((resolve) => reader.onmessage = ({ data }) => resolve(data));
+  reader.postMessage({ path: file.target, shared, texts });
+  assert.equal(await said(), "reading");
+  for (let round = 0; round < 300 || Atomics.load(shared, 1) < 100; round++) {
+    writeFiles([{ ...file, text: texts[round % 2] ?? "" }]);
+  }
+  const done = said();
+  Atomics.store(shared, 0, 1);
+  assert.equal(await done, "done");
+  reader.terminate();
+  assert.equal(Atomics.load(shared, 2), 0);
+});
+
+Deno.test("a folder that cannot be written to: the error says what to do", () => {
+  using folder = tempDir();
+  const file = rendered(folder, "text");
+  const target = folder.file("none/site.cfg");
+  fails(
+    () => writeFiles([{ ...file, target }]),
+    new RegExp(`cannot write ${target}: .*; --render-dir puts it into another folder`),
+  );
+});
+
+Deno.test("a write that fails leaves no temporary file", () => {
+  using folder = tempDir();
+  const file = rendered(folder, "text");
+  Deno.mkdirSync(`${file.target}/in the way`, { recursive: true });
+  fails(() => writeFiles([file]), /cannot write .*--render-dir/);
+  assert.deepEqual(names(folder), ["site.cfg", "site.cfg.eta"]);
+});
+
+Deno.test("a file like no other is readable to all", () => {
+  using folder = tempDir();
+  writeAtomically(folder.file("x.pid"), "1\n");
+  assert.equal(permissions(folder.file("x.pid")), 0o644);
+  writeAtomically(folder.file("x.pid"), "2\n");
+  assert.equal(Deno.readTextFileSync(folder.file("x.pid")), "2\n");
+});

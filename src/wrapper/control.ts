@@ -1,0 +1,181 @@
+/**
+ * The wrapper's own control socket: status, reload and upgrade, each with its outcome.
+ *
+ * It is the wrapper's and not the binder's business, since a wrapper is also used without a binder, and
+ * outlives it. There is one only if it was asked for: wrappers in containers may share a folder.
+ */
+
+import { Fd } from "../../ffi/fd.ts";
+import type { Poller } from "../../ffi/poll.ts";
+import { effectiveUid } from "../../ffi/process.ts";
+import type { Children } from "../children.ts";
+import { UserError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { connectionState, parseConnection } from "../protocol/connection_state.ts";
+import { type ControlSocket, listenOn, removeControlSocket } from "../protocol/control_socket.ts";
+import { RPC, RpcError } from "../protocol/messages.ts";
+import { type Caller, type Handler, type Reply, Server } from "../protocol/server.ts";
+import type { Notifier } from "../systemd/notify.ts";
+import { Upgrade } from "../upgrade.ts";
+import { VERSION } from "../version.ts";
+import type { Reloads } from "./reloads.ts";
+import type { Sockets } from "./sockets.ts";
+import { WRAPPER_STATE_VERSION, type WrapperState } from "./state.ts";
+import type { Supervisor } from "./supervisor.ts";
+import { describeParam } from "./binder_link.ts";
+
+/** What it shows and steers. */
+export interface Controlled {
+  /** Where to listen; undefined for nowhere. */
+  path: string | undefined;
+  poller: Poller;
+  children: Children;
+  notifier: Notifier;
+  log: Log;
+  supervisor: Supervisor;
+  sockets: Sockets;
+  reloads: Reloads;
+  service: string;
+  reload: () => void;
+}
+
+/** Only the wrapper's own user, and root, can connect. */
+const MODE = 0o600;
+
+/** See the module's description. */
+export class Control {
+  readonly #upgrade: Upgrade;
+  #socket: ControlSocket | undefined;
+  #server: Server | undefined;
+  #started = Date.now();
+
+  constructor(readonly controlled: Controlled) {
+    const { log, children, notifier, supervisor } = controlled;
+    this.#upgrade = new Upgrade({
+      log,
+      children,
+      notifier,
+      busy: () => supervisor.busy,
+      patience: 10_000,
+      givesWay: true,
+      handOver: () => this.#handOver(),
+    });
+  }
+
+  /** Opens the control socket, if there is to be one. */
+  listen(): void {
+    const { path } = this.controlled;
+    if (path !== undefined) this.#serve(listenOn(path, MODE));
+  }
+
+  /** Goes on as an earlier program's successor. */
+  resume({ control, clients, started, from, upgrades }: WrapperState): void {
+    this.#started = started;
+    const outcome = this.#upgrade.succeeded(from, upgrades);
+    if (control === null) return;
+    const server = this.#serve({ ...control, fd: inherited(control.fd) });
+    for (const client of clients) {
+      const connection = parseConnection(client);
+      connection.fd.closeOnExec = true;
+      server.serve(connection, outcome);
+    }
+  }
+
+  /** Upgrades in place; a failure is logged. */
+  upgrade(): void {
+    void this.#upgrade.request().catch(() => {});
+  }
+
+  /** Closes the control socket. */
+  close(): void {
+    if (this.#socket) removeControlSocket(this.#socket);
+    this.#server?.close();
+  }
+
+  #serve(socket: ControlSocket): Server {
+    const { poller, log } = this.controlled;
+    this.#socket = socket;
+    this.#server = new Server(socket.fd, poller, this.#handle, log);
+    void this.#server.run();
+    return this.#server;
+  }
+
+  #handle: Handler = (request, caller) => {
+    switch (request.method) {
+      case "status":
+        return Promise.resolve({ result: this.#describe(), fds: [] });
+      case "reload":
+        insistOnTrust(caller);
+        return this.#reload();
+      case "upgrade":
+        insistOnTrust(caller);
+        caller.oweAnswer();
+        return this.#upgrade.request();
+      default:
+        throw new RpcError(RPC.methodNotFound, `Method not found: ${request.method.slice(0, 100)}`);
+    }
+  };
+
+  async #reload(): Promise<Reply> {
+    const { reload, reloads, supervisor } = this.controlled;
+    if (supervisor.ending) throw new RpcError(RPC.failed, "the wrapper is stopping");
+    const outcome = reloads.outcome(supervisor.busy);
+    reload();
+    const { ok, message } = await outcome;
+    if (!ok) throw new RpcError(RPC.failed, `reload failed: ${message}`);
+    return { result: message, fds: [] };
+  }
+
+  #describe(): object {
+    const { reloads, service, sockets, supervisor } = this.controlled;
+    return {
+      role: "wrapper",
+      version: VERSION,
+      pid: Deno.pid,
+      uptimeSeconds: Math.round((Date.now() - this.#started) / 1000),
+      service,
+      binder: sockets.binder,
+      sockets: sockets.served.map(({ param }) => ({ address: describeParam(param) })),
+      generations: supervisor.snapshot().generations,
+      lastReload: reloads.last,
+      ...this.#upgrade.describe(),
+    };
+  }
+
+  #handOver(): { state: string; keep: Fd[] } {
+    const { reloads, sockets, supervisor } = this.controlled;
+    if (supervisor.ending) throw new UserError("the wrapper is stopping");
+    const connections = this.#server?.connections() ?? [];
+    const socket = this.#socket;
+    const state: WrapperState = {
+      role: "wrapper",
+      version: WRAPPER_STATE_VERSION,
+      generations: supervisor.snapshot(),
+      sockets: sockets.served.map(({ param, fd }) => ({ param, fd: fd.number })),
+      control: socket ? { ...socket, fd: socket.fd.number } : null,
+      clients: connections.map(connectionState),
+      lastReload: reloads.last,
+      upgrades: this.#upgrade.count + 1,
+      started: this.#started,
+      from: VERSION,
+    };
+    const own = socket ? [socket.fd] : [];
+    const keep = [
+      ...own,
+      ...connections.map(({ fd }) => fd),
+      ...sockets.served.map(({ fd }) => fd),
+    ];
+    return { state: JSON.stringify(state), keep };
+  }
+}
+
+function inherited(number: number): Fd {
+  const fd = new Fd(number);
+  fd.closeOnExec = true;
+  return fd;
+}
+
+function insistOnTrust({ peer }: Caller): void {
+  if (peer.uid === 0 || peer.uid === effectiveUid()) return;
+  throw new RpcError(RPC.notPermitted, `Not permitted: uid ${peer.uid} may only ask for status`);
+}

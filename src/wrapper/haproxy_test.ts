@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { UserError } from "../errors.ts";
+import {
+  CHECK_OPTIONS,
+  cleanEnvironment,
+  type Command,
+  parseCommand,
+  renderedName,
+  startOptions,
+  toArgv,
+} from "./haproxy.ts";
+
+function parse(line: string): Command {
+  const [program = "", ...rest] = line.split(" ");
+  return parseCommand([program, ...rest]);
+}
+
+/** The command that checks or starts, with every template rendered beside itself. */
+function argv(line: string, options: readonly string[]): string {
+  const command = parse(line);
+  const templates = command.configs.filter(({ isTemplate }) => isTemplate);
+  const targets = new Map(templates.map(({ path }) => [path, renderedName(path)]));
+  return toArgv(command, targets, options).join(" ");
+}
+
+Deno.test("the original wrapper's command line", () => {
+  const line = "haproxy -Ds -f x.cfg.erb -p /run/x.pid -sf 1 2";
+  assert.deepEqual(parse(line), {
+    words: ["haproxy", "-f", "x.cfg.erb"],
+    optionsEnd: 3,
+    configs: [{ path: "x.cfg.erb", isTemplate: true, index: 2 }],
+    folder: "",
+    pidFile: "/run/x.pid",
+    replaces: { signal: "SIGUSR1", pids: [1, 2] },
+    purpose: "run",
+  });
+  assert.equal(argv(line, startOptions(77)), "haproxy -f x.cfg -db -sf 77");
+  assert.equal(argv(line, CHECK_OPTIONS), "haproxy -f x.cfg -c");
+});
+
+Deno.test("what makes a daemon or a master is left out", () => {
+  const line = "haproxy -W -D -db -Ws -S /run/master.sock -Ds -q -f a.cfg";
+  assert.equal(argv(line, startOptions(77)), "haproxy -q -f a.cfg -db -sf 77");
+});
+
+Deno.test("options keep their values and their order", () => {
+  const line = "haproxy -V -n 100 -N 10 -m 64 -L here -x /run/stats -dM -f a.cfg";
+  assert.equal(argv(line, []), line);
+  assert.equal(parse(line).configs.length, 1);
+});
+
+Deno.test("several configs, templates and others, after -f and after --", () => {
+  const line = "haproxy -f a.cfg -f b.cfg.eta -q -f /c.cfg.mb -- d.cfg e.cfg.erb -x";
+  const command = parse(line);
+  assert.deepEqual(command.configs.map(({ path, isTemplate }) => [path, isTemplate]), [
+    ["a.cfg", false],
+    ["b.cfg.eta", true],
+    ["/c.cfg.mb", true],
+    ["d.cfg", false],
+    ["e.cfg.erb", true],
+    ["-x", false],
+  ]);
+  assert.equal(
+    argv(line, ["-c"]),
+    "haproxy -f a.cfg -f b.cfg -q -f /c.cfg -c -- d.cfg e.cfg -x",
+  );
+});
+
+Deno.test("rendered files can be elsewhere", () => {
+  const command = parse("haproxy -f a.cfg.eta -- b.cfg.eta c.cfg");
+  const targets = new Map([["a.cfg.eta", "/run/a.cfg"], ["b.cfg.eta", "/run/b.cfg"]]);
+  assert.deepEqual(
+    toArgv(command, targets, ["-db"]),
+    ["haproxy", "-f", "/run/a.cfg", "-db", "--", "/run/b.cfg", "c.cfg"],
+  );
+});
+
+Deno.test("-C: files are found from its folder, wherever it stands, as HAProxy has it", () => {
+  for (
+    const line of [
+      "haproxy -C /etc/haproxy -f a.cfg.eta -p a.pid -f /b.cfg",
+      "haproxy -f a.cfg.eta -f /b.cfg -p a.pid -C /elsewhere -C /etc/haproxy",
+    ]
+  ) {
+    const { configs, pidFile } = parse(line);
+    assert.deepEqual(configs.map(({ path }) => path), ["/etc/haproxy/a.cfg.eta", "/b.cfg"]);
+    assert.equal(pidFile, "/etc/haproxy/a.pid");
+  }
+  const relative = "haproxy -C conf -f a.cfg.eta -f b.cfg";
+  assert.deepEqual(parse(relative).configs.map(({ path }) => path), [
+    "conf/a.cfg.eta",
+    "conf/b.cfg",
+  ]);
+  // HAProxy opens names once it is in that folder.
+  assert.equal(argv(relative, []), `haproxy -C conf -f ${Deno.cwd()}/conf/a.cfg -f b.cfg`);
+});
+
+Deno.test("-sf and -st: the pids that follow, and how they are told", () => {
+  const { replaces, configs } = parse("haproxy -st 30 31 -f a.cfg");
+  assert.deepEqual(replaces, { signal: "SIGTERM", pids: [30, 31] });
+  assert.equal(configs.length, 1);
+  assert.deepEqual(parse("haproxy -f a.cfg -sf").replaces.pids, []);
+});
+
+Deno.test("words that are no pids are left to HAProxy to refuse", () => {
+  const line = "haproxy -f a.cfg -sf 0 99999999999";
+  assert.deepEqual(parse(line).replaces.pids, []);
+  assert.equal(argv(line, ["-c"]), "haproxy -f a.cfg 0 99999999999 -c");
+});
+
+Deno.test("what a command is for", () => {
+  const purposes: [string, Command["purpose"]][] = [
+    ["haproxy -f a.cfg", "run"],
+    ["haproxy -c -f a.cfg", "check"],
+    ["haproxy -f a.cfg -c -V", "check"],
+    ["haproxy -v", "something"],
+    ["haproxy -vv", "something"],
+    ["haproxy -cc version_atleast(2.6)", "something"],
+  ];
+  for (const [line, purpose] of purposes) {
+    assert.equal(parse(line).purpose, purpose, line);
+    assert.equal(argv(line, []), line);
+  }
+});
+
+Deno.test("a value is a value, even when it looks like an option", () => {
+  const { configs, purpose, pidFile } = parse("haproxy -f -c -p -v -L --");
+  assert.deepEqual(configs.map(({ path }) => path), ["-c"]);
+  assert.equal(purpose, "run");
+  assert.equal(pidFile, "-v");
+  assert.equal(argv("haproxy -L -- -f -sf", ["-db"]), "haproxy -L -- -f -sf -db");
+});
+
+Deno.test("an option without its value is refused", () => {
+  for (const option of ["-f", "-p", "-n", "-N", "-m", "-C", "-L", "-x", "-S", "-cc"]) {
+    assert.throws(
+      () => parse(`haproxy -f a.cfg ${option}`),
+      (error) => error instanceof UserError && error.message.includes(`option ${option} lacks`),
+    );
+  }
+});
+
+Deno.test("a command without a config is refused, with an example", () => {
+  for (
+    const line of ["haproxy", "haproxy -c", "haproxy site.cfg", "nginx -g daemon", "haproxy --"]
+  ) {
+    assert.throws(
+      () => parse(line),
+      (error) => error instanceof UserError && /no config;.*-f site\.cfg\.eta/.test(error.message),
+    );
+  }
+});
+
+Deno.test("a template's ending is its last one", () => {
+  const names = ["a.cfg.eta", "a.cfg.erb", "a.mb", "a.cfg", "a.eta.cfg", "a.b.eta"];
+  const rendered = ["a.cfg", "a.cfg", "a", "a.cfg", "a.eta.cfg", "a.b"];
+  assert.deepEqual(names.map(renderedName), rendered);
+  for (const [index, name] of names.entries()) {
+    const [config] = parse(`haproxy -f ${name}`).configs;
+    assert.equal(config?.isTemplate, name !== rendered[index], name);
+  }
+});
+
+Deno.test("what a master tells its workers does not reach a server", () => {
+  const env = { PATH: "/bin", HAPROXY_LOCALPEER: "a", MY_HAPROXY_PROCESSES: "b" };
+  const masters = { HAPROXY_MWORKER: "1", HAPROXY_MWORKER_REEXEC: "1", HAPROXY_PROCESSES: "x" };
+  assert.deepEqual(cleanEnvironment({ ...masters, ...env }), env);
+});

@@ -1,0 +1,123 @@
+/** Starting HAProxy: to check a config, to ask it something, or as a generation that serves. */
+
+import { SIGNALS } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { createMemfd, readText } from "../../ffi/memfd.ts";
+import { createPipe } from "../../ffi/pipe.ts";
+import { type ExitStatus, sendSignal } from "../../ffi/process.ts";
+import type { SpawnOptions } from "../../ffi/spawn.ts";
+import type { Child, Children } from "../children.ts";
+import { EXIT, UserError } from "../errors.ts";
+import { ownCommand } from "../reexec.ts";
+import {
+  CHECK_OPTIONS,
+  cleanEnvironment,
+  type Command,
+  SOFT_STOP,
+  startOptions,
+  toArgv,
+} from "./haproxy.ts";
+
+/** Bytes of a check's output that are kept. */
+const MAX_OUTPUT = 64 * 1024;
+
+/** A config that HAProxy refused. */
+export class RefusedConfig extends UserError {
+  /** `output` is what HAProxy said, line by line. */
+  constructor(exitCode: number, readonly output: readonly string[]) {
+    const alert = output.find((line) => line.includes("[ALERT]"))?.replace(/^.*?: /, "");
+    const why = alert ?? (exitCode > 128 ? `signal ${exitCode - 128} ended the check` : undefined);
+    super(`HAProxy refused the config${why ? `: ${why}` : ""}`, { exitCode });
+  }
+}
+
+/** A generation that was started. */
+export interface Server extends Child {
+  /** Whether it came up; false when it or the latch ended before. */
+  ready: Promise<boolean>;
+}
+
+/** Starts HAProxy with inherited sockets. */
+export class Launcher {
+  /**
+   * @param targets the rendered file of each template
+   * @param marks variables for the environment of generations
+   */
+  constructor(
+    readonly children: Children,
+    readonly command: Command,
+    readonly targets: ReadonlyMap<string, string>,
+    readonly marks: Readonly<Record<string, string>>,
+  ) {}
+
+  /**
+   * Lets HAProxy check the config, with the sockets in place.
+   * @param timeout milliseconds after which a check that hangs is killed
+   * @throws {RefusedConfig}
+   */
+  async check(fds: readonly Fd[], timeout: number): Promise<void> {
+    using output = createMemfd("haproxy-check");
+    const argv = toArgv(this.command, this.targets, CHECK_OPTIONS);
+    const child = this.#spawn({ argv, fds, stdout: output, stderr: output });
+    const timer = setTimeout(() => sendSignal(child.pid, "SIGKILL"), timeout);
+    const status = await child.exited;
+    clearTimeout(timer);
+    if ("code" in status && status.code === 0) return;
+    const lines = readText(output, MAX_OUTPUT).split("\n").filter((line) => line.trim() !== "");
+    throw new RefusedConfig(exitCode(status), lines);
+  }
+
+  /** Runs the command as it is, for a HAProxy that ends by itself. @returns its exit code */
+  async run(fds: readonly Fd[]): Promise<number> {
+    return exitCode(
+      await this.#spawn({ argv: toArgv(this.command, this.targets, []), fds }).exited,
+    );
+  }
+
+  /**
+   * Starts a generation.
+   * @throws {UserError} when the program cannot be run
+   */
+  start(fds: readonly Fd[]): Server {
+    const { reader, writer } = createPipe();
+    try {
+      const latch = this.#spawn({ argv: [...ownCommand(), "latch"], stdin: reader });
+      const argv = toArgv(this.command, this.targets, startOptions(latch.pid));
+      const server = this.#spawn({ argv, fds }, this.marks);
+      // Should the server end early, nobody needs the latch any more.
+      void server.exited.then(() => writer.close());
+      const ready = latch.exited.then((status) => {
+        writer.close();
+        return "signal" in status && status.signal === SIGNALS[SOFT_STOP];
+      });
+      return { ...server, ready };
+    } catch (error) {
+      writer.close();
+      throw error;
+    } finally {
+      reader.close();
+    }
+  }
+
+  #spawn(options: Omit<SpawnOptions, "env">, marks: Readonly<Record<string, string>> = {}): Child {
+    try {
+      const env = { ...cleanEnvironment(Deno.env.toObject()), ...marks };
+      return this.children.start({ ...options, env });
+    } catch (error) {
+      throw error instanceof SystemError ? cannotRun(options.argv[0], error) : error;
+    }
+  }
+}
+
+function cannotRun(program: string, error: SystemError): UserError {
+  if (error.code === "ENOENT") {
+    return new UserError(`command not found: ${program}`, { exitCode: EXIT.notFound });
+  }
+  return new UserError(`cannot run ${error.message}`, { exitCode: EXIT.notExecutable });
+}
+
+/** As a shell has it: 128 + n for signal n. */
+function exitCode(status: ExitStatus): number {
+  return "code" in status ? status.code : 128 + status.signal;
+}

@@ -1,0 +1,217 @@
+import assert from "node:assert/strict";
+import { leavesNoDescriptors, openDescriptors, openFile } from "../../tests/helpers/descriptors.ts";
+import { connectedPair } from "../../tests/helpers/connection.ts";
+import { settled } from "../../tests/helpers/poller.ts";
+import { openFds } from "../../tests/helpers/process.ts";
+import { childrenOf, until } from "../../tests/helpers/process_status.ts";
+import { tempDir } from "../../tests/helpers/temp_dir.ts";
+import { POLLIN } from "../../ffi/constants.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { createMemfd } from "../../ffi/memfd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { sendSignal } from "../../ffi/process.ts";
+import { Children } from "../children.ts";
+import { UserError } from "../errors.ts";
+import { parseCommand } from "./haproxy.ts";
+import { Launcher, RefusedConfig } from "./launcher.ts";
+
+/** Milliseconds that no test needs: it would fail. */
+const LONG = 20_000;
+const poller = new Poller();
+
+/** Tells the pid after -sf that it is up, as HAProxy does. */
+const TELL = 'for word; do [ "$last" != -sf ] || kill -USR1 "$word"; last=$word; done\n';
+const SERVE = "exec sleep 1000\n";
+
+/** A launcher of a script that stands for HAProxy; what was started is killed at the end of the scope. */
+class Scene implements AsyncDisposable {
+  readonly #folder = tempDir();
+  readonly #children = new Children();
+  /** Waits, as the wrapper does: a listener for signals alone does not keep a program running. */
+  readonly #ends = connectedPair();
+  readonly #waiting = poller.wait(this.#ends[0], POLLIN);
+  readonly launcher: Launcher;
+  readonly program: string;
+
+  constructor(script: string | undefined, mode = 0o755) {
+    this.program = this.#folder.file("haproxy");
+    if (script !== undefined) Deno.writeTextFileSync(this.program, `#!/bin/sh\n${script}`);
+    if (script !== undefined) Deno.chmodSync(this.program, mode);
+    const template = this.#folder.file("site.cfg.eta");
+    const command = parseCommand([this.program, "-f", template]);
+    const targets = new Map([[template, this.#folder.file("site.cfg")]]);
+    this.launcher = new Launcher(this.#children, command, targets, { MARK: "of a generation" });
+  }
+
+  /** What a program of this scene was called with. */
+  argvOf(pid: number): string[] {
+    return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0").slice(0, -1)
+      .map((word) => word.replace(this.#folder.path, "FOLDER"));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    childrenOf(Deno.pid).forEach((pid) => sendSignal(pid, "SIGKILL"));
+    await noChildren();
+    poller.cancel(this.#ends[0]);
+    await this.#waiting;
+    await settled(poller);
+    this.#ends.forEach((fd) => fd.close());
+    this.#children[Symbol.dispose]();
+    this.#folder[Symbol.dispose]();
+  }
+}
+
+function noChildren(): Promise<void> {
+  return until(() => childrenOf(Deno.pid).length === 0);
+}
+
+Deno.test("a generation is ready when it tells the latch, which is gone then", async () => {
+  await leavesNoDescriptors(async () => {
+    await using scene = new Scene(TELL + SERVE);
+    const server = scene.launcher.start([]);
+    assert.equal(await server.ready, true);
+    assert.deepEqual(childrenOf(Deno.pid), [server.pid]);
+    sendSignal(server.pid, "SIGTERM");
+    assert.deepEqual(await server.exited, { signal: 15 });
+  });
+});
+
+Deno.test("it runs in the foreground, with the rendered config, its marks and its sockets", async () => {
+  await using scene = new Scene("kill -STOP $$\n");
+  using a = createMemfd("a");
+  using b = createMemfd("b");
+  const server = scene.launcher.start([a, b]);
+  const words = () => scene.argvOf(server.pid);
+  await until(() => words().includes("-sf"));
+  const [latch] = childrenOf(Deno.pid).filter((pid) => pid !== server.pid);
+  const options = ["-f", "FOLDER/site.cfg", "-db", "-sf", String(latch)];
+  assert.deepEqual(words(), ["/bin/sh", "FOLDER/haproxy", ...options]);
+  const environment = Deno.readTextFileSync(`/proc/${server.pid}/environ`).split("\0");
+  assert.ok(environment.includes("MARK=of a generation"));
+  const inherited = openFds(server.pid);
+  assert.deepEqual([a, b].map(openFile), [inherited.get(3), inherited.get(4)]);
+});
+
+Deno.test("a generation that ends before it is up is not ready, and the latch goes with it", async () => {
+  await leavesNoDescriptors(async () => {
+    await using scene = new Scene("exit 3\n");
+    const server = scene.launcher.start([]);
+    assert.deepEqual(await server.exited, { code: 3 });
+    assert.equal(await server.ready, false);
+    assert.deepEqual(childrenOf(Deno.pid), []);
+  });
+});
+
+Deno.test("a latch that ends otherwise than by the news is no news", async () => {
+  await using scene = new Scene(SERVE);
+  const server = scene.launcher.start([]);
+  const [latch = 0] = childrenOf(Deno.pid).filter((pid) => pid !== server.pid);
+  sendSignal(latch, "SIGKILL");
+  assert.equal(await server.ready, false);
+  assert.deepEqual(childrenOf(Deno.pid), [server.pid]);
+});
+
+Deno.test("what cannot be run says why, with a shell's exit code, and leaves nothing", async () => {
+  const cases: [script: string | undefined, mode: number, code: number, why: RegExp][] = [
+    [undefined, 0, 127, /^command not found: .*haproxy$/],
+    [SERVE, 0o644, 126, /^cannot run .*haproxy: .*\(EACCES\)$/],
+  ];
+  for (const [script, mode, code, why] of cases) {
+    await leavesNoDescriptors(async () => {
+      await using scene = new Scene(script, mode);
+      const attempts = [
+        () => Promise.resolve(scene.launcher.start([])),
+        () => scene.launcher.check([], LONG),
+        () => scene.launcher.run([]),
+      ];
+      for (const attempt of attempts) {
+        await assert.rejects(async () => await attempt(), (error) => {
+          assert(error instanceof UserError && !(error instanceof RefusedConfig), String(error));
+          assert.match(error.message, why);
+          assert.equal(error.exitCode, code);
+          return true;
+        });
+      }
+      // Nobody kills the latch here: it ends because nobody holds it any more.
+      await noChildren();
+    });
+  }
+});
+
+/** What a check says, and how it ends. */
+function checkWith(script: string, fds: readonly Fd[] = [], timeout = LONG): Promise<void> {
+  return leavesNoDescriptors(async () => {
+    await using scene = new Scene(script);
+    await scene.launcher.check(fds, timeout);
+  });
+}
+
+/** The refusal of a check. */
+async function refusalOf(script: string, timeout?: number): Promise<RefusedConfig> {
+  try {
+    await checkWith(script, [], timeout);
+  } catch (error) {
+    if (error instanceof RefusedConfig) return error;
+    throw error;
+  }
+  return assert.fail("the config was accepted");
+}
+
+Deno.test("a config is checked with the sockets in place, and what is said then is not shown", async () => {
+  using file = createMemfd("socket");
+  const isCheck = '[ "$*" = "-f ${0%haproxy}site.cfg -c" ] || exit 4\n';
+  const hasSocket = `[ "$(readlink /proc/$$/fd/3)" = "${openFile(file)}" ] || exit 5\n`;
+  const hasNoMore = '[ ! -e /proc/$$/fd/4 ] && [ -z "$MARK" ] || exit 6\n';
+  await checkWith(`${isCheck}${hasSocket}${hasNoMore}echo fine; exit 0\n`, [file]);
+});
+
+Deno.test("a refused config is told in HAProxy's words", async () => {
+  const output = [
+    "[NOTICE]   (12) : haproxy version is 2.6.12",
+    "[ALERT]    (12) : config : parsing [site.cfg:3] : unknown keyword 'oops'",
+    "[ALERT]    (12) : config : Fatal errors found in configuration.",
+  ];
+  const error = await refusalOf(`cat <<'END' >&2\n${output.join("\n\n")}\nEND\nexit 1\n`);
+  assert.deepEqual(error.output, output);
+  const alert = "config : parsing [site.cfg:3] : unknown keyword 'oops'";
+  assert.equal(error.message, `HAProxy refused the config: ${alert}`);
+  assert.equal(error.exitCode, 1);
+});
+
+Deno.test("a check that says nothing, says too much, is killed or hangs is a refusal", async () => {
+  const silent = await refusalOf("exit 7\n");
+  assert.deepEqual([silent.message, silent.output, silent.exitCode], [
+    "HAProxy refused the config",
+    [],
+    7,
+  ]);
+  const endless = "head -c 1000000 /dev/zero | tr '\\0' x; exit 1\n";
+  assert.equal((await refusalOf(endless)).output.join("").length, 64 * 1024);
+
+  const crashed = await refusalOf("kill -SEGV $$\n");
+  assert.equal(crashed.message, "HAProxy refused the config: signal 11 ended the check");
+  assert.equal(crashed.exitCode, 139);
+  const hung = await refusalOf(SERVE, 10);
+  assert.equal(hung.message, "HAProxy refused the config: signal 9 ended the check");
+});
+
+Deno.test("a command that ends by itself passes its exit code on, 128 + n for a signal", async () => {
+  for (const [script, code] of [["exit 0", 0], ["exit 3", 3], ["kill -TERM $$", 143]] as const) {
+    await using scene = new Scene(`${script}\n`);
+    assert.equal(await scene.launcher.run([]), code);
+  }
+});
+
+Deno.test("many generations leave no descriptor here", async () => {
+  await using scene = new Scene(TELL + SERVE);
+  const generation = async () => {
+    const server = scene.launcher.start([]);
+    await server.ready;
+    sendSignal(server.pid, "SIGKILL");
+    await server.exited;
+  };
+  await generation();
+  const before = openDescriptors();
+  for (let count = 0; count < 3; count++) await generation();
+  assert.equal(openDescriptors(), before);
+});

@@ -1,0 +1,232 @@
+import assert from "node:assert/strict";
+import { leavesNoDescriptors } from "../../tests/helpers/descriptors.ts";
+import { childrenOf, processStatus, until } from "../../tests/helpers/process_status.ts";
+import { type Program, startProgram } from "../../tests/helpers/program.ts";
+import { loopbackHost } from "../../tests/helpers/temp_dir.ts";
+import { ignoreUnless } from "../../tests/helpers/users.ts";
+import { openProcess } from "../../ffi/pidfd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { createLog } from "../log.ts";
+import { findOrphans, listeningSocketsOf, marksOf, type Orphan, retireOrphan } from "./orphans.ts";
+
+/** Milliseconds that no test needs: it would fail. */
+const LONG = 20_000;
+const poller = new Poller();
+
+/** A service that no other test has. */
+function newService(): string {
+  return `/etc/${crypto.randomUUID()}.cfg.eta`;
+}
+
+/** A program with the marks of a generation. */
+function startGeneration(
+  service: string,
+  wrapper: string,
+  argv: readonly [string, ...string[]] = ["sleep", "1000"],
+): Program {
+  return startProgram(argv, {
+    env: { MULTIBINDER_SERVICE: service, MULTIBINDER_WRAPPER: wrapper },
+  });
+}
+
+/** The mark of a process, as {@link marksOf} makes it. */
+function markOf(pid: number): string {
+  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).replace(/^.*\) /s, "").split(" ");
+  return `${pid}:${fields[19]}`;
+}
+
+/** The mark of a process that has ended. */
+async function deadMark(): Promise<string> {
+  await using program = startProgram(["sleep", "1000"]);
+  return markOf(program.pid);
+}
+
+/** The pids of the orphans found. */
+function foundFor(service: string): number[] {
+  return findOrphans(service).map(({ pid, process }) => {
+    process.close();
+    return pid;
+  });
+}
+
+Deno.test("the marks name this process and the time of its start", () => {
+  assert.deepEqual(marksOf("/etc/site.cfg.eta"), {
+    MULTIBINDER_SERVICE: "/etc/site.cfg.eta",
+    MULTIBINDER_WRAPPER: markOf(Deno.pid),
+  });
+});
+
+Deno.test("generations of a dead wrapper are found, those of one that lives are not", async () => {
+  await leavesNoDescriptors(async () => {
+    const service = newService();
+    const dead = await deadMark();
+    await using orphan = startGeneration(service, dead);
+    await using second = startGeneration(service, dead);
+    await using _ours = startGeneration(service, marksOf(service).MULTIBINDER_WRAPPER ?? "");
+    await using _theirs = startGeneration(service, markOf(orphan.pid));
+    await using _otherService = startGeneration(`${service}.other`, dead);
+    await using _unmarked = startProgram(["sleep", "1000"], {
+      env: { MULTIBINDER_SERVICE: service },
+    });
+    await using _mention = startProgram(["sleep", "1000"], {
+      env: { NOTE: `MULTIBINDER_SERVICE=${service}`, MULTIBINDER_WRAPPER: dead },
+    });
+    assert.deepEqual(foundFor(service).sort(), [orphan.pid, second.pid].sort());
+  });
+});
+
+Deno.test("a wrapper's pid that is another process's by now does not stand for it", async () => {
+  const service = newService();
+  const [, started] = markOf(Deno.pid).split(":");
+  await using orphan = startGeneration(service, `${Deno.pid}:${Number(started) - 1}`);
+  assert.deepEqual(foundFor(service), [orphan.pid]);
+});
+
+Deno.test("a wrapper that is dead but not reaped watches over nobody", async () => {
+  // The child ends at once, and the program that its parent becomes knows nothing of it.
+  await using parent = startProgram(["sh", "-c", "exit 0 & exec sleep 1000"]);
+  const isZombie = (pid: number) => processStatus(pid, "State")?.startsWith("Z") ?? false;
+  await until(() => childrenOf(parent.pid).some(isZombie));
+  const [zombie = 0] = childrenOf(parent.pid);
+  const service = newService();
+  await using orphan = startGeneration(service, markOf(zombie));
+  assert.deepEqual(foundFor(service), [orphan.pid]);
+});
+
+Deno.test("marks that are no marks are nobody's", async () => {
+  const service = newService();
+  await using _empty = startGeneration(service, "");
+  await using _colon = startGeneration(service, ":");
+  assert.deepEqual(foundFor(service), []);
+});
+
+const MAY_UNSHARE = new Deno.Command("unshare", {
+  args: ["--pid", "--fork", "true"],
+  stderr: "null",
+}).outputSync().success;
+
+Deno.test({
+  name: "a generation in a container is its own wrapper's, whatever the pid is here",
+  ignore: ignoreUnless(MAY_UNSHARE, "this user may make no pid namespace"),
+  fn: async () => {
+    const service = newService();
+    const marks = [`MULTIBINDER_SERVICE=${service}`, `MULTIBINDER_WRAPPER=${await deadMark()}`];
+    const program = ["env", ...marks, "sleep", "1000"];
+    await using container = startProgram(["unshare", "--pid", "--fork", ...program]);
+    const isInside = (pid: number) =>
+      Deno.readTextFileSync(`/proc/${pid}/environ`).includes(service);
+    await until(() => childrenOf(container.pid).some(isInside));
+    assert.deepEqual(foundFor(service), []);
+  },
+});
+
+/** Says which signals it gets; ends by those named. */
+const SERVER = `
+import signal, sys
+signals = {signal.SIGUSR1, signal.SIGTERM}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+print("up", flush=True)
+while True:
+    name = signal.Signals(signal.sigwait(signals)).name
+    print("got", name, flush=True)
+    if name in sys.argv: sys.exit(0)
+`;
+
+/** Retires a server as an orphan. @returns what was logged */
+async function retire(
+  server: Program,
+  drain: number,
+  hardStopTime: number,
+): Promise<string[]> {
+  const process = openProcess(server.pid) ?? assert.fail("it does not run");
+  const lines: string[] = [];
+  const log = createLog({ format: "text", level: "info" }, (line) => lines.push(line));
+  await retireOrphan({ pid: server.pid, process }, drain, poller, log, hardStopTime);
+  assert.ok(process.closed);
+  return lines.map((line) => line.replace(/^\S+ /, "").trim());
+}
+
+Deno.test("an orphan drains, is stopped hard at the cap, and killed in the end", async () => {
+  const cases = [
+    { ends: ["SIGUSR1"], drain: LONG, hard: LONG, code: 0, says: ["SIGUSR1"] },
+    { ends: ["SIGTERM"], drain: 50, hard: LONG, code: 0, says: ["SIGUSR1", "SIGTERM"] },
+    { ends: [], drain: 50, hard: 50, code: 137, says: ["SIGUSR1", "SIGTERM"] },
+  ];
+  for (const { ends, drain, hard, code, says } of cases) {
+    await using server = startProgram(["python3", "-c", SERVER, ...ends]);
+    await server.waitFor(/^up$/);
+    const logged = await retire(server, drain, hard);
+    assert.equal((await server.exited).code, code);
+    const got = [...server.stdout.matchAll(/^got (.*)$/gm)].map(([, name]) => name);
+    assert.deepEqual(got, says);
+    const pid = server.pid;
+    const reminders = says.slice(0, code === 0 ? says.length - 1 : says.length)
+      .map((after) =>
+        `warn a generation of a wrapper that died does not end pid=${pid} after=${after}`
+      );
+    assert.deepEqual(logged, [
+      `info draining a generation of a wrapper that died pid=${pid}`,
+      ...reminders,
+      `info drained pid=${pid}`,
+    ]);
+  }
+});
+
+Deno.test("without a drain time the stop is hard at once", async () => {
+  await using server = startProgram(["python3", "-c", SERVER, "SIGTERM"]);
+  await server.waitFor(/^up$/);
+  await retire(server, 0, LONG);
+  assert.equal((await server.exited).code, 0);
+});
+
+Deno.test("an orphan that has ended meanwhile is left alone", async () => {
+  await using server = startProgram(["sleep", "1000"]);
+  const process = openProcess(server.pid) ?? assert.fail("it does not run");
+  server.signal("SIGKILL");
+  await server.exited;
+  const log = createLog({ format: "text", level: "warn" }, (line) => assert.fail(line));
+  await retireOrphan({ pid: server.pid, process }, LONG, poller, log);
+  assert.ok(process.closed);
+});
+
+/** Listens on an address, and on a path; has a connection and other files open. */
+const LISTENER = `
+import socket, sys, signal
+host, port = sys.argv[1:3]
+listening = socket.create_server((host, int(port)))
+client = socket.create_connection((host, int(port)))
+other = open("/dev/null")
+print("up", flush=True)
+signal.pause()
+`;
+
+/** Whether this user may look into its own processes (yama's ptrace_scope). */
+const MAY_TRACE = Deno.uid() === 0 || (() => {
+  try {
+    return Deno.readTextFileSync("/proc/sys/kernel/yama/ptrace_scope").trim() === "0";
+  } catch {
+    return true;
+  }
+})();
+
+Deno.test({
+  name: "the listening sockets of an orphan outlive it",
+  ignore: ignoreUnless(MAY_TRACE, "this user may not look into its processes"),
+  fn: () =>
+    leavesNoDescriptors(async () => {
+      const service = newService();
+      const host = loopbackHost();
+      const argv = ["python3", "-c", LISTENER, host, "8000"] as const;
+      await using orphan = startGeneration(service, await deadMark(), argv);
+      await orphan.waitFor(/^up$/);
+      const orphans: Orphan[] = findOrphans(service);
+      const sockets = listeningSocketsOf(orphans);
+      orphans.forEach(({ process }) => process.close());
+      assert.ok(sockets.every(({ fd }) => fd.closeOnExec));
+      assert.deepEqual(sockets.map(({ param }) => param), [{ address: host, port: 8000 }]);
+      orphan.signal("SIGKILL");
+      await orphan.exited;
+      (await Deno.connect({ hostname: host, port: 8000 })).close();
+      sockets.forEach(({ fd }) => fd.close());
+    }),
+});

@@ -1,0 +1,72 @@
+/** What systemd is told of a wrapper. */
+
+import type { Notifier } from "../systemd/notify.ts";
+import { type Action, HARD_STOP_TIME, type Supervisor } from "./supervisor.ts";
+
+/** What a stop may take beyond its own limits, in milliseconds. */
+const MARGIN = 5000;
+
+/** Follows a supervisor's decisions. */
+export class Reporter {
+  /** Why the last reload failed. */
+  #failure: string | undefined;
+  #stopping = false;
+
+  /** @param startTime milliseconds that the start of a generation may take, checks and all */
+  constructor(
+    readonly notifier: Notifier,
+    readonly supervisor: Supervisor,
+    readonly startTime: number,
+  ) {}
+
+  /** Tells what the supervisor has just decided. */
+  report(actions: readonly Action[]): void {
+    if (this.supervisor.stopping) this.#reportStop();
+    else actions.forEach((action) => this.#reportAction(action));
+    this.notifier.status(this.#describe());
+  }
+
+  /** Tells that this program goes on where an earlier one has left off. */
+  resumed(): void {
+    this.notifier.ready();
+    this.notifier.status(this.#describe());
+  }
+
+  #reportAction(action: Action): void {
+    if (action.do === "prepare") {
+      if (this.#serving !== undefined) this.notifier.reloading();
+      this.notifier.extendTimeout(this.startTime + MARGIN);
+    } else if (action.do === "outcome") {
+      this.#failure = action.ok ? undefined : action.message;
+      // After a reload that failed the old generation goes on: ready again, whatever became of it.
+      if (this.#serving !== undefined) this.notifier.ready();
+    }
+  }
+
+  #reportStop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.notifier.stopping();
+    this.notifier.extendTimeout(this.supervisor.limits.drain + HARD_STOP_TIME + MARGIN);
+  }
+
+  get #serving(): number | undefined {
+    return this.supervisor.snapshot().generations.find(({ state }) => state === "serving")?.number;
+  }
+
+  #describe(): string {
+    const { generations } = this.supervisor.snapshot();
+    if (this.supervisor.stopping) return `stopping, ${generations.length} draining`;
+    const texts = { starting: "starts", serving: "serves" };
+    const current = generations.flatMap(({ number, state }) =>
+      state === "draining" ? [] : `generation ${number} ${texts[state]}`
+    );
+    const draining = generations.filter(({ state }) => state === "draining").length;
+    if (draining > 0) current.push(`${draining} draining`);
+    if (this.#failure !== undefined) {
+      const what = this.#serving === undefined ? "the start" : "the last reload";
+      current.push(`${what} failed: ${this.#failure}`);
+    }
+    return current.join(", ") || "preparing the first generation";
+  }
+}

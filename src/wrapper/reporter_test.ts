@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { silentLog } from "../../tests/helpers/local_binder.ts";
+import { NotifySocket } from "../../tests/helpers/notify_socket.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { Notifier } from "../systemd/notify.ts";
+import { Reporter } from "./reporter.ts";
+import { type Event, Supervisor } from "./supervisor.ts";
+
+/** A supervisor of which systemd is told: gives what it hears of each event, without times. */
+async function withReporter(
+  action: (tell: (event: Event) => string[], reporter: Reporter) => void,
+): Promise<void> {
+  await using socket = new NotifySocket();
+  const limits = { ready: 1000, settle: 100, drain: 2000, stopDelay: 0, maxRetired: 5 };
+  const supervisor = new Supervisor(limits);
+  const notifier = new Notifier(new Poller(), silentLog, { NOTIFY_SOCKET: socket.path });
+  const reporter = new Reporter(notifier, supervisor, 3000);
+  action((event) => {
+    reporter.report(supervisor.handle(event));
+    return socket.takeAll().map((lines) =>
+      lines.filter((line) => !line.startsWith("MONOTONIC_USEC=")).join(" ")
+    );
+  }, reporter);
+}
+
+const FIRST: Event[] = [{ type: "prepared" }, { type: "started", pid: 11 }];
+const SECOND: Event[] = [
+  { type: "prepared" },
+  { type: "started", pid: 12 },
+  { type: "ready", pid: 12 },
+];
+
+Deno.test("from the start over a reload to the stop, systemd hears each step", async () => {
+  await withReporter((tell) => {
+    assert.deepEqual(tell({ type: "reload" }), [
+      "EXTEND_TIMEOUT_USEC=8000000",
+      "STATUS=preparing the first generation",
+    ]);
+    assert.deepEqual(FIRST.flatMap(tell), ["STATUS=generation 1 starts"]);
+    assert.deepEqual(tell({ type: "ready", pid: 11 }), ["READY=1", "STATUS=generation 1 serves"]);
+
+    assert.deepEqual(tell({ type: "reload" }), ["RELOADING=1", "EXTEND_TIMEOUT_USEC=8000000"]);
+    assert.deepEqual(SECOND.flatMap(tell), ["STATUS=generation 1 serves, generation 2 starts"]);
+    assert.deepEqual(tell({ type: "timeout", timer: "settle", pid: 12 }), [
+      "READY=1",
+      "STATUS=generation 2 serves, 1 draining",
+    ]);
+
+    assert.deepEqual(tell({ type: "stop" }), [
+      "STOPPING=1",
+      "EXTEND_TIMEOUT_USEC=12000000",
+      "STATUS=stopping, 2 draining",
+    ]);
+    assert.deepEqual(tell({ type: "exited", pid: 11, status: { code: 0 } }), [
+      "STATUS=stopping, 1 draining",
+    ]);
+    assert.deepEqual(tell({ type: "stop" }), []);
+    assert.deepEqual(tell({ type: "exited", pid: 12, status: { code: 0 } }), [
+      "STATUS=stopping, 0 draining",
+    ]);
+  });
+});
+
+Deno.test("a reload that fails ends in READY=1, and the status says why", async () => {
+  await withReporter((tell) => {
+    [{ type: "reload" } as const, ...FIRST, { type: "ready", pid: 11 } as const].flatMap(tell);
+    tell({ type: "reload" });
+    assert.deepEqual(tell({ type: "failed", why: "no such\nbackend", exitCode: 1 }), [
+      "READY=1",
+      "STATUS=generation 1 serves, the last reload failed: no such backend",
+    ]);
+    // One more was asked for meanwhile: it begins when the first one has ended.
+    tell({ type: "reload" });
+    tell({ type: "reload" });
+    assert.deepEqual(tell({ type: "failed", why: "again", exitCode: 1 }), [
+      "READY=1",
+      "RELOADING=1",
+      "EXTEND_TIMEOUT_USEC=8000000",
+      "STATUS=generation 1 serves, the last reload failed: again",
+    ]);
+  });
+});
+
+Deno.test("a start that fails is never ready", async () => {
+  await withReporter((tell) => {
+    tell({ type: "reload" });
+    assert.deepEqual(tell({ type: "failed", why: "no config", exitCode: 1 }), [
+      "STATUS=the start failed: no config",
+    ]);
+  });
+});
+
+Deno.test("a successor is ready at once", async () => {
+  await using socket = new NotifySocket();
+  const supervisor = new Supervisor({ ready: 1, settle: 1, drain: 1, stopDelay: 0, maxRetired: 1 });
+  supervisor.restore({
+    generations: [
+      { number: 4, pid: 14, state: "draining" },
+      { number: 5, pid: 15, state: "serving" },
+    ],
+    lastNumber: 5,
+  });
+  const notifier = new Notifier(new Poller(), silentLog, { NOTIFY_SOCKET: socket.path });
+  new Reporter(notifier, supervisor, 1).resumed();
+  assert.deepEqual(socket.takeAll(), [["READY=1"], ["STATUS=generation 5 serves, 1 draining"]]);
+});

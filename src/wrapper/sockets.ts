@@ -1,0 +1,202 @@
+/** The listening sockets of a wrapper: from a binder, or its own when there is none. */
+
+import type { Fd } from "../../ffi/fd.ts";
+import type { Poller } from "../../ffi/poll.ts";
+import { formatAddress, resolveAddress, toParts } from "../address.ts";
+import { BinderClient, DEFAULT_SOCK, isAbsent, NoBinderError } from "../client.ts";
+import { DEFAULT_BACKLOG } from "../listen.ts";
+import type { Log } from "../log.ts";
+import type { BindParam } from "../protocol/messages.ts";
+import { type Held, Registry, type Wanted } from "../registry.ts";
+import { fileId } from "../unix_path.ts";
+import { BinderLink, type HeldSocket } from "./binder_link.ts";
+
+/**
+ * The sockets of the config that is served, and those of the one that is to replace it. They are kept as
+ * long as it is served: HAProxy can be started again with them even while the binder is away.
+ */
+export interface Sockets {
+  /** The binder's control socket, and whether the connection to it stands; null without a binder. */
+  readonly binder: { sock: string; connected: boolean } | null;
+  /** The sockets of the config that is served. */
+  readonly served: readonly HeldSocket[];
+  /**
+   * Gets the sockets for a new config, all or none.
+   * @returns one a param, in their order, to be lent to children; they stay this object's
+   */
+  prepare(params: readonly BindParam[]): Promise<Fd[]>;
+  /** The new config is served: gives up the sockets that only the one before it named. */
+  commit(): void;
+  /** The new config failed: gives up the sockets that only it named. */
+  rollback(): void;
+  /** Takes over sockets that an earlier program served with. */
+  restore(sockets: readonly HeldSocket[]): Promise<void>;
+  /** Gives up all of them. The servers have copies of their own. */
+  close(): void;
+}
+
+/** Where sockets come from. */
+export interface SocketsOptions {
+  /** The binder's control socket, if one was named. */
+  sock: string | undefined;
+  /** Milliseconds to wait for that binder. */
+  wait: number;
+  /** Whether this process stays, and hands its sockets back should the binder die. */
+  lasting: boolean;
+}
+
+/**
+ * Chooses where sockets come from: the binder that was named, else one at the default path, else this
+ * process itself.
+ * @param defaultSock the default path
+ * @throws {UserError} when there is one at the default path that cannot be used
+ */
+export function chooseSockets(
+  options: SocketsOptions,
+  poller: Poller,
+  log: Log,
+  defaultSock: string = DEFAULT_SOCK,
+): Sockets {
+  if (options.sock !== undefined) return new BinderSockets(options.sock, options, poller, log);
+  try {
+    BinderClient.connect(defaultSock, poller).close();
+    return new BinderSockets(defaultSock, options, poller, log);
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+    log.info(`no binder at ${defaultSock}: this process holds the listening sockets itself`);
+    return new OwnSockets();
+  }
+}
+
+type SocketMap = ReadonlyMap<string, HeldSocket>;
+
+/** Sockets of a binder. It is asked anew for each config, since it may hold others after a restart. */
+class BinderSockets implements Sockets {
+  /** By address as the config has it. */
+  #served: SocketMap = new Map();
+  #candidate: SocketMap = new Map();
+  readonly #wait: number;
+  readonly #link: BinderLink;
+
+  constructor(readonly sock: string, options: SocketsOptions, poller: Poller, readonly log: Log) {
+    this.#wait = options.wait;
+    this.#link = new BinderLink(sock, poller, log, options.lasting ? () => this.served : undefined);
+  }
+
+  get binder(): { sock: string; connected: boolean } {
+    return { sock: this.sock, connected: this.#link.connected };
+  }
+
+  get served(): HeldSocket[] {
+    return [...this.#served.values()];
+  }
+
+  async prepare(params: readonly BindParam[]): Promise<Fd[]> {
+    // One address named twice is asked for once: HAProxy gets two descriptors of the one socket.
+    const unique = new Map(params.map((param) => [keyOf(param), param]));
+    try {
+      // A binder that is awaited at the first start is not worth a delay when its sockets are held.
+      const wait = this.#served.size === 0 ? this.#wait : 0;
+      const fds = await this.#link.bind([...unique.values()], wait);
+      const sockets = [...unique.values()].flatMap((param, index) => {
+        const fd = fds[index];
+        return fd ? [{ param, fd }] : [];
+      });
+      this.#candidate = byKey(sockets);
+    } catch (error) {
+      const known = [...unique.keys()].every((key) => this.#served.has(key));
+      if (!(error instanceof NoBinderError) || !known) throw error;
+      this.log.warn("going on with the sockets held so far", { reason: error.message });
+      this.#candidate = new Map([...this.#served].filter(([key]) => unique.has(key)));
+    }
+    return params.flatMap((param) => this.#candidate.get(keyOf(param))?.fd ?? []);
+  }
+
+  commit(): void {
+    const before = this.#served;
+    this.#served = this.#candidate;
+    this.#candidate = new Map();
+    closeAllBut(before, this.#served);
+    void this.#link.refresh();
+  }
+
+  rollback(): void {
+    closeAllBut(this.#candidate, this.#served);
+    this.#candidate = new Map();
+  }
+
+  restore(sockets: readonly HeldSocket[]): Promise<void> {
+    this.#served = byKey(sockets);
+    this.#link.keepTrying();
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.#link.close();
+    this.rollback();
+    closeAllBut(this.#served, new Map());
+  }
+}
+
+/** Sockets bound by this process. */
+class OwnSockets implements Sockets {
+  readonly binder = null;
+  readonly #registry = new Registry(DEFAULT_BACKLOG);
+  #served = new Set<Held>();
+  #candidate = new Set<Held>();
+
+  get served(): HeldSocket[] {
+    return [...this.#served].map(({ address, backlog, fd }) => {
+      return { param: { ...toParts(address), backlog }, fd };
+    });
+  }
+
+  async prepare(params: readonly BindParam[]): Promise<Fd[]> {
+    const wanted: Wanted[] = [];
+    for (const { backlog, ...parts } of params) {
+      const found = resolveAddress(parts);
+      const address = found instanceof Promise ? await found : found;
+      wanted.push({ address, ...(backlog !== undefined && { backlog }) });
+    }
+    const held = this.#registry.bind(wanted);
+    this.#candidate = new Set(held);
+    return held.map(({ fd }) => fd);
+  }
+
+  commit(): void {
+    this.#served = this.#candidate;
+    this.#registry.closeExcept(this.#served);
+  }
+
+  rollback(): void {
+    this.#registry.closeExcept(this.#served);
+  }
+
+  async restore(sockets: readonly HeldSocket[]): Promise<void> {
+    for (const { param: { backlog = DEFAULT_BACKLOG, ...parts }, fd } of sockets) {
+      const address = await resolveAddress(parts);
+      const file = address.transport === "unix" ? fileId(address.path) : undefined;
+      this.#registry.add({ address, fd, backlog, ...(file && { file }) });
+    }
+    this.#served = new Set(this.#registry.list());
+  }
+
+  close(): void {
+    this.#registry.close();
+  }
+}
+
+/** One key for one address, but for a host name: what that means is the binder's to say. */
+function keyOf(param: BindParam): string {
+  const address = resolveAddress(param);
+  return address instanceof Promise ? `${param.address}:${param.port}` : formatAddress(address);
+}
+
+function byKey(sockets: readonly HeldSocket[]): SocketMap {
+  return new Map(sockets.map((socket) => [keyOf(socket.param), socket]));
+}
+
+function closeAllBut(sockets: SocketMap, kept: SocketMap): void {
+  const spared = new Set([...kept.values()].map(({ fd }) => fd));
+  sockets.forEach(({ fd }) => spared.has(fd) || fd.close());
+}

@@ -1,0 +1,340 @@
+import assert from "node:assert/strict";
+import { leavesNoDescriptors, openCopies, openFile } from "../../tests/helpers/descriptors.ts";
+import { silentLog, startLocalBinder } from "../../tests/helpers/local_binder.ts";
+import { loopbackHost, type TempDir, tempDir } from "../../tests/helpers/temp_dir.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { NoBinderError, RefusedError } from "../client.ts";
+import { BindError } from "../listen.ts";
+import { createLog, type Log } from "../log.ts";
+import type { BindParam } from "../protocol/messages.ts";
+import { chooseSockets, type Sockets, type SocketsOptions } from "./sockets.ts";
+
+/** Milliseconds that no test needs: it would fail. */
+const LONG = 20_000;
+const poller = new Poller();
+
+function options(some: Partial<SocketsOptions> = {}): SocketsOptions {
+  return { sock: undefined, wait: LONG, lasting: true, ...some };
+}
+
+/** Sockets of this process, since there is no binder. */
+function ownSockets(folder: TempDir, log: Log = silentLog): Sockets {
+  return chooseSockets(options(), poller, log, folder.file("no binder"));
+}
+
+/** Sockets of the binder at a path. */
+function binderSockets(sock: string, wait = LONG, log: Log = silentLog): Sockets {
+  return chooseSockets(options({ sock, wait }), poller, log);
+}
+
+/** A log with a line that can be awaited. */
+function watchedLog(pattern: RegExp): { log: Log; line: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const write = (line: string) => pattern.test(line) && resolve();
+  return { log: createLog({ format: "text", level: "info" }, write), line: promise };
+}
+
+/** Addresses that nobody else has. */
+function params(count: number): BindParam[] {
+  const address = loopbackHost();
+  return Array.from({ length: count }, (_, index) => ({ address, port: 8000 + index }));
+}
+
+/** Whether nobody listens on an address. */
+function isFree({ address, port = 0 }: BindParam): boolean {
+  try {
+    Deno.listen({ hostname: address, port }).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) return false;
+    throw error;
+  }
+}
+
+/** Whether clients reach a socket: its accept queue takes them. */
+async function isReachable({ address, port = 0 }: BindParam): Promise<boolean> {
+  try {
+    (await Deno.connect({ hostname: address, port })).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return false;
+    throw error;
+  }
+}
+
+const files = (fds: readonly Fd[]): string[] => fds.map(openFile);
+
+/** Tests what both kinds have in common. A binder in this process has a copy of each socket, too. */
+async function eachKind(test: (sockets: Sockets, binders: 0 | 1) => Promise<void>): Promise<void> {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    await test(ownSockets(folder), 0);
+  });
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    await using _binder = await startLocalBinder(folder.file("sock"));
+    await test(binderSockets(folder.file("sock")), 1);
+  });
+}
+
+Deno.test("sockets come in the order asked for, listen, and stay with this process", async () => {
+  await eachKind(async (sockets) => {
+    const wanted = params(3);
+    const fds = await sockets.prepare(wanted);
+    assert.equal(new Set(files(fds)).size, 3);
+    assert.ok(fds.every((fd) => fd.closeOnExec));
+    sockets.commit();
+    const again = await sockets.prepare([...wanted].reverse());
+    assert.deepEqual(files(again), files(fds).reverse());
+    for (const param of wanted) assert.ok(await isReachable(param));
+    sockets.close();
+  });
+});
+
+Deno.test("the same socket goes from config to config", async () => {
+  await eachKind(async (sockets) => {
+    const [a, b, c] = params(3);
+    assert.ok(a && b && c);
+    const first = files(await sockets.prepare([a, b]));
+    sockets.commit();
+    const second = files(await sockets.prepare([c, b]));
+    sockets.commit();
+    assert.equal(second[1], first[1]);
+    const third = files(await sockets.prepare([b, c]));
+    sockets.rollback();
+    assert.deepEqual(third, [second[1], second[0]]);
+    sockets.close();
+  });
+});
+
+Deno.test("an address named twice gives one socket twice", async () => {
+  await eachKind(async (sockets) => {
+    const [a, b] = params(2);
+    assert.ok(a && b);
+    const [first, other, second] = files(await sockets.prepare([a, b, a]));
+    assert.equal(second, first);
+    assert.notEqual(other, first);
+    sockets.commit();
+    sockets.close();
+  });
+});
+
+Deno.test("a config without sockets needs none", async () => {
+  await eachKind(async (sockets) => {
+    assert.deepEqual(await sockets.prepare([]), []);
+    sockets.commit();
+    sockets.close();
+  });
+});
+
+Deno.test("commit gives up what only the old config named, rollback what only the new", async () => {
+  await eachKind(async (sockets, binders) => {
+    const [a, b] = params(2);
+    assert.ok(a && b);
+    const [first = ""] = files(await sockets.prepare([a]));
+    sockets.commit();
+    const ours = (file: string) => openCopies(file) - binders;
+    const [rejected = ""] = files(await sockets.prepare([b, a]));
+    sockets.rollback();
+    assert.deepEqual([ours(first), await isReachable(a)], [1, true], "what is served is untouched");
+    assert.equal(ours(rejected), 0);
+
+    const [next = ""] = files(await sockets.prepare([b, a]));
+    sockets.commit();
+    assert.deepEqual([ours(first), ours(next)], [1, 1]);
+    await sockets.prepare([b]);
+    sockets.commit();
+    assert.deepEqual([ours(first), ours(next)], [0, 1]);
+    sockets.close();
+    assert.equal(ours(next), 0);
+  });
+});
+
+Deno.test("own sockets: ports are free again as soon as they are given up", async () => {
+  using folder = tempDir();
+  const sockets = ownSockets(folder);
+  const [a, b] = params(2);
+  assert.ok(a && b);
+  await sockets.prepare([a]);
+  sockets.commit();
+  await sockets.prepare([a, b]);
+  assert.deepEqual([isFree(a), isFree(b)], [false, false]);
+  sockets.rollback();
+  assert.deepEqual([isFree(a), isFree(b)], [false, true]);
+  await sockets.prepare([b]);
+  sockets.commit();
+  assert.deepEqual([isFree(a), isFree(b)], [true, false]);
+  sockets.close();
+  assert.deepEqual([isFree(a), isFree(b)], [true, true]);
+});
+
+Deno.test("own sockets: all or none, and what is served stays", async () => {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    const sockets = ownSockets(folder);
+    const [a, b, taken] = params(3);
+    assert.ok(a && b && taken);
+    using _other = Deno.listen({ hostname: taken.address, port: taken.port ?? 0 });
+    await sockets.prepare([a]);
+    sockets.commit();
+    await assert.rejects(
+      sockets.prepare([b, taken]),
+      (error) => error instanceof BindError && error.code === "EADDRINUSE",
+    );
+    assert.equal(isFree(b), true);
+    sockets.rollback();
+    assert.ok(await isReachable(a));
+    sockets.close();
+  });
+});
+
+Deno.test("own sockets: the file of a UNIX socket goes with it", async () => {
+  using folder = tempDir();
+  const sockets = ownSockets(folder);
+  const path = folder.file("site.sock");
+  await sockets.prepare([{ address: `unix:${path}` }]);
+  sockets.commit();
+  assert.ok(Deno.lstatSync(path).isSocket);
+  sockets.close();
+  assert.throws(() => Deno.lstatSync(path), Deno.errors.NotFound);
+});
+
+Deno.test("a binder at the default path is used, though nobody named it", async () => {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    await using binder = await startLocalBinder(folder.file("sock"));
+    const sockets = chooseSockets(options(), poller, silentLog, folder.file("sock"));
+    const [fd] = await sockets.prepare(params(1));
+    assert.deepEqual(files(fd ? [fd] : []), binder.held().map((held) => openFile(held.fd)));
+    sockets.close();
+  });
+});
+
+Deno.test("without a binder at the default path, or with a dead one's, it says so", async () => {
+  using folder = tempDir();
+  const stale = folder.file("no binder");
+  for (const isThere of [false, true]) {
+    if (isThere) {
+      using listener = Deno.listen({ transport: "unix", path: folder.file("moved") });
+      Deno.renameSync(folder.file("moved"), stale);
+      void listener;
+    }
+    const said = watchedLog(/info no binder at .*: this process holds the listening sockets/);
+    ownSockets(folder, said.log).close();
+    await said.line;
+  }
+});
+
+Deno.test("a default path that cannot be used is an error, and not no binder", () => {
+  using folder = tempDir();
+  Deno.writeTextFileSync(folder.file("file"), "");
+  const path = folder.file("file/sock");
+  assert.throws(
+    () => chooseSockets(options(), poller, silentLog, path),
+    (error) => error instanceof NoBinderError && error.code === "ENOTDIR",
+  );
+});
+
+Deno.test("a binder that was named is waited for", async () => {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    const sock = folder.file("sock");
+    const sockets = binderSockets(sock);
+    const prepared = sockets.prepare(params(1));
+    await using binder = await startLocalBinder(sock);
+    assert.equal((await prepared).length, 1);
+    assert.equal(binder.requests.length, 1);
+    sockets.close();
+  });
+});
+
+Deno.test("a binder that does not come is given up after the wait", async () => {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    for (const wait of [0, 1]) {
+      const sockets = binderSockets(folder.file("sock"), wait);
+      await assert.rejects(
+        sockets.prepare(params(1)),
+        (error) => error instanceof NoBinderError && error.code === "ENOENT",
+      );
+      sockets.rollback();
+      sockets.close();
+    }
+  });
+});
+
+Deno.test("a path that no binder can have is not waited for", async () => {
+  const sockets = binderSockets(`/${"x".repeat(200)}`);
+  await assert.rejects(sockets.prepare(params(1)), { code: "ENAMETOOLONG" });
+});
+
+Deno.test("while the binder is away, the sockets held go on, and no others", async () => {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    const sock = folder.file("sock");
+    const [a, b, other] = params(3);
+    assert.ok(a && b && other);
+    const { log, line } = watchedLog(/warn going on with the sockets held so far/);
+    const sockets = binderSockets(sock, LONG, log);
+    let served: string[];
+    {
+      await using _binder = await startLocalBinder(sock);
+      served = files(await sockets.prepare([a, b]));
+      sockets.commit();
+    }
+    const fds = await sockets.prepare([b, a, b]);
+    await line;
+    assert.deepEqual(files(fds), [served[1], served[0], served[1]]);
+    sockets.rollback();
+    assert.ok(fds.every((fd) => !fd.closed), "they are still served");
+
+    await assert.rejects(sockets.prepare([a, other]), NoBinderError);
+    sockets.rollback();
+
+    assert.deepEqual(files(await sockets.prepare([a])), [served[0]]);
+    sockets.commit();
+    assert.deepEqual(served.map(openCopies), [1, 0], "the other one is given up");
+    assert.ok(await isReachable(a));
+    sockets.close();
+    assert.equal(await isReachable(a), false);
+  });
+});
+
+Deno.test("a binder that is back is asked again, after it was handed back what is held", async () => {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    const sock = folder.file("sock");
+    const wanted = params(2);
+    const sockets = binderSockets(sock);
+    let served: string[] = [];
+    for (let life = 0; life < 2; life++) {
+      await using binder = await startLocalBinder(sock);
+      const fds = files(await sockets.prepare(wanted.slice(life, life + 1)));
+      assert.deepEqual(binder.held().map(({ fd }) => openFile(fd)), [...served, ...fds]);
+      served = fds;
+      sockets.commit();
+    }
+    sockets.close();
+  });
+});
+
+Deno.test("a refusal of the binder is passed on, and nothing is kept", async () => {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    await using _binder = await startLocalBinder(folder.file("sock"));
+    const [a, b, taken] = params(3);
+    assert.ok(a && b && taken);
+    using _other = Deno.listen({ hostname: taken.address, port: taken.port ?? 0 });
+    const sockets = binderSockets(folder.file("sock"));
+    await sockets.prepare([a]);
+    sockets.commit();
+    await assert.rejects(
+      sockets.prepare([a, b, taken]),
+      (error) => error instanceof RefusedError && error.data?.code === "EADDRINUSE",
+    );
+    sockets.rollback();
+    assert.ok(await isReachable(a));
+    sockets.close();
+  });
+});

@@ -1,0 +1,299 @@
+/** The wrapper: runs HAProxy on inherited sockets, and does what the supervisor decides. */
+
+import type { SignalName } from "../../ffi/constants.ts";
+import { Fd } from "../../ffi/fd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { type ExitStatus, sendSignal, unblockSignals } from "../../ffi/process.ts";
+import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
+import { Children } from "../children.ts";
+import { EXIT, messageOf, UserError } from "../errors.ts";
+import { type Log, stackOf } from "../log.ts";
+import { inheritedState } from "../reexec.ts";
+import { Notifier } from "../systemd/notify.ts";
+import { planTargets, renderFiles, writeAtomically, writeFiles } from "./config_files.ts";
+import { Control } from "./control.ts";
+import { type Command, HARD_STOP, parseCommand, SOFT_STOP } from "./haproxy.ts";
+import { Launcher, RefusedConfig, type Server } from "./launcher.ts";
+import { findOrphans, listeningSocketsOf, marksOf, type Orphan, retireOrphan } from "./orphans.ts";
+import { Reloads } from "./reloads.ts";
+import { Reporter } from "./reporter.ts";
+import { chooseSockets, type Sockets } from "./sockets.ts";
+import { parseWrapperState, type WrapperState } from "./state.ts";
+import { type Action, type Event, Supervisor, type SupervisorLimits } from "./supervisor.ts";
+
+/** What the command line says. */
+export interface WrapperOptions {
+  /** HAProxy's own command line. */
+  command: readonly [string, ...string[]];
+  /** The binder's control socket, if one was named. */
+  sock?: string;
+  /** Milliseconds to wait for that binder. */
+  wait: number;
+  /** Folder for rendered files instead of the templates'. */
+  renderDir?: string;
+  /** Path of a control socket of the wrapper's own, for status, reload and upgrade. */
+  control?: string;
+  limits: SupervisorLimits;
+}
+
+const STOP_SIGNALS = { soft: SOFT_STOP, hard: HARD_STOP, kill: "SIGKILL" } as const;
+
+/**
+ * Runs HAProxy until it ends, or checks its config.
+ * @returns the exit code: HAProxy's own, 128 + n for signal n
+ * @throws {UserError} when the command line or its config is of no use
+ */
+export async function runWrapper(options: WrapperOptions, log: Log): Promise<number> {
+  const inherited = inheritedState();
+  raiseFdLimit();
+  void reserveFds(2048);
+  const command = parseCommand(options.command);
+  const wrapper = new Wrapper(command, options, log);
+  if (command.purpose !== "run") return await wrapper.runOnce();
+  await wrapper.start(inherited === undefined ? undefined : parseWrapperState(inherited));
+  return await wrapper.ended;
+}
+
+class Wrapper {
+  readonly #children = new Children();
+  readonly #poller = new Poller();
+  readonly #sockets: Sockets;
+  readonly #supervisor: Supervisor;
+  readonly #notifier: Notifier;
+  readonly #reporter: Reporter;
+  readonly #launcher: Launcher;
+  readonly #reloads = new Reloads();
+  readonly #templates: { template: string; target: string }[];
+  readonly #service: string;
+  readonly #end = Promise.withResolvers<number>();
+  readonly #timers = new Map<number, number[]>();
+  #control: Control | undefined;
+  #orphans: Orphan[] = [];
+  /** Of the config prepared last: its sockets, lent by `#sockets`. */
+  #fds: readonly Fd[] = [];
+
+  constructor(readonly command: Command, readonly options: WrapperOptions, readonly log: Log) {
+    this.#templates = planTargets(command, options.renderDir);
+    this.#service = serviceName(command);
+    const lasting = command.purpose === "run";
+    const { sock, wait } = options;
+    this.#sockets = chooseSockets({ sock, wait, lasting }, this.#poller, log);
+    const { limits } = options;
+    this.#supervisor = new Supervisor(limits);
+    this.#notifier = new Notifier(this.#poller, log);
+    const startTime = wait + 2 * limits.ready + limits.settle;
+    this.#reporter = new Reporter(this.#notifier, this.#supervisor, startTime);
+    const targets = new Map(this.#templates.map(({ template, target }) => [template, target]));
+    this.#launcher = new Launcher(this.#children, command, targets, marksOf(this.#service));
+  }
+
+  /** The exit code, once everything has ended. */
+  get ended(): Promise<number> {
+    return this.#end.promise;
+  }
+
+  /** Starts HAProxy, or goes on supervising what an earlier program has started. */
+  async start(before: WrapperState | undefined): Promise<void> {
+    this.#listenForSignals();
+    this.#control = new Control({
+      path: this.options.control,
+      poller: this.#poller,
+      children: this.#children,
+      notifier: this.#notifier,
+      log: this.log,
+      supervisor: this.#supervisor,
+      sockets: this.#sockets,
+      reloads: this.#reloads,
+      service: this.#service,
+      reload: () => this.#tell({ type: "reload" }),
+    });
+    if (before) await this.#resume(before, this.#control);
+    else await this.#begin(this.#control);
+    unblockSignals();
+  }
+
+  /** Runs a HAProxy that ends by itself: a check, with the sockets in place, or a question to it. */
+  async runOnce(): Promise<number> {
+    if (this.command.purpose === "check") await this.#render();
+    const code = await this.#launcher.run(this.#fds);
+    this.#sockets.close();
+    return code;
+  }
+
+  async #begin(control: Control): Promise<void> {
+    if (this.#templates.length === 0) {
+      this.log.warn("no config here is a template: its sockets are not kept across reloads");
+    }
+    control.listen();
+    this.#orphans = findOrphans(this.#service);
+    if (this.#orphans.length > 0) {
+      this.log.warn("a wrapper of this service has died, taking over from what it left", {
+        pids: this.#orphans.map(({ pid }) => pid).join(" "),
+      });
+      await this.#sockets.restore(listeningSocketsOf(this.#orphans));
+    }
+    this.#tell({ type: "reload" });
+  }
+
+  async #resume(before: WrapperState, control: Control): Promise<void> {
+    await this.#sockets.restore(before.sockets.map(({ param, fd }) => {
+      const socket = new Fd(fd);
+      socket.closeOnExec = true;
+      return { param, fd: socket };
+    }));
+    this.#reloads.last = before.lastReload;
+    for (const { pid } of before.generations.generations) {
+      this.#watch(pid, this.#children.watch(pid));
+    }
+    this.#perform(this.#supervisor.restore(before.generations));
+    control.resume(before);
+    this.#reporter.resumed();
+    // What has ended between the programs told nobody.
+    this.#children.reapAll();
+  }
+
+  #listenForSignals(): void {
+    const reload = () => this.#tell({ type: "reload" });
+    const stop = () => this.#tell({ type: "stop" });
+    Deno.addSignalListener("SIGUSR2", reload);
+    Deno.addSignalListener("SIGHUP", reload);
+    Deno.addSignalListener("SIGTERM", stop);
+    Deno.addSignalListener("SIGINT", stop);
+    Deno.addSignalListener("SIGUSR1", () => this.#control?.upgrade());
+  }
+
+  #tell(event: Event): void {
+    const actions = this.#supervisor.handle(event);
+    this.#perform(actions);
+    this.#reporter.report(actions);
+  }
+
+  #perform(actions: readonly Action[]): void {
+    actions.forEach((action) => this.#do(action));
+  }
+
+  #do(action: Action): void {
+    switch (action.do) {
+      case "prepare":
+        return void this.#prepare();
+      case "start":
+        return this.#start();
+      case "signal":
+        return this.#signal(action.pid, STOP_SIGNALS[action.kind]);
+      case "timer": {
+        const { timer, pid, ms } = action;
+        const id = setTimeout(() => this.#tell({ type: "timeout", timer, pid }), ms);
+        this.#timers.set(pid, [...this.#timers.get(pid) ?? [], id]);
+        return;
+      }
+      case "commit":
+        return this.#commit(action.pid);
+      case "rollback":
+        return this.#sockets.rollback();
+      case "outcome":
+        return this.#reloads.finished(action.ok, action.message);
+      case "log":
+        return this.log[action.level](action.message, action.fields);
+      case "exit":
+        return this.#exit(action.code);
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    try {
+      await this.#render();
+      await this.#launcher.check(this.#fds, this.options.limits.ready);
+      this.#tell({ type: "prepared" });
+    } catch (error) {
+      if (error instanceof RefusedConfig) {
+        error.output.forEach((line) => this.log.error(`haproxy: ${line}`));
+      }
+      this.#tellFailure(error);
+    }
+  }
+
+  /** Renders the templates, gets their sockets, writes the files. */
+  async #render(): Promise<void> {
+    const rendered = renderFiles(this.#templates, Deno.env.toObject());
+    this.#fds = await this.#sockets.prepare(rendered.sockets);
+    writeFiles(rendered.files);
+  }
+
+  #start(): void {
+    let server: Server;
+    try {
+      server = this.#launcher.start(this.#fds);
+    } catch (error) {
+      return this.#tellFailure(error);
+    }
+    const { pid, ready, exited } = server;
+    void ready.then((isUp) => isUp && this.#tell({ type: "ready", pid }));
+    this.#watch(pid, exited);
+    this.#tell({ type: "started", pid });
+  }
+
+  #watch(pid: number, exited: Promise<ExitStatus>): void {
+    void exited.then((status) => {
+      // The pid may come back as another generation's: its timers must not.
+      this.#timers.get(pid)?.forEach((id) => clearTimeout(id));
+      this.#timers.delete(pid);
+      this.#tell({ type: "exited", pid, status });
+    });
+  }
+
+  #commit(pid: number): void {
+    this.#sockets.commit();
+    if (this.command.pidFile !== undefined) this.#writePid(this.command.pidFile, pid);
+    const { signal, pids } = this.command.replaces;
+    // Once: a pid may be somebody else's by the next reload.
+    for (const old of pids.splice(0)) this.#signal(old, signal);
+    const { drain } = this.options.limits;
+    for (const orphan of this.#orphans.splice(0)) {
+      void retireOrphan(orphan, drain, this.#poller, this.log);
+    }
+  }
+
+  #writePid(path: string, pid: number): void {
+    try {
+      writeAtomically(path, `${pid}\n`);
+    } catch (error) {
+      this.log.error("cannot write the pid file", { path, error: messageOf(error) });
+    }
+  }
+
+  #signal(pid: number, signal: SignalName): void {
+    try {
+      sendSignal(pid, signal);
+    } catch (error) {
+      this.log.error("cannot signal the server", { pid, error: messageOf(error) });
+    }
+  }
+
+  #tellFailure(error: unknown): void {
+    this.log.debug("failed", { stack: stackOf(error) });
+    const exitCode = error instanceof UserError ? error.exitCode : EXIT.failure;
+    this.#tell({ type: "failed", why: messageOf(error), exitCode });
+  }
+
+  #exit(code: number): void {
+    this.#control?.close();
+    this.#sockets.close();
+    const { pidFile } = this.command;
+    if (pidFile !== undefined) removeFile(pidFile);
+    this.#end.resolve(code);
+  }
+}
+
+/** What makes two wrappers serve the same: the config files, wherever they are started. */
+function serviceName({ configs }: Command): string {
+  const folder = Deno.cwd();
+  return configs.map(({ path }) => path.startsWith("/") ? path : `${folder}/${path}`).join(":");
+}
+
+function removeFile(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch {
+    // It was never written, or somebody removed it.
+  }
+}
