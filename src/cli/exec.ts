@@ -1,0 +1,100 @@
+/** `multibinder exec`: the wrapper. */
+
+import { EXIT, UserError } from "../errors.ts";
+import { DEFAULT_SOCK } from "../client.ts";
+import { runWrapper } from "../wrapper/wrapper.ts";
+import {
+  createCommand,
+  duration,
+  logOf,
+  parse,
+  sockFromEnvironment,
+  wholeNumber,
+} from "./options.ts";
+
+const HELP = `
+COMMAND is HAProxy's command line. Each -f FILE that ends in .eta, .erb or .mb is a
+template, rendered to the same name without that ending. In a template,
+  bind <%= bind_tcp('0.0.0.0', 80) %>           becomes  bind fd@3
+  bind <%= bind('[::]:443', {backlog: 4096}) %>
+name listening sockets, which come from the binder. Without --sock, MULTIBINDER_SOCK and
+a binder at ${DEFAULT_SOCK}, this process binds and holds the sockets itself.
+
+The config is checked with the sockets in place before the start and before each reload.
+With -c in COMMAND it is checked and nothing else. -D, -Ds, -W and -Ws are left out:
+HAProxy runs in the foreground. -p FILE is kept up to date. TIME is 500ms, 10s, 5m or 1h.
+
+Signals:
+  SIGUSR2, SIGHUP    reload: start a new generation, then drain the one before
+  SIGTERM, SIGINT    stop gracefully; a second one stops at once
+
+Under systemd: NOTIFY_SOCKET is told about the start, reloads, the drain and the stop, and
+WATCHDOG_USEC is obeyed; HAProxy does not get to see them. With JOURNAL_STREAM on standard
+error, the lines of the log have priorities instead of times.
+
+Exit code: HAProxy's own, 128 + n if signal n ended it; 1 when it could not be started,
+2 for a wrong command line, 126 or 127 if COMMAND cannot be run or found.
+
+Examples:
+  multibinder exec -- haproxy -f /etc/haproxy/site.cfg.eta
+  multibinder exec --sock /run/multibinder.sock --drain 5m -- haproxy -f site.cfg.erb
+`;
+
+/** Runs the subcommand. @returns the exit code */
+export async function run(args: readonly string[]): Promise<number> {
+  let code = 0;
+  const command = createCommand("exec", "Run HAProxy on listening sockets that outlive it.")
+    .usage("[options] -- COMMAND...")
+    .argument("<command...>", "HAProxy's command line")
+    .passThroughOptions()
+    .option(
+      "--sock <path>",
+      `the binder's control socket (default: $MULTIBINDER_SOCK, else ${DEFAULT_SOCK})`,
+    )
+    .option("--wait <time>", "wait for a binder that was named (default: 10s)", duration)
+    .option("--render-dir <dir>", "write rendered files there, not beside their templates")
+    .option(
+      "--control <path>",
+      "a control socket of the wrapper's own, for status, reload and upgrade",
+    )
+    .option("--ready-timeout <time>", "for a generation to be up (default: 60s)", duration)
+    .option(
+      "--settle <time>",
+      "a new generation must stay up so long before the old one drains (default: 1s)",
+      duration,
+    )
+    .option("--drain <time>", "for a generation to finish its connections (default: 10m)", duration)
+    .option(
+      "--max-generations <n>",
+      "old generations that may drain at once (default: 5)",
+      wholeNumber(0),
+    )
+    .option(
+      "--stop-delay <time>",
+      "serve on for so long when told to stop, until balancers know (default: 0s)",
+      duration,
+    )
+    .addHelpText("after", HELP)
+    .action(async ([first, ...rest]: string[], options) => {
+      if (first === undefined) throw new UserError("no command", { exitCode: EXIT.usage });
+      code = await runWrapper(
+        {
+          command: [first, ...rest],
+          sock: options.sock ?? sockFromEnvironment(),
+          wait: options.wait ?? 10_000,
+          renderDir: options.renderDir,
+          control: options.control,
+          limits: {
+            ready: options.readyTimeout ?? 60_000,
+            settle: options.settle ?? 1000,
+            drain: options.drain ?? 600_000,
+            maxRetired: options.maxGenerations ?? 5,
+            stopDelay: options.stopDelay ?? 0,
+          },
+        },
+        logOf(options),
+      );
+    });
+  await parse(command, args);
+  return code;
+}

@@ -1,0 +1,39 @@
+/** `multibinder render`: shows what a template becomes. */
+
+import { Poller } from "../../ffi/poll.ts";
+import { DEFAULT_SOCK } from "../client.ts";
+import { EXIT } from "../errors.ts";
+import { renderFiles, writeFiles } from "../wrapper/config_files.ts";
+import { chooseSockets } from "../wrapper/sockets.ts";
+import { createCommand, duration, logOf, parse, print, sockFromEnvironment } from "./options.ts";
+
+const HELP = `
+The sockets are really bound, by the binder or else by this process for a moment, so that
+what is printed would start. Nothing is run.
+`;
+
+/** Runs the subcommand. @returns the exit code */
+export async function run(args: readonly string[]): Promise<number> {
+  const command = createCommand("render", "Print a rendered config template.")
+    .argument("<file>", "the template")
+    .option(
+      "--sock <path>",
+      `the binder's control socket (default: $MULTIBINDER_SOCK, else ${DEFAULT_SOCK})`,
+    )
+    .option("--wait <time>", "wait for a binder that was named (default: 10s)", duration)
+    .option("--output <file>", "write there, not to standard output")
+    .addHelpText("after", HELP)
+    .action(async (template: string, options) => {
+      const target = options.output ?? "/dev/stdout";
+      const { files, sockets } = renderFiles([{ template, target }], Deno.env.toObject());
+      const sock = options.sock ?? sockFromEnvironment();
+      const wait = options.wait ?? 10_000;
+      const source = chooseSockets({ sock, wait, lasting: false }, new Poller(), logOf(options));
+      await source.prepare(sockets);
+      source.close();
+      if (options.output !== undefined) return writeFiles(files);
+      print(files.map(({ text }) => text).join(""));
+    });
+  await parse(command, args);
+  return EXIT.ok;
+}
