@@ -1,0 +1,85 @@
+/** What `mod.ts` exports. */
+
+import type { Fd } from "../ffi/fd.ts";
+import { splitAddress } from "./address.ts";
+import { BinderClient, DEFAULT_SOCK, NoBinderError, RefusedError } from "./client.ts";
+import { UserError } from "./errors.ts";
+
+export { NoBinderError, RefusedError, UserError };
+
+/** How to ask for a socket. */
+export interface BindOptions {
+  /** Path of the control socket; by default `MULTIBINDER_SOCK`, else /run/multibinder.sock. */
+  sock?: string;
+  /** Length of the accept queue, in connections; by default the binder's. */
+  backlog?: number;
+  /**
+   * Whether a program that this one starts lacks the socket. By default it inherits it, as `Deno.Command`
+   * does with every descriptor that is not close-on-exec: that is what the socket is for.
+   */
+  closeOnExec?: boolean;
+}
+
+/** A copy of a listening socket that the binder holds. Closing it leaves the binder's own open. */
+export class ListeningSocket implements Disposable {
+  readonly #fd: Fd;
+
+  /** Sockets come from {@link bind}. */
+  constructor(fd: Fd, /** The address as it was asked for. */ readonly address: string) {
+    this.#fd = fd;
+  }
+
+  /**
+   * The descriptor's number in this process, as in HAProxy's `fd@N`.
+   * @throws {Error} once it was closed
+   */
+  get fd(): number {
+    return this.#fd.number;
+  }
+
+  /** Closes this copy; a second time does nothing. */
+  close(): void {
+    this.#fd.close();
+  }
+
+  /** Closes this copy at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * Gets the listening socket of an address from a binder, which binds it at the first request. The same
+ * address gives the same socket again, to any program that may ask.
+ * @param address such as `:80`, `127.0.0.1:8080`, `[::1]:80`, `*:80`, `unix:/run/site.sock`
+ * @throws {NoBinderError} when no binder answers at the control socket
+ * @throws {RefusedError} when the binder does not allow the address or cannot bind it
+ */
+export async function bind(address: string, options: BindOptions = {}): Promise<ListeningSocket> {
+  const [socket] = await bindAll([address], options);
+  if (socket === undefined) throw new Error("the binder sent no socket");
+  return socket;
+}
+
+/**
+ * Gets the listening sockets of several addresses at once, all or none.
+ * @returns one socket an address, in their order
+ * @throws as {@link bind}
+ */
+export async function bindAll(
+  addresses: readonly string[],
+  options: BindOptions = {},
+): Promise<ListeningSocket[]> {
+  const { backlog, closeOnExec = false } = options;
+  const params = addresses.map((address) => ({
+    ...splitAddress(address),
+    ...(backlog !== undefined && { backlog }),
+  }));
+  const sock = options.sock ?? (Deno.env.get("MULTIBINDER_SOCK") || DEFAULT_SOCK);
+  using client = BinderClient.connect(sock);
+  const fds = await client.bind(params);
+  return fds.map((fd, index) => {
+    fd.closeOnExec = closeOnExec;
+    return new ListeningSocket(fd, addresses[index] ?? "");
+  });
+}
