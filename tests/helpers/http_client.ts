@@ -1,0 +1,187 @@
+/** HTTP clients that tell exactly how each request ended. */
+
+import { loopbackHost } from "./temp_dir.ts";
+
+/** How long a request may take before it counts as failed, in milliseconds. */
+const PATIENCE = 10_000;
+
+export interface Target {
+  hostname: string;
+  port: number;
+}
+
+/**
+ * A place to listen at that no other test has. Such a port is above those of outgoing connections, and
+ * hardly anything listens there on all addresses.
+ */
+export function newTarget(): Target {
+  return { hostname: loopbackHost(), port: 61_080 };
+}
+
+export interface Reply {
+  status: number;
+  body: string;
+  /** Whether the server says that it closes the connection after this reply. */
+  closes: boolean;
+}
+
+/** One connection, for one request after the other. */
+export class HttpConnection implements Disposable {
+  readonly #decoder = new TextDecoder();
+  #received = "";
+  #timedOut = false;
+
+  private constructor(readonly connection: Deno.TcpConn) {}
+
+  static async open(target: Target): Promise<HttpConnection> {
+    return new HttpConnection(await Deno.connect(target));
+  }
+
+  /** Whether nothing has come of the next reply yet, in time. */
+  get awaiting(): boolean {
+    return this.#received === "" && !this.#timedOut;
+  }
+
+  /** Sends a request. */
+  async send(path = "/", headers: readonly string[] = []): Promise<void> {
+    const lines = [`GET ${path} HTTP/1.1`, "Host: test", ...headers, "", ""];
+    let bytes = new TextEncoder().encode(lines.join("\r\n"));
+    while (bytes.length > 0) bytes = bytes.subarray(await this.connection.write(bytes));
+  }
+
+  /** The reply to the oldest request without one; rejects unless it comes whole. */
+  async receive(): Promise<Reply> {
+    const deadline = setTimeout(() => {
+      this.#timedOut = true;
+      this[Symbol.dispose]();
+    }, PATIENCE);
+    try {
+      const head = await this.#take(() => {
+        const end = this.#received.indexOf("\r\n\r\n");
+        return end < 0 ? undefined : end + 4;
+      });
+      const length = Number(/^content-length: (\d+)\r$/im.exec(head)?.[1]);
+      const body = await this.#take(() => this.#received.length < length ? undefined : length);
+      const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(head)?.[1]);
+      return { status, body, closes: /^connection: close\r$/im.test(head) };
+    } finally {
+      clearTimeout(deadline);
+    }
+  }
+
+  /** Takes what has been received up to the end that `find` finds, once it does. */
+  async #take(find: () => number | undefined): Promise<string> {
+    for (;;) {
+      const end = find();
+      if (end !== undefined) {
+        const taken = this.#received.slice(0, end);
+        this.#received = this.#received.slice(end);
+        return taken;
+      }
+      const chunk = new Uint8Array(4096);
+      const size = await this.connection.read(chunk).catch((error) => {
+        throw this.#timedOut ? new Error(`no whole reply in ${PATIENCE} ms`) : error;
+      });
+      if (size === null) throw new Error(`closed after ${JSON.stringify(this.#received)}`);
+      this.#received += this.#decoder.decode(chunk.subarray(0, size), { stream: true });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    try {
+      this.connection.close();
+    } catch {
+      // Closed already, at the deadline.
+    }
+  }
+}
+
+/** The body of the reply to one request on a connection of its own; rejects unless it is a 200. */
+export async function get(target: Target, path = "/"): Promise<string> {
+  using connection = await HttpConnection.open(target);
+  await connection.send(path, ["Connection: close"]);
+  return bodyOf(await connection.receive());
+}
+
+/** The body of a reply, which must be a 200. */
+export function bodyOf({ status, body }: Reply): string {
+  if (status !== 200) throw new Error(`status ${status}: ${body}`);
+  return body;
+}
+
+/** How the requests of a load ended. */
+export interface Outcome {
+  /** Whole replies with status 200, by their bodies. */
+  replies: Map<string, number>;
+  /** Sum of the replies. */
+  ok: number;
+  /** Requests sent again, as {@link LoadOptions.repeat} has it; how those ended counts as well. */
+  repeated: number;
+  /** Why each other request failed. */
+  failures: string[];
+}
+
+export interface LoadOptions {
+  /** Requests under way at once. */
+  workers: number;
+  /** Keeps a connection until the server announces its end. */
+  keepAlive?: boolean;
+  /**
+   * Sends a request again when its connection, used before, ends without a byte of a reply, as clients
+   * do (RFC 9112, section 9.3.1). Otherwise such a request has failed.
+   */
+  repeat?: boolean;
+}
+
+/** Requests, one after the other from each of several workers, until the load is stopped. */
+export class Load implements AsyncDisposable {
+  readonly outcome: Outcome = { replies: new Map(), ok: 0, repeated: 0, failures: [] };
+  readonly #workers: Promise<void>[];
+  #stopped = false;
+
+  constructor(readonly target: Target, readonly options: LoadOptions) {
+    this.#workers = Array.from({ length: options.workers }, async () => {
+      let owed = false;
+      while (owed || !this.#stopped) owed = await this.#connect();
+    });
+  }
+
+  /** Lets the requests under way end, and tells how all of them did. */
+  async stop(): Promise<Outcome> {
+    this.#stopped = true;
+    await Promise.all(this.#workers);
+    return this.outcome;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** Uses one connection to its end. @returns whether its last request is to be repeated */
+  async #connect(): Promise<boolean> {
+    const { keepAlive = false, repeat = false } = this.options;
+    try {
+      using connection = await HttpConnection.open(this.target);
+      for (let used = false; !used || !this.#stopped; used = true) {
+        try {
+          await connection.send("/", keepAlive ? [] : ["Connection: close"]);
+          const reply = await connection.receive();
+          this.#count(bodyOf(reply));
+          if (reply.closes || !keepAlive) return false;
+        } catch (error) {
+          if (!repeat || !used || !connection.awaiting) throw error;
+          this.outcome.repeated++;
+          return true;
+        }
+      }
+    } catch (error) {
+      this.outcome.failures.push(String(error));
+    }
+    return false;
+  }
+
+  #count(body: string): void {
+    this.outcome.replies.set(body, (this.outcome.replies.get(body) ?? 0) + 1);
+    this.outcome.ok++;
+  }
+}

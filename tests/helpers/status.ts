@@ -1,0 +1,56 @@
+/** Asking a binder or a wrapper, with the program's own commands. */
+
+import { multibinder } from "./binder.ts";
+import { type Exit, runProgram } from "./program.ts";
+
+/** What `status` tells of both roles; `--json` prints it. */
+export interface Status {
+  role: string;
+  version: string;
+  pid: number;
+  uptimeSeconds: number;
+  upgrades: number;
+  lastUpgrade: { at: string; ok: boolean; from: string; to?: string; message: string } | null;
+}
+
+export interface BinderStatus extends Status {
+  sock: string;
+  sockets: { address: string; backlog: number; queue?: object; holders: number[] }[];
+  clients: number;
+  connections: number;
+  requests: number;
+  errors: number;
+}
+
+export interface WrapperStatus extends Status {
+  service: string;
+  binder: { sock: string; connected: boolean } | null;
+  sockets: { address: string }[];
+  generations: { number: number; pid: number; state: string }[];
+  lastReload: { at: string; ok: boolean; message: string } | null;
+}
+
+/** Runs `multibinder COMMAND --sock SOCK` to its end. */
+export function ask(
+  command: "status" | "reload" | "upgrade",
+  sock: string,
+  ...args: string[]
+): Promise<Exit & { stdout: string; stderr: string }> {
+  return runProgram([multibinder(), command, "--sock", sock, ...args]);
+}
+
+/** The status of a binder. */
+export function binderStatus(sock: string): Promise<BinderStatus> {
+  return statusOf(sock);
+}
+
+/** The status of a wrapper, at its `--control`. */
+export function wrapperStatus(sock: string): Promise<WrapperStatus> {
+  return statusOf(sock);
+}
+
+async function statusOf<T>(sock: string): Promise<T> {
+  const { code, stdout, stderr } = await ask("status", sock, "--json");
+  if (code !== 0) throw new Error(stderr);
+  return JSON.parse(stdout);
+}
