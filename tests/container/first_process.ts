@@ -1,0 +1,83 @@
+/** The wrapper as the first process of a container. */
+
+import assert from "node:assert/strict";
+import { childrenOf, commandOf, processStatus, until } from "../helpers/process_status.ts";
+import { Load } from "../helpers/http_client.ts";
+import { tempDir } from "../helpers/temp_dir.ts";
+import { containerTest, engine } from "./engine.ts";
+import { EXAMPLE } from "./images.ts";
+import { Site } from "./site.ts";
+
+containerTest("docker kill -s USR2 reloads without loss, and no zombie stays", async () => {
+  using configs = tempDir();
+  const config = (backend: string) => {
+    const text = Deno.readTextFileSync(`${EXAMPLE}/site.v1.cfg.erb`);
+    Deno.writeTextFileSync(configs.file("site.v1.cfg.erb"), text.replace("static-v1", backend));
+  };
+  config("static-v1");
+  await using site = await Site.start({ configs: configs.path });
+  const v1 = await site.up("v1");
+  await using load = new Load(site.target, { workers: 2 });
+  for (const [index, backend] of ["static-v2", "static-v1", "static-v2"].entries()) {
+    config(backend);
+    await v1.signal("SIGUSR2");
+    await v1.log.waitFor(/ info reloaded /, index + 1);
+    await v1.log.waitFor(/ info drained /, index + 1);
+  }
+  assert.equal(await site.get(), "V2");
+  const { ok, failures } = await load.stop();
+  assert.deepEqual(failures, []);
+  assert.ok(ok > 100);
+
+  // Its parent ends at once: the first process inherits it.
+  await engine.run("exec", v1.name, "sh", "-c", "(true &)");
+  const pid = await v1.pid();
+  await until(() =>
+    childrenOf(pid).every((child) => !processStatus(child, "State")?.startsWith("Z"))
+  );
+  assert.equal(childrenOf(pid).filter(isServer).length, 1);
+});
+
+containerTest(
+  "a reload that fails leaves the container serving, and its log says why",
+  async () => {
+    using configs = tempDir();
+    await Deno.copyFile(`${EXAMPLE}/site.v1.cfg.erb`, configs.file("site.v1.cfg.erb"));
+    await using site = await Site.start({ configs: configs.path });
+    const v1 = await site.up("v1");
+    Deno.writeTextFileSync(configs.file("site.v1.cfg.erb"), "nonsense\n", { append: true });
+    await v1.signal("SIGUSR2");
+    await v1.log.waitFor(/nonsense/);
+    await v1.log.waitFor(/ error reload failed/);
+    assert.equal(await site.get(), "V1");
+  },
+);
+
+containerTest("a server that dies ends the container with its code", async () => {
+  await using site = await Site.start();
+  const v1 = await site.up("v1");
+  const server = childrenOf(await v1.pid()).find(isServer);
+  assert.ok(server);
+  Deno.kill(server, "SIGKILL");
+  assert.equal(await v1.exited(), 128 + 9);
+});
+
+containerTest(
+  "--stop-delay: a container that is told to stop serves on, then ends with 0",
+  async () => {
+    await using site = await Site.start();
+    const v1 = await site.launch("v1", [], ["--stop-delay", "1s"]);
+    await v1.serving();
+    const start = performance.now();
+    // As `docker stop` does. But podman no longer follows the log of a container that it stops itself.
+    await v1.signal("SIGTERM");
+    await v1.log.waitFor(/ info stopping in 1 s/);
+    assert.equal(await site.get(), "V1");
+    assert.equal(await v1.exited(), 0);
+    assert.ok(performance.now() - start >= 1000);
+  },
+);
+
+function isServer(pid: number): boolean {
+  return commandOf(pid) === "haproxy";
+}

@@ -1,0 +1,73 @@
+/** Containers that may do little: other users than root, no capabilities, a root file system to read. */
+
+import assert from "node:assert/strict";
+import { processStatus } from "../helpers/process_status.ts";
+import { buildImage } from "./bases.ts";
+import { type Container, containerTest, engine } from "./engine.ts";
+import { buildImages, EXAMPLE } from "./images.ts";
+import { Site } from "./site.ts";
+
+/** A user of no name, in the group of the official HAProxy image's user. */
+const USER = "65532:99";
+/** A volume that this user may write to. */
+const OWN_VOLUME = [
+  "--opt",
+  "type=tmpfs",
+  "--opt",
+  "device=tmpfs",
+  "--opt",
+  "o=uid=65532,mode=0755",
+];
+const READ_ONLY = ["--read-only", "--read-only-tmpfs=false"];
+
+for (
+  const [how, options] of [
+    ["NET_BIND_SERVICE", ["--cap-add", "NET_BIND_SERVICE"]],
+    ["the sysctl", ["--sysctl", "net.ipv4.ip_unprivileged_port_start=0"]],
+  ] as const
+) {
+  containerTest(`nobody is root, and every root is read-only: port 80 by ${how}`, async () => {
+    await using site = await Site.start({
+      binder: ["--user", USER, "--cap-drop", "all", ...options, ...READ_ONLY],
+      args: ["--group", "99", "--mode", "0660", ":80"],
+      volume: OWN_VOLUME,
+    });
+    const v1 = await site.up("v1", ["--cap-drop", "all", ...READ_ONLY, "--tmpfs", "/tmp"]);
+    assert.equal(await site.get(), "V1");
+    assert.equal(await userOf(site.binder), 65532);
+    assert.equal(await userOf(v1), 99);
+    await v1.signal("SIGUSR2");
+    await v1.log.waitFor(/ info reloaded /);
+    assert.equal((await site.down("v1")).code, 0);
+  });
+}
+
+containerTest(
+  "the control socket is for its group: HAProxy of another user is refused",
+  async () => {
+    await using site = await Site.start({ args: ["--group", "99", "--mode", "0660", ":80"] });
+    await site.up("v1");
+    assert.equal(await site.get(), "V1");
+    const stranger = await site.launch("v2", ["--user", "1000:1000"]);
+    assert.equal(await stranger.exited(), 1);
+    await stranger.log.waitFor(/no permission \(EACCES\); see the binder's --mode and --group/);
+  },
+);
+
+containerTest("the site runs on Debian's HAProxy", async () => {
+  await buildImages();
+  const image = "site-debian";
+  await buildImage(engine, image, `${EXAMPLE}/haproxy.debian.Dockerfile`, EXAMPLE);
+  // Its group haproxy has another number.
+  const args = ["--mode", "0666", "--allow-uid", "*", ":80"];
+  await using site = await Site.start({ image, args });
+  const v1 = await site.up("v1");
+  assert.equal(await site.get(), "V1");
+  assert.notEqual(await userOf(v1), 0);
+  assert.equal((await site.down("v1")).code, 0);
+});
+
+/** The user of a container's first process. */
+async function userOf(container: Container): Promise<number> {
+  return Number(processStatus(await container.pid(), "Uid")?.split("\t")[0]);
+}

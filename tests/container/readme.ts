@@ -1,0 +1,94 @@
+/** The commands in the example's README, run as they stand there, by a `docker` that is podman. */
+
+import assert from "node:assert/strict";
+import { until } from "../helpers/process_status.ts";
+import { MARKER, type Program, startProgram } from "../helpers/program.ts";
+import { freePort } from "../helpers/temp_dir.ts";
+import { BUILD_OPTIONS } from "./bases.ts";
+import { Container, containerTest, engine } from "./engine.ts";
+import { buildImages, EXAMPLE } from "./images.ts";
+
+containerTest("the README's commands work as they stand, and no request fails", async () => {
+  // Its builds find their layers made already.
+  await buildImages();
+  const port = freePort();
+  await using cleanup = new AsyncDisposableStack();
+  cleanup.defer(() => engine.clear());
+  // By another object for each container of one name, since it follows that one's log.
+  const container = (name: string) => cleanup.use(new Container(engine, name));
+  const [binder, v1, v2] = [container("binder"), container("haproxy-v1"), container("haproxy-v2")];
+  let traffic: Program | undefined;
+  /** Waits until the answers after those so far have come from these versions. */
+  const answers = async (pattern: RegExp) => {
+    const from = traffic?.stdout.length;
+    await until(() => pattern.test(traffic?.stdout.slice(from) ?? ""));
+  };
+  const afterwards: [command: string, event: () => Promise<unknown>][] = [
+    ["docker build", async () => {}],
+    ["docker volume create", async () => {}],
+    ["docker run -d --name binder", () => binder.log.waitFor(/ info listening for binds /)],
+    ["docker run -d --name static-v1", async () => {}],
+    ["docker run -d --name haproxy-v1", () => v1.serving()],
+    ["./test.sh", () => answers(/^(V1){9}/)],
+    ["docker run -d --name haproxy-v2", () => answers(/V1(V2)+V1/)],
+    ["docker stop haproxy-v1", () => answers(/^(V2){9}/)],
+    ["docker kill -s USR2 haproxy-v2", () => v2.log.waitFor(/ info reloaded /)],
+    ["docker kill -s USR1 binder", async () => {
+      await binder.log.waitFor(/ info upgraded .*upgrades=1$/);
+      await traffic?.[Symbol.asyncDispose]();
+      assert.doesNotMatch(traffic?.stdout ?? "", /\[failed\]/);
+    }],
+    ["docker run -d --name site-net", async () => {
+      await container("haproxy-v2").serving();
+      traffic = cleanup.use(start("./test.sh", port));
+      await answers(/^(V2){9}/);
+    }],
+    ["docker restart binder", async () => {
+      await container("binder").log.waitFor(/ info adopted .*0\.0\.0\.0:80/);
+      await answers(/^(V2){9}/);
+    }],
+    ["docker stop binder", async () => {
+      await container("binder").log.waitFor(/ info adopted .*0\.0\.0\.0:80/);
+      await answers(/^(V2){9}/);
+    }],
+  ];
+  for (const block of shellBlocks(Deno.readTextFileSync(`${EXAMPLE}/README.md`))) {
+    const [what, event] = afterwards.shift() ?? [];
+    assert.ok(what && event && block.includes(what), `unexpected commands:\n${block}`);
+    const program = cleanup.use(start(block, port));
+    if (what === "./test.sh") traffic = program;
+    else assert.equal((await program.exited).code, 0, `${block}\n${program.stderr}`);
+    await event();
+  }
+  assert.deepEqual(afterwards, []);
+  assert.doesNotMatch(traffic?.stdout ?? "", /\[failed\]/);
+});
+
+/** Runs a shell's commands where the example lies, with a port of this test's. */
+function start(commands: string, port: number): Program {
+  const bin = engine.folder.file("bin");
+  Deno.mkdirSync(bin, { recursive: true });
+  const podman = engine.command.join(" ");
+  Deno.writeTextFileSync(
+    `${bin}/docker`,
+    `#!/bin/sh
+case $1 in build) shift; set -- build ${BUILD_OPTIONS.join(" ")} "$@" ;; esac
+# Containers outlive the command that starts them.
+exec env -u ${MARKER} ${podman} "$@"
+`,
+    { mode: 0o755 },
+  );
+  const text = commands
+    // It is there already.
+    .replace("docker network create test", `docker network inspect ${engine.network}`)
+    .replaceAll("--network test", `--network ${engine.network}`)
+    .replace("-p 80:80", `-p ${port}:80`)
+    .replace("./test.sh", `./test.sh http://127.0.0.1:${port}/`);
+  const env = { ...engine.environment, PATH: `${bin}:${engine.environment.PATH}` };
+  return startProgram(["sh", "-ec", text], { cwd: EXAMPLE, env });
+}
+
+/** The fenced blocks of a page that are for a shell. */
+function shellBlocks(page: string): string[] {
+  return [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, text = ""]) => text);
+}

@@ -1,0 +1,77 @@
+/** The walk-through under load. */
+
+// deno-lint-ignore-file no-console -- what was measured is worth reading
+import assert from "node:assert/strict";
+import { HttpConnection, Load, type Outcome } from "../helpers/http_client.ts";
+import { containerTest } from "./engine.ts";
+import { Site, type Version } from "./site.ts";
+
+containerTest("five swaps of v1 and v2 lose no connection, new or kept", async () => {
+  await using site = await Site.start();
+  await site.up("v1");
+  await using fresh = new Load(site.target, { workers: 3 });
+  await using kept = new Load(site.target, { workers: 3, keepAlive: true });
+  let [before, after]: [Version, Version] = ["v1", "v2"];
+  for (let swap = 0; swap < 5; swap++) {
+    await site.up(after);
+    await site.answeredBy(before);
+    await site.answeredBy(after);
+    const { code } = await site.down(before);
+    assert.equal(code, 0);
+    assert.equal(await site.get(), after.toUpperCase());
+    [before, after] = [after, before];
+  }
+  report("new connections", await fresh.stop());
+  report("kept connections", await kept.stop());
+});
+
+containerTest(
+  "five upgrades of the binder in place, during a swap, lose no connection",
+  async () => {
+    await using site = await Site.start();
+    await site.up("v1");
+    await using load = new Load(site.target, { workers: 3 });
+    for (let count = 1; count <= 5; count++) {
+      const started = count === 2 ? site.up("v2") : undefined;
+      const stopped = count === 4 ? site.down("v1") : undefined;
+      await site.binder.signal("SIGUSR1");
+      await site.binder.log.waitFor(new RegExp(` upgraded from=\\S+ to=\\S+ upgrades=${count}$`));
+      await Promise.all([started, stopped]);
+    }
+    assert.equal(await site.get(), "V2");
+    report("during five upgrades", await load.stop());
+  },
+);
+
+containerTest(
+  "docker stop completes a slow request, takes less than two seconds, ends with 0",
+  async () => {
+    await using site = await Site.start();
+    const v1 = await site.up("v1");
+    using slow = await HttpConnection.open(site.target);
+    const head = ["POST / HTTP/1.1", "Host: test", "Content-Length: 4", "Expect: 100-continue"];
+    await slow.connection.write(new TextEncoder().encode([...head, "", ""].join("\r\n")));
+    // The backend says this, so the request has gone all the way.
+    assert.equal((await slow.receive()).status, 100);
+    await site.up("v2");
+    await using load = new Load(site.target, { workers: 3 });
+    const stopping = site.down("v1");
+    await v1.log.waitFor(/stopping gracefully/);
+    await site.answeredBy("v2");
+    await slow.connection.write(new TextEncoder().encode("body"));
+    const reply = await slow.receive();
+    assert.deepEqual([reply.status, reply.body], [200, "V1"]);
+    const { code, took } = await stopping;
+    console.info(`docker stop took ${Math.round(took)} ms`);
+    assert.equal(code, 0);
+    assert.ok(took < 2000, `${took} ms`);
+    report("during the stop", await load.stop());
+  },
+);
+
+function report(what: string, { ok, failures, replies }: Outcome): void {
+  const each = [...replies].map(([body, count]) => `${count} ${body}`).join(", ");
+  console.info(`${what}: ${ok} ok (${each}), ${failures.length} failed`);
+  assert.deepEqual(failures, []);
+  assert.ok(ok > 100, `only ${ok} requests`);
+}
