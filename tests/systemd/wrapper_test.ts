@@ -1,0 +1,86 @@
+/** The wrapper under a systemd that the test plays. */
+
+import assert from "node:assert/strict";
+import { startBinder } from "../helpers/binder.ts";
+import { site, startWrapper, tag } from "../helpers/haproxy.ts";
+import { NotifySocket } from "../helpers/notify_socket.ts";
+import { loopbackHost } from "../helpers/temp_dir.ts";
+
+/** Without signs of life and what depends on the time. */
+function steady(datagrams: string[][]): string[] {
+  return datagrams.flat().filter((line) => !/^(WATCHDOG=1|MONOTONIC_USEC=\d+)$/.test(line));
+}
+
+Deno.test("systemd is told of the start, reloads, an upgrade and the stop; HAProxy is not", async () => {
+  await using systemd = new NotifySocket();
+  const target = { hostname: loopbackHost(), port: 80 };
+  await using binder = await startBinder([]);
+  await using wrapper = await startWrapper(site(tag(target), "one"), {
+    sock: binder.sock,
+    args: ["--ready-timeout", "10s", "--drain", "7s", "--wait", "2s"],
+    env: {
+      NOTIFY_SOCKET: systemd.path,
+      WATCHDOG_USEC: "10000000",
+      LISTEN_FDS: "0",
+      LISTEN_PID: "1",
+    },
+  });
+  // wait + 2 * ready + settle, and a margin of 5 s
+  const extension = "EXTEND_TIMEOUT_USEC=27020000";
+  assert.deepEqual(steady(await systemd.until("STATUS=generation 1 serves")), [
+    extension,
+    "STATUS=preparing the first generation",
+    "STATUS=generation 1 starts",
+    "READY=1",
+    "STATUS=generation 1 serves",
+  ]);
+  const environment = Deno.readTextFileSync(`/proc/${wrapper.serving.pid}/environ`);
+  assert.doesNotMatch(environment, /NOTIFY_SOCKET|WATCHDOG_|LISTEN_/);
+
+  await wrapper.reload();
+  const reload = steady(await systemd.until("STATUS=generation 2 serves"));
+  assert.deepEqual(reload.filter((line) => !line.startsWith("STATUS=")), [
+    "RELOADING=1",
+    extension,
+    "READY=1",
+  ]);
+
+  wrapper.template = "nonsense";
+  await wrapper.reload();
+  const failed = steady(await systemd.until("READY=1"));
+  assert.deepEqual(failed, ["RELOADING=1", extension, "READY=1"]);
+  const [status = ""] = steady([(await systemd.next()).lines]);
+  assert.match(status, /^STATUS=generation 2 serves, the last reload failed: HAProxy refused the/);
+
+  wrapper.program.signal("SIGUSR1");
+  assert.deepEqual(steady(await systemd.until("STATUS=generation 2 serves")), [
+    "RELOADING=1",
+    "READY=1",
+    "STATUS=generation 2 serves",
+  ]);
+
+  wrapper.program.signal("SIGTERM");
+  assert.equal((await wrapper.program.exited).code, 0);
+  assert.deepEqual(steady(systemd.takeAll()), [
+    "STOPPING=1",
+    "EXTEND_TIMEOUT_USEC=17000000",
+    "STATUS=stopping, 1 draining",
+    "STATUS=stopping, 0 draining",
+  ]);
+});
+
+Deno.test("signs of life go on across an upgrade", async () => {
+  await using systemd = new NotifySocket();
+  const target = { hostname: loopbackHost(), port: 80 };
+  await using binder = await startBinder([]);
+  await using wrapper = await startWrapper(site(tag(target), "one"), {
+    sock: binder.sock,
+    env: { NOTIFY_SOCKET: systemd.path, WATCHDOG_USEC: "100000" },
+  });
+  await systemd.until("WATCHDOG=1");
+  await systemd.until("WATCHDOG=1");
+  wrapper.program.signal("SIGUSR1");
+  await systemd.until("RELOADING=1");
+  await systemd.until("READY=1");
+  await systemd.until("WATCHDOG=1");
+});
