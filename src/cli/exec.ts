@@ -27,6 +27,7 @@ HAProxy runs in the foreground. -p FILE is kept up to date. TIME is 500ms, 10s, 
 Signals:
   SIGUSR2, SIGHUP    reload: start a new generation, then drain the one before
   SIGTERM, SIGINT    stop gracefully; a second one stops at once
+  SIGUSR1            upgrade the wrapper in place, its servers go on
 
 Under systemd: NOTIFY_SOCKET is told about the start, reloads, the drain and the stop, and
 WATCHDOG_USEC is obeyed; HAProxy does not get to see them. With JOURNAL_STREAM on standard

@@ -12,7 +12,7 @@ export function sockFromEnvironment(): string | undefined {
 
 /** A subcommand with the options that all have. */
 export function createCommand(name: string, description: string): Command {
-  return new Command(name)
+  return new Command(`multibinder ${name}`)
     .description(description)
     .addOption(
       new Option("--log-format <format>", "of the log on standard error").choices(FORMATS).default(

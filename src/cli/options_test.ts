@@ -104,7 +104,7 @@ Deno.test("help is shown, and nothing is run", async () => {
   for (const option of ["-h", "--help"]) {
     const { made, seen, said } = command();
     await parse(made, [option]);
-    assert.match(said.join(""), /^Usage: try .*\n\nTries things\.[^]*--log-format/);
+    assert.match(said.join(""), /^Usage: multibinder try .*\n\nTries things\.[^]*--log-format/);
     assert.deepEqual(seen, []);
   }
 });
