@@ -7,7 +7,14 @@ import type { Fd } from "../ffi/fd.ts";
 import { acceptQueue } from "../ffi/socket.ts";
 import { BinderClient } from "../src/client.ts";
 import { startBinder } from "./helpers/binder.ts";
-import { ignoreUnlessNoBinder, site, startWrapper, tag, type Wrapper } from "./helpers/haproxy.ts";
+import {
+  ignoreUnlessNoBinder,
+  site,
+  type SiteOptions,
+  startWrapper,
+  tag,
+  type Wrapper,
+} from "./helpers/haproxy.ts";
 import { bodyOf, HttpConnection, Load, newTarget, type Target } from "./helpers/http_client.ts";
 import { listeningSockets } from "./helpers/process.ts";
 import { processStatus, signalsIn, until } from "./helpers/process_status.ts";
@@ -132,21 +139,26 @@ Deno.test({
   },
 });
 
-Deno.test("clients that keep their connections are told each end beforehand", async () => {
+/** Reloads under a load of connections that are kept until the server announces their end. */
+async function reloadUnderKeptConnections(
+  { repeat = false, ...options }: SiteOptions & { repeat?: boolean },
+): Promise<void> {
   const target = newTarget();
-  const template = site(tag(target), "ok", { frontend: ["option idle-close-on-response"] });
   await using binder = await startBinder();
-  await using wrapper = await startWrapper(template, { sock: binder.sock });
-  await using load = new Load(target, { workers: 8, keepAlive: true });
+  await using wrapper = await startWrapper(site(tag(target), "ok", options), { sock: binder.sock });
+  await using load = new Load(target, { workers: 8, keepAlive: true, repeat });
   await reloadUnder(load, wrapper, 20);
-});
+}
 
-// HAProxy also closes idle connections within that time: a request may cross that on its way.
-Deno.test("with close-spread-time, clients that repeat such a request lose none", async () => {
-  const target = newTarget();
-  const template = site(tag(target), "ok", { global: ["close-spread-time 1s"] });
-  await using binder = await startBinder();
-  await using wrapper = await startWrapper(template, { sock: binder.sock });
-  await using load = new Load(target, { workers: 8, keepAlive: true, repeat: true });
-  await reloadUnder(load, wrapper, 10);
-});
+Deno.test("with close-spread-time, and a last answer that says so, kept connections lose none", () =>
+  reloadUnderKeptConnections({
+    global: ["close-spread-time 60s"],
+    frontend: ["http-after-response set-header Connection close if { stopping }"],
+  }));
+
+Deno.test("with idle-close-on-response they lose none either", () =>
+  reloadUnderKeptConnections({ frontend: ["option idle-close-on-response"] }));
+
+// By itself it closes connections unannounced: a request may cross that on its way.
+Deno.test("with close-spread-time alone, clients that repeat such a request lose none", () =>
+  reloadUnderKeptConnections({ global: ["close-spread-time 1s"], repeat: true }));
