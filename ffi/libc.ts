@@ -3,30 +3,57 @@
 import { symbols } from "./symbols.ts";
 
 type Libc = Deno.DynamicLibrary<typeof symbols>["symbols"];
+type Name = keyof Libc;
+
+/**
+ * Calls of a function after which it is compiled. Deno compiles a trampoline for whatever is looked up as
+ * a function: with one a call takes 0.2 us, without 2, and compiling takes as long as a hundred calls. A
+ * short command makes a few calls of many functions.
+ */
+const OFTEN = 200;
 
 const functions = {};
-for (const name of Object.keys(symbols)) {
-  Object.defineProperty(functions, name, { configurable: true, get: () => load(name) });
+for (const name of Object.keys(symbols) as Name[]) {
+  const get = () => define(name, uncompiled(name));
+  Object.defineProperty(functions, name, { configurable: true, get });
 }
 
 /**
- * The C library's functions. Each is looked up at its first use: Deno compiles a trampoline for every
- * symbol, and all of them together took a quarter of a short command's time.
+ * The C library's functions, each looked up at its first use.
  * @throws {Error} when this is not glibc 2.34 or newer, or the program runs without `--allow-ffi`
  */
 export function libc(): Libc {
   return functions as Libc;
 }
 
-function load(name: string): unknown {
+/** Makes the calls of a function fast. It happens by itself for one that is called often. */
+export function compile(name: Name): void {
+  define(name, open({ [name]: symbols[name] })[name]);
+}
+
+function uncompiled(name: Name): (...args: never[]) => unknown {
+  const definition: Deno.ForeignFunction & { name?: string } = symbols[name];
+  // Looked up as a variable, a symbol is its address.
+  const address = open({ [name]: { name: definition.name ?? name, type: "pointer" } })[name];
+  const pointer = new Deno.UnsafeFnPointer(address as Deno.PointerObject<never>, definition);
+  let calls = 0;
+  return (...args) => {
+    if (++calls === OFTEN) compile(name);
+    return pointer.call(...args);
+  };
+}
+
+function open<Table extends Deno.ForeignLibraryInterface>(table: Table) {
   try {
-    const table = Object.fromEntries(Object.entries(symbols).filter(([key]) => key === name));
-    const value = Deno.dlopen("libc.so.6", table).symbols[name];
-    Object.defineProperty(functions, name, { value });
-    return value;
+    return Deno.dlopen("libc.so.6", table).symbols;
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`multibinder needs Linux with glibc 2.34 or newer: ${why}`, { cause: error });
   }
+}
+
+function define<Value>(name: Name, value: Value): Value {
+  Object.defineProperty(functions, name, { configurable: true, value });
+  return value;
 }

@@ -1,5 +1,7 @@
-/** Loads libc's functions before the first test, which Deno would else blame for a library left open. */
+/** Compiles libc's functions before the first test, which Deno would else blame for a library left open. */
 
-import { libc } from "../../ffi/libc.ts";
+import { compile, libc } from "../../ffi/libc.ts";
 
-Object.values(Object.getOwnPropertyDescriptors(libc())).forEach(({ get }) => get?.());
+Object.keys(Object.getOwnPropertyDescriptors(libc())).forEach((name) =>
+  compile(name as keyof ReturnType<typeof libc>)
+);
