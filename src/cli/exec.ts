@@ -2,7 +2,7 @@
 
 import { EXIT, UserError } from "../errors.ts";
 import { DEFAULT_SOCK } from "../client.ts";
-import { runWrapper } from "../wrapper/wrapper.ts";
+import { parseCommand } from "../wrapper/haproxy.ts";
 import {
   createCommand,
   duration,
@@ -78,23 +78,25 @@ export async function run(args: readonly string[]): Promise<number> {
     .addHelpText("after", HELP)
     .action(async ([first, ...rest]: string[], options) => {
       if (first === undefined) throw new UserError("no command", { exitCode: EXIT.usage });
-      code = await runWrapper(
-        {
-          command: [first, ...rest],
-          sock: options.sock ?? sockFromEnvironment(),
-          wait: options.wait ?? 10_000,
-          renderDir: options.renderDir,
-          control: options.control,
-          limits: {
-            ready: options.readyTimeout ?? 60_000,
-            settle: options.settle ?? 1000,
-            drain: options.drain ?? 600_000,
-            maxRetired: options.maxGenerations ?? 5,
-            stopDelay: options.stopDelay ?? 0,
-          },
+      const server = parseCommand([first, ...rest]);
+      const wrapperOptions = {
+        sock: options.sock ?? sockFromEnvironment(),
+        wait: options.wait ?? 10_000,
+        renderDir: options.renderDir,
+        control: options.control,
+        limits: {
+          ready: options.readyTimeout ?? 60_000,
+          settle: options.settle ?? 1000,
+          drain: options.drain ?? 600_000,
+          maxRetired: options.maxGenerations ?? 5,
+          stopDelay: options.stopDelay ?? 0,
         },
-        logOf(options),
-      );
+      };
+      // A check is a short command, and loads only what it needs.
+      const run = server.purpose === "run"
+        ? (await import("../wrapper/wrapper.ts")).runWrapper
+        : (await import("../wrapper/run_once.ts")).runOnce;
+      code = await run(server, wrapperOptions, logOf(options));
     });
   await parse(command, args);
   return code;

@@ -40,16 +40,17 @@ export interface Server extends Child {
 
 /** Starts HAProxy with inherited sockets. */
 export class Launcher {
-  /**
-   * @param targets the rendered file of each template
-   * @param marks variables for the environment of generations
-   */
+  /** The rendered file of each template. */
+  readonly #targets: ReadonlyMap<string, string>;
+
+  /** @param templates of the command, each with the file that it is rendered to */
   constructor(
     readonly children: Children,
     readonly command: Command,
-    readonly targets: ReadonlyMap<string, string>,
-    readonly marks: Readonly<Record<string, string>>,
-  ) {}
+    templates: readonly { template: string; target: string }[],
+  ) {
+    this.#targets = new Map(templates.map(({ template, target }) => [template, target]));
+  }
 
   /**
    * Lets HAProxy check the config, with the sockets in place.
@@ -58,7 +59,7 @@ export class Launcher {
    */
   async check(fds: readonly Fd[], timeout: number): Promise<void> {
     using output = createMemfd("haproxy-check");
-    const argv = toArgv(this.command, this.targets, CHECK_OPTIONS);
+    const argv = toArgv(this.command, this.#targets, CHECK_OPTIONS);
     const child = this.#spawn({ argv, fds, stdout: output, stderr: output });
     const timer = setTimeout(() => sendSignal(child.pid, "SIGKILL"), timeout);
     const status = await child.exited;
@@ -71,20 +72,21 @@ export class Launcher {
   /** Runs the command as it is, for a HAProxy that ends by itself. @returns its exit code */
   async run(fds: readonly Fd[]): Promise<number> {
     return exitCode(
-      await this.#spawn({ argv: toArgv(this.command, this.targets, []), fds }).exited,
+      await this.#spawn({ argv: toArgv(this.command, this.#targets, []), fds }).exited,
     );
   }
 
   /**
    * Starts a generation.
+   * @param marks variables for its environment
    * @throws {UserError} when the program cannot be run
    */
-  start(fds: readonly Fd[]): Server {
+  start(fds: readonly Fd[], marks: Readonly<Record<string, string>>): Server {
     const { reader, writer } = createPipe();
     try {
       const latch = this.#spawn({ argv: [...ownCommand(), "latch"], stdin: reader });
-      const argv = toArgv(this.command, this.targets, startOptions(latch.pid));
-      const server = this.#spawn({ argv, fds }, this.marks);
+      const argv = toArgv(this.command, this.#targets, startOptions(latch.pid));
+      const server = this.#spawn({ argv, fds }, marks);
       // Should the server end early, nobody needs the latch any more.
       void server.exited.then(() => writer.close());
       const ready = latch.exited.then((status) => {

@@ -17,6 +17,7 @@ import { Launcher, RefusedConfig } from "./launcher.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;
+const MARKS = { MARK: "of a generation" };
 const poller = new Poller();
 
 /** Tells the pid after -sf that it is up, as HAProxy does. */
@@ -39,8 +40,8 @@ class Scene implements AsyncDisposable {
     if (script !== undefined) Deno.chmodSync(this.program, mode);
     const template = this.#folder.file("site.cfg.eta");
     const command = parseCommand([this.program, "-f", template]);
-    const targets = new Map([[template, this.#folder.file("site.cfg")]]);
-    this.launcher = new Launcher(this.#children, command, targets, { MARK: "of a generation" });
+    const target = this.#folder.file("site.cfg");
+    this.launcher = new Launcher(this.#children, command, [{ template, target }]);
   }
 
   /** What a program of this scene was called with. */
@@ -68,7 +69,7 @@ function noChildren(): Promise<void> {
 Deno.test("a generation is ready when it tells the latch, which is gone then", async () => {
   await leavesNoDescriptors(async () => {
     await using scene = new Scene(TELL + SERVE);
-    const server = scene.launcher.start([]);
+    const server = scene.launcher.start([], MARKS);
     assert.equal(await server.ready, true);
     assert.deepEqual(childrenOf(Deno.pid), [server.pid]);
     sendSignal(server.pid, "SIGTERM");
@@ -80,7 +81,7 @@ Deno.test("it runs in the foreground, with the rendered config, its marks and it
   await using scene = new Scene("kill -STOP $$\n");
   using a = createMemfd("a");
   using b = createMemfd("b");
-  const server = scene.launcher.start([a, b]);
+  const server = scene.launcher.start([a, b], MARKS);
   const words = () => scene.argvOf(server.pid);
   await until(() => words().includes("-sf"));
   const [latch] = childrenOf(Deno.pid).filter((pid) => pid !== server.pid);
@@ -95,7 +96,7 @@ Deno.test("it runs in the foreground, with the rendered config, its marks and it
 Deno.test("a generation that ends before it is up is not ready, and the latch goes with it", async () => {
   await leavesNoDescriptors(async () => {
     await using scene = new Scene("exit 3\n");
-    const server = scene.launcher.start([]);
+    const server = scene.launcher.start([], MARKS);
     assert.deepEqual(await server.exited, { code: 3 });
     assert.equal(await server.ready, false);
     assert.deepEqual(childrenOf(Deno.pid), []);
@@ -104,7 +105,7 @@ Deno.test("a generation that ends before it is up is not ready, and the latch go
 
 Deno.test("a latch that ends otherwise than by the news is no news", async () => {
   await using scene = new Scene(SERVE);
-  const server = scene.launcher.start([]);
+  const server = scene.launcher.start([], MARKS);
   const [latch = 0] = childrenOf(Deno.pid).filter((pid) => pid !== server.pid);
   sendSignal(latch, "SIGKILL");
   assert.equal(await server.ready, false);
@@ -120,7 +121,7 @@ Deno.test("what cannot be run says why, with a shell's exit code, and leaves not
     await leavesNoDescriptors(async () => {
       await using scene = new Scene(script, mode);
       const attempts = [
-        () => Promise.resolve(scene.launcher.start([])),
+        () => Promise.resolve(scene.launcher.start([], MARKS)),
         () => scene.launcher.check([], LONG),
         () => scene.launcher.run([]),
       ];
@@ -205,7 +206,7 @@ Deno.test("a command that ends by itself passes its exit code on, 128 + n for a 
 Deno.test("many generations leave no descriptor here", async () => {
   await using scene = new Scene(TELL + SERVE);
   const generation = async () => {
-    const server = scene.launcher.start([]);
+    const server = scene.launcher.start([], MARKS);
     await server.ready;
     sendSignal(server.pid, "SIGKILL");
     await server.exited;

@@ -93,23 +93,25 @@ class BinderSockets implements Sockets {
 
   async prepare(params: readonly BindParam[]): Promise<Fd[]> {
     // One address named twice is asked for once: HAProxy gets two descriptors of the one socket.
-    const unique = new Map(params.map((param) => [keyOf(param), param]));
+    const keyed = params.map((param) => ({ key: keyOf(param), param }));
+    const unique = new Map(keyed.map(({ key, param }) => [key, param]));
     try {
       // A binder that is awaited at the first start is not worth a delay when its sockets are held.
       const wait = this.#served.size === 0 ? this.#wait : 0;
       const fds = await this.#link.bind([...unique.values()], wait);
-      const sockets = [...unique.values()].flatMap((param, index) => {
-        const fd = fds[index];
-        return fd ? [{ param, fd }] : [];
-      });
-      this.#candidate = byKey(sockets);
+      this.#candidate = new Map(
+        [...unique].flatMap(([key, param], index) => {
+          const fd = fds[index];
+          return fd ? [[key, { param, fd }]] : [];
+        }),
+      );
     } catch (error) {
       const known = [...unique.keys()].every((key) => this.#served.has(key));
       if (!(error instanceof NoBinderError) || !known) throw error;
       this.log.warn("going on with the sockets held so far", { reason: error.message });
       this.#candidate = new Map([...this.#served].filter(([key]) => unique.has(key)));
     }
-    return params.flatMap((param) => this.#candidate.get(keyOf(param))?.fd ?? []);
+    return keyed.flatMap(({ key }) => this.#candidate.get(key)?.fd ?? []);
   }
 
   commit(): void {

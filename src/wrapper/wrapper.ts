@@ -12,7 +12,7 @@ import { inheritedState } from "../reexec.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { planTargets, renderFiles, writeAtomically, writeFiles } from "./config_files.ts";
 import { Control } from "./control.ts";
-import { type Command, HARD_STOP, parseCommand, SOFT_STOP } from "./haproxy.ts";
+import { type Command, HARD_STOP, SOFT_STOP } from "./haproxy.ts";
 import { Launcher, RefusedConfig, type Server } from "./launcher.ts";
 import { findOrphans, listeningSocketsOf, marksOf, type Orphan, retireOrphan } from "./orphans.ts";
 import { Reloads } from "./reloads.ts";
@@ -21,10 +21,8 @@ import { chooseSockets, type Sockets } from "./sockets.ts";
 import { parseWrapperState, type WrapperState } from "./state.ts";
 import { type Action, type Event, Supervisor, type SupervisorLimits } from "./supervisor.ts";
 
-/** What the command line says. */
+/** What the command line says besides HAProxy's own. */
 export interface WrapperOptions {
-  /** HAProxy's own command line. */
-  command: readonly [string, ...string[]];
   /** The binder's control socket, if one was named. */
   sock?: string;
   /** Milliseconds to wait for that binder. */
@@ -39,17 +37,19 @@ export interface WrapperOptions {
 const STOP_SIGNALS = { soft: SOFT_STOP, hard: HARD_STOP, kill: "SIGKILL" } as const;
 
 /**
- * Runs HAProxy until it ends, or checks its config.
+ * Runs HAProxy until it ends.
  * @returns the exit code: HAProxy's own, 128 + n for signal n
  * @throws {UserError} when the command line or its config is of no use
  */
-export async function runWrapper(options: WrapperOptions, log: Log): Promise<number> {
+export async function runWrapper(
+  command: Command,
+  options: WrapperOptions,
+  log: Log,
+): Promise<number> {
   const inherited = inheritedState();
   raiseFdLimit();
   void reserveFds(2048);
-  const command = parseCommand(options.command);
   const wrapper = new Wrapper(command, options, log);
-  if (command.purpose !== "run") return await wrapper.runOnce();
   await wrapper.start(inherited === undefined ? undefined : parseWrapperState(inherited));
   return await wrapper.ended;
 }
@@ -75,16 +75,13 @@ class Wrapper {
   constructor(readonly command: Command, readonly options: WrapperOptions, readonly log: Log) {
     this.#templates = planTargets(command, options.renderDir);
     this.#service = serviceName(command);
-    const lasting = command.purpose === "run";
-    const { sock, wait } = options;
-    this.#sockets = chooseSockets({ sock, wait, lasting }, this.#poller, log);
-    const { limits } = options;
+    const { sock, wait, limits } = options;
+    this.#sockets = chooseSockets({ sock, wait, lasting: true }, this.#poller, log);
     this.#supervisor = new Supervisor(limits);
     this.#notifier = new Notifier(this.#poller, log);
     const startTime = wait + 2 * limits.ready + limits.settle;
     this.#reporter = new Reporter(this.#notifier, this.#supervisor, startTime);
-    const targets = new Map(this.#templates.map(({ template, target }) => [template, target]));
-    this.#launcher = new Launcher(this.#children, command, targets, marksOf(this.#service));
+    this.#launcher = new Launcher(this.#children, command, this.#templates);
   }
 
   /** The exit code, once everything has ended. */
@@ -110,14 +107,6 @@ class Wrapper {
     if (before) await this.#resume(before, this.#control);
     else await this.#begin(this.#control);
     unblockSignals();
-  }
-
-  /** Runs a HAProxy that ends by itself: a check, with the sockets in place, or a question to it. */
-  async runOnce(): Promise<number> {
-    if (this.command.purpose === "check") await this.#render();
-    const code = await this.#launcher.run(this.#fds);
-    this.#sockets.close();
-    return code;
   }
 
   async #begin(control: Control): Promise<void> {
@@ -222,7 +211,7 @@ class Wrapper {
   #start(): void {
     let server: Server;
     try {
-      server = this.#launcher.start(this.#fds);
+      server = this.#launcher.start(this.#fds, marksOf(this.#service));
     } catch (error) {
       return this.#tellFailure(error);
     }
