@@ -49,12 +49,22 @@ export function splitAddress(text: string): AddressParts {
  * @throws {UserError} when it is malformed, or the name has no address
  */
 export function resolveAddress(parts: AddressParts): Address | Promise<Address> {
-  const { address, port } = parts;
+  const numeric = numericAddress(parts);
+  if (numeric !== undefined) return numeric;
+  const { transport, host } = transportOf(parts.address);
+  return lookupHost(host).then((found) => ({ transport, ...found, port: parts.port ?? 0 }));
+}
+
+/**
+ * Understands the two parts of an address, and looks nothing up.
+ * @returns undefined for a host name
+ * @throws {UserError} when it is malformed
+ */
+export function numericAddress({ address, port }: AddressParts): Address | undefined {
   const written = port === undefined ? address : `${address}:${port}`;
   if (address.startsWith("unix:")) return unixAddress(address.slice("unix:".length), written);
-  const transport = address.startsWith("udp:") ? "udp" : "tcp";
   if (port === undefined || !isPort(port)) throw malformed(written, "a port is 0 to 65535");
-  const host = transport === "udp" ? address.slice("udp:".length) : address;
+  const { transport, host } = transportOf(address);
   if (host === "*") return { transport, host: "*", family: "dual", port };
   const numeric = numericHost(host);
   if (numeric !== undefined) return { transport, ...numeric, port };
@@ -62,7 +72,7 @@ export function resolveAddress(parts: AddressParts): Address | Promise<Address> 
     throw malformed(written, `"${host}" is neither an IP address nor a host name`);
   }
   if (/^[0-9.]+$/.test(host)) throw malformed(written, `"${host}" is not an IPv4 address`);
-  return lookupHost(host).then((found) => ({ transport, ...found, port }));
+  return undefined;
 }
 
 /** The one way to write an address: equal text means the same socket. */
@@ -91,6 +101,12 @@ const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 
 function isPort(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 65535;
+}
+
+function transportOf(address: string): { transport: "tcp" | "udp"; host: string } {
+  return address.startsWith("udp:")
+    ? { transport: "udp", host: address.slice("udp:".length) }
+    : { transport: "tcp", host: address };
 }
 
 function unixAddress(text: string, written: string): Address {

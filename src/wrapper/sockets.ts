@@ -2,14 +2,14 @@
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
-import { formatAddress, resolveAddress, toParts } from "../address.ts";
+import { formatAddress, numericAddress, resolveAddress, toParts } from "../address.ts";
 import { BinderClient, DEFAULT_SOCK, isAbsent, NoBinderError } from "../client.ts";
 import { DEFAULT_BACKLOG } from "../listen.ts";
 import type { Log } from "../log.ts";
 import type { BindParam } from "../protocol/messages.ts";
 import { type Held, Registry, type Wanted } from "../registry.ts";
 import { fileId } from "../unix_path.ts";
-import { BinderLink, type HeldSocket } from "./binder_link.ts";
+import { BinderLink, describeParam, type HeldSocket } from "./binder_link.ts";
 
 /**
  * The sockets of the config that is served, and those of the one that is to replace it. They are kept as
@@ -190,8 +190,8 @@ class OwnSockets implements Sockets {
 
 /** One key for one address, but for a host name: what that means is the binder's to say. */
 function keyOf(param: BindParam): string {
-  const address = resolveAddress(param);
-  return address instanceof Promise ? `${param.address}:${param.port}` : formatAddress(address);
+  const address = numericAddress(param);
+  return address === undefined ? describeParam(param) : formatAddress(address);
 }
 
 function byKey(sockets: readonly HeldSocket[]): SocketMap {

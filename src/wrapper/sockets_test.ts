@@ -338,3 +338,18 @@ Deno.test("a refusal of the binder is passed on, and nothing is kept", async () 
     sockets.close();
   });
 });
+
+Deno.test("a host name is the binder's to look up, and a refusal to it is one", async () => {
+  using folder = tempDir();
+  await using _binder = await startLocalBinder(folder.file("sock"));
+  const [held] = params(1);
+  assert.ok(held);
+  const sockets = binderSockets(folder.file("sock"));
+  // A lookup of this process's own would fail without anybody to catch it: the test would with it.
+  const name = { address: "nosuch.invalid", port: 80 };
+  await assert.rejects(sockets.prepare([held, name]), RefusedError);
+  sockets.rollback();
+  assert.equal((await sockets.prepare([held])).length, 1);
+  sockets.commit();
+  sockets.close();
+});
