@@ -1,7 +1,7 @@
 /** What the wrapper says to wrong input, and how it finds its binder. */
 
 import assert from "node:assert/strict";
-import { startBinder } from "./helpers/binder.ts";
+import { multibinder, startBinder } from "./helpers/binder.ts";
 import {
   ignoreUnlessNoBinder,
   site,
@@ -11,7 +11,9 @@ import {
   type WrapperOptions,
 } from "./helpers/haproxy.ts";
 import { get, newTarget } from "./helpers/http_client.ts";
+import { until } from "./helpers/process_status.ts";
 import { runProgram, startProgram } from "./helpers/program.ts";
+import { ask, wrapperStatus } from "./helpers/status.ts";
 import { loopbackHost, type TempDir, tempDir } from "./helpers/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "./helpers/users.ts";
 
@@ -198,5 +200,42 @@ Deno.test({
       assert.deepEqual(await wrapper.program.exited, { code: 0, signal: null });
       await assert.rejects(get(target), Deno.errors.ConnectionRefused);
     }
+  },
+});
+
+Deno.test({
+  name: "an upgrade changes nothing about where the sockets come from",
+  ignore: ignoreUnless(Deno.uid() === 0, "to hide the binder at /run/multibinder.sock needs root"),
+  async fn() {
+    using folder = tempDir();
+    const sock = "/run/multibinder.sock";
+    const hide = "mount -t tmpfs none /run && echo ready && exec sleep infinity";
+    await using hidden = startProgram(["unshare", "--mount", "sh", "-c", hide]);
+    await hidden.waitFor(/^ready$/);
+    const inside = (path: string) => `/proc/${hidden.pid}/root${path}`;
+    const start = async (name: string) => {
+      const control = folder.file(name);
+      const path = folder.file(`${name}.cfg.eta`);
+      Deno.writeTextFileSync(path, site(tag(newTarget()), "ok"));
+      const words = [`--mount=/proc/${hidden.pid}/ns/mnt`, multibinder(), "exec"];
+      const options = ["--control", control, "--", "haproxy", "-f", path];
+      const program = startProgram(["nsenter", ...words, ...options]);
+      await program.waitFor(/ serving generation=1 /);
+      return { control, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
+    };
+
+    await using alone = await start("alone");
+    await using first = await startBinder([], { sock: inside(sock) });
+    await using served = await start("served");
+    first.program.signal("SIGKILL");
+    await first.program.exited;
+    assert.equal((await ask("upgrade", served.control)).code, 0);
+    const away = { sock, connected: false };
+    assert.deepEqual((await wrapperStatus(served.control)).binder, away);
+
+    await using _next = await startBinder([], { sock: inside(sock) });
+    await until(async () => (await wrapperStatus(served.control)).binder?.connected === true);
+    assert.equal((await ask("upgrade", alone.control)).code, 0);
+    assert.equal((await wrapperStatus(alone.control)).binder, null);
   },
 });

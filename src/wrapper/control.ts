@@ -152,6 +152,7 @@ export class Control {
       version: WRAPPER_STATE_VERSION,
       generations: supervisor.snapshot(),
       sockets: sockets.served.map(({ param, fd }) => ({ param, fd: fd.number })),
+      binder: sockets.binder?.sock ?? null,
       control: socket ? { ...socket, fd: socket.fd.number } : null,
       clients: connections.map(connectionState),
       lastReload: reloads.last,

@@ -37,8 +37,8 @@ export interface Sockets {
 
 /** Where sockets come from. */
 export interface SocketsOptions {
-  /** The binder's control socket, if one was named. */
-  sock: string | undefined;
+  /** The binder's control socket, if one was named; null for no binder at all. */
+  sock: string | null | undefined;
   /** Milliseconds to wait for that binder. */
   wait: number;
   /** Whether this process stays, and hands its sockets back should the binder die. */
@@ -46,8 +46,8 @@ export interface SocketsOptions {
 }
 
 /**
- * Chooses where sockets come from: the binder that was named, else one at the default path, else this
- * process itself.
+ * Chooses where sockets come from: the binder that was named, or none, as was said; else one at the
+ * default path, else this process itself.
  * @param defaultSock the default path
  * @throws {UserError} when there is one at the default path that cannot be used
  */
@@ -57,6 +57,7 @@ export function chooseSockets(
   log: Log,
   defaultSock: string = DEFAULT_SOCK,
 ): Sockets {
+  if (options.sock === null) return new OwnSockets();
   if (options.sock !== undefined) return new BinderSockets(options.sock, options, poller, log);
   try {
     BinderClient.connect(defaultSock, poller).close();

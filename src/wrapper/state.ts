@@ -16,6 +16,8 @@ export interface WrapperState {
   version: number;
   generations: SupervisorSnapshot;
   sockets: { param: BindParam; fd: number }[];
+  /** The control socket of the binder that they come from, null for none. Older programs did not say. */
+  binder?: string | null;
   control: { fd: number; path: string; file: FileId } | null;
   clients: ConnectionState[];
   lastReload: ReloadOutcome | null;

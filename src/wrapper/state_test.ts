@@ -17,6 +17,7 @@ const STATE: WrapperState = {
     { param: { address: "0.0.0.0", port: 80, backlog: 5 }, fd: 5 },
     { param: { address: "unix:/run/site.sock" }, fd: 6 },
   ],
+  binder: "/run/multibinder.sock",
   control: { fd: 7, path: "/run/site.control", file: { device: 1, inode: 2 } },
   clients: [{ fd: 8, pending: "e/8=" }, { fd: 9, pending: "", owed: 1 }],
   lastReload: { at: "2026-01-01T00:00:00.000Z", ok: true, message: "generation 4 serves" },
@@ -26,13 +27,17 @@ const STATE: WrapperState = {
 };
 
 Deno.test("a state is read back as it was written", () => {
-  for (const state of [STATE, { ...STATE, control: null, clients: [], lastReload: null }]) {
+  for (
+    const state of [STATE, { ...STATE, binder: null, control: null, clients: [], lastReload: null }]
+  ) {
     assert.deepEqual(parseWrapperState(JSON.stringify(state)), state);
   }
 });
 
 Deno.test("a state of an older format is read", () => {
   assert.equal(parseWrapperState(JSON.stringify({ ...STATE, version: 0 })).version, 0);
+  const { binder: _, ...older } = STATE;
+  assert.deepEqual(parseWrapperState(JSON.stringify(older)), older);
 });
 
 Deno.test("a state that is newer than this program, another role's, or none, is refused", () => {

@@ -49,8 +49,11 @@ export async function runWrapper(
   const inherited = inheritedState();
   raiseFdLimit();
   void reserveFds(2048);
-  const wrapper = new Wrapper(command, options, log);
-  await wrapper.start(inherited === undefined ? undefined : parseWrapperState(inherited));
+  const before = inherited === undefined ? undefined : parseWrapperState(inherited);
+  // Where the sockets come from is decided once: an upgrade must not depend on who listens where by then.
+  const sock = before?.binder === undefined ? options.sock : before.binder;
+  const wrapper = new Wrapper(command, options, sock, log);
+  await wrapper.start(before);
   return await wrapper.ended;
 }
 
@@ -72,10 +75,16 @@ class Wrapper {
   /** Of the config prepared last: its sockets, lent by `#sockets`. */
   #fds: readonly Fd[] = [];
 
-  constructor(readonly command: Command, readonly options: WrapperOptions, readonly log: Log) {
+  /** @param sock as in {@link WrapperOptions}, or null for no binder */
+  constructor(
+    readonly command: Command,
+    readonly options: WrapperOptions,
+    sock: string | null | undefined,
+    readonly log: Log,
+  ) {
     this.#templates = planTargets(command, options.renderDir);
     this.#service = serviceName(command);
-    const { sock, wait, limits } = options;
+    const { wait, limits } = options;
     this.#sockets = chooseSockets({ sock, wait, lasting: true }, this.#poller, log);
     this.#supervisor = new Supervisor(limits);
     this.#notifier = new Notifier(this.#poller, log);
