@@ -23,7 +23,7 @@ frozen=()
 # and stay there.
 "$DENO" compile --quiet --no-check --no-lock --cached-only --no-code-cache --no-prompt \
   --v8-flags=--max-semi-space-size=1 \
-  --allow-ffi --allow-read --allow-write --allow-env --output "$built" src/main.ts
+  --allow-all --deny-net --deny-run --output "$built" src/main.ts
 
 version=$("$built" --version) || fail "the program was built, but does not start"
 mv -f "$built" "$output"
