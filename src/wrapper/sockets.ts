@@ -95,7 +95,11 @@ class BinderSockets implements Sockets {
   async prepare(params: readonly BindParam[]): Promise<Fd[]> {
     // One address named twice is asked for once: HAProxy gets two descriptors of the one socket.
     const keyed = params.map((param) => ({ key: keyOf(param), param }));
-    const unique = new Map(keyed.map(({ key, param }) => [key, param]));
+    const unique = new Map<string, BindParam>();
+    for (const { key, param } of keyed) {
+      const other = unique.get(key);
+      if (!other || (param.backlog ?? 0) > (other.backlog ?? 0)) unique.set(key, param);
+    }
     try {
       // A binder that is awaited at the first start is not worth a delay when its sockets are held.
       const wait = this.#served.size === 0 ? this.#wait : 0;

@@ -120,6 +120,17 @@ Deno.test("an address named twice gives one socket twice", async () => {
   });
 });
 
+Deno.test("of two backlogs for one address the longer counts, in whichever order", async () => {
+  using folder = tempDir();
+  await using binder = await startLocalBinder(folder.file("sock"));
+  const [a, b] = params(2);
+  assert.ok(a && b);
+  const sockets = binderSockets(folder.file("sock"));
+  await sockets.prepare([{ ...a, backlog: 3000 }, b, a, b, { ...b, backlog: 3001 }]);
+  assert.deepEqual(binder.held().map(({ backlog }) => backlog), [3000, 3001]);
+  sockets.close();
+});
+
 Deno.test("a config without sockets needs none", async () => {
   await eachKind(async (sockets) => {
     assert.deepEqual(await sockets.prepare([]), []);
