@@ -17,14 +17,14 @@ export const DEFAULT_SOCK = "/run/multibinder.sock";
 /** How long a binder may take for an answer, in milliseconds. */
 const ANSWER_TIMEOUT = 10_000;
 
-/** No binder could be reached. `code` is errno's name. */
+/** No binder could be reached, or none that answers as one does. `code` is errno's name. */
 export class NoBinderError extends UserError {
   /** The class's name. */
   override readonly name = "NoBinderError";
 
-  /** The binder's control socket was tried at `path`; `why` is for people. */
-  constructor(readonly path: string, readonly code: string, why: string, cause?: unknown) {
-    super(`no binder at ${path}: ${why}`, { cause });
+  /** The binder's control socket was tried at `path`. */
+  constructor(readonly path: string, readonly code: string, message: string, cause?: unknown) {
+    super(message, { cause });
   }
 }
 
@@ -89,13 +89,14 @@ export class BinderClient implements Disposable {
     const length = new TextEncoder().encode(path).length;
     if (length > MAX_UNIX_PATH) {
       const why = `the path has ${length} bytes, and a UNIX socket's has at most ${MAX_UNIX_PATH}`;
-      throw new NoBinderError(path, "ENAMETOOLONG", why);
+      throw new NoBinderError(path, "ENAMETOOLONG", `no binder at ${path}: ${why}`);
     }
     try {
       return new BinderClient(path, new Channel(connectUnix(path), poller), timeout);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      throw new NoBinderError(path, error.code, unreachable(error), error);
+      const message = `no binder at ${path}: ${unreachable(error)}`;
+      throw new NoBinderError(path, error.code, message, error);
     }
   }
 
@@ -188,18 +189,23 @@ export class BinderClient implements Disposable {
       throw this.#failed(error);
     }
     this.close();
-    throw new NoBinderError(this.path, "ECONNRESET", "it closed the connection");
+    const message = `${this.path} closed the connection without an answer`;
+    throw new NoBinderError(this.path, "ECONNRESET", message);
   }
 
   #failed(error: unknown): NoBinderError {
+    const { path } = this;
     if (error instanceof ChannelClosed) {
-      return new NoBinderError(this.path, "ETIMEDOUT", "it does not answer", error);
+      const message = `no answer from ${path} within ${this.timeout / 1000} s; ` +
+        "what it was asked for may still be done";
+      return new NoBinderError(path, "ETIMEDOUT", message, error);
     }
     if (error instanceof SystemError) {
-      return new NoBinderError(this.path, error.code, error.message, error);
+      const message = `the connection to ${path} failed: ${error.message}`;
+      return new NoBinderError(path, error.code, message, error);
     }
-    const why = `what answers there is none: ${messageOf(error)}`;
-    return new NoBinderError(this.path, "EPROTO", why, error);
+    const message = `what answers at ${path} is no binder: ${messageOf(error)}`;
+    return new NoBinderError(path, "EPROTO", message, error);
   }
 }
 

@@ -109,7 +109,7 @@ Deno.test("where nobody answers, or somebody else, each command says so and exit
     [missing, /no binder at \S+missing: there is no such file \(ENOENT\)/],
     [file, /no binder at \S+file: .*\(ECONNREFUSED\)/],
     [dead, /no binder at \S+dead: nobody listens .*\(ECONNREFUSED\)/],
-    [rude, /no binder at \S+rude: /],
+    [rude, /\/rude (?:closed the connection without an answer|failed: .*)/],
     [folder.file("x".repeat(200)), /the path has \d+ bytes, and a UNIX socket's has at most 107/],
   ];
   for (const command of ["status", "reload", "upgrade"] as const) {
