@@ -5,13 +5,16 @@ import type { Poller } from "../../ffi/poll.ts";
 import { BinderClient, isAbsent, NoBinderError, RefusedError } from "../client.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { BindParam } from "../protocol/messages.ts";
+import { type BindParam, RPC } from "../protocol/messages.ts";
 
 /** A socket that is held, with what was asked for. */
 export interface HeldSocket {
   param: BindParam;
   fd: Fd;
 }
+
+/** Refusals that stay: of another user, and of the original multibinder, which has no such method. */
+const LASTING: readonly number[] = [RPC.notPermitted, RPC.methodNotFound];
 
 /** Pause between two attempts to reach a binder, in milliseconds. */
 const RETRY = 200;
@@ -123,12 +126,15 @@ export class BinderLink {
         const address = socket && describeParam(socket.param);
         if (outcome === "adopted") this.log.info("handed back to the binder", { address });
         else if (outcome !== "held") {
-          this.log.warn("the binder holds another", { address, outcome });
+          this.log.warn("the binder does not take a socket back", { address, outcome });
         }
       });
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
-      // Another user, or the original multibinder, which has no such method.
+      if (!LASTING.includes(error.code)) {
+        const why = `the binder at ${this.path} takes no sockets back now: ${error.message}`;
+        throw new NoBinderError(this.path, "EAGAIN", why, error);
+      }
       this.#attachable = false;
       this.log.info("the binder takes no sockets back from this process", { why: error.message });
     }
@@ -143,11 +149,17 @@ export class BinderLink {
   }
 
   async #reconnect(): Promise<void> {
+    let told = "";
     while (!this.#closed && !this.#client) {
       try {
         await this.#connect();
       } catch (error) {
-        this.log.debug("no binder yet", { error: messageOf(error) });
+        // A binder that is there and refuses is worth a line; that there is none was said.
+        const why = messageOf(error);
+        const refused = error instanceof NoBinderError && error.code === "EAGAIN";
+        const level = refused && why !== told ? "warn" : "debug";
+        this.log[level]("cannot hand the sockets back yet", { why });
+        if (refused) told = why;
         await this.#pause();
       }
     }

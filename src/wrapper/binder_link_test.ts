@@ -153,7 +153,7 @@ Deno.test("two links that hold the same socket hand it back once", async () => {
     assert.deepEqual(other.cookies(), scene.cookies());
     const handed = [scene, other].map((one) => one.logged("handed back"));
     assert.deepEqual(handed.sort(), [0, 1]);
-    assert.equal(scene.logged("holds another") + other.logged("holds another"), 0);
+    assert.equal(scene.logged("not take") + other.logged("not take"), 0);
     other.close();
   });
 });
@@ -168,8 +168,46 @@ Deno.test("a socket that the new binder does not take is told", async () => {
     await scene.said("the binder is gone");
     await using _binder = await scene.start({ allow: ["*:1-9"] });
     await until(() => scene.link.connected);
-    const [line = ""] = scene.log.filter((line) => line.includes("holds another"));
+    const [line = ""] = scene.log.filter((line) => line.includes("does not take a socket back"));
     assert.match(line, /refused: not allowed/);
+  });
+});
+
+Deno.test("a refusal that passes is told once, and the sockets are handed back after it", async () => {
+  const passing = [[RPC.failed, "EMFILE"], [RPC.couldNotBind, "a name"], [
+    RPC.invalidParams,
+    "0 sockets",
+  ]];
+  await withLink(async (scene) => {
+    const [param, other] = params(2);
+    assert(other);
+    {
+      await using _first = await scene.start();
+      await scene.hold(param);
+    }
+    await scene.said("the binder is gone");
+    const refusals = passing.flatMap((one) => [one, one]);
+    const answer = (next: Handler): Handler => (request, caller) => {
+      const [code, why] = request.method === "adopt" && refusals.shift() || [];
+      if (code === undefined) return next(request, caller);
+      throw new RpcError(Number(code), String(why));
+    };
+    await using binder = await scene.start({ answer });
+    await assert.rejects(scene.link.bind([other], 0), (error) => {
+      assert(error instanceof NoBinderError && error.code === "EAGAIN");
+      assert.match(error.message, /takes no sockets back now: EMFILE$/);
+      return true;
+    });
+    assert.deepEqual(
+      binder.requests,
+      [],
+      "nothing is asked for before the sockets are handed back",
+    );
+    await until(() => scene.link.connected);
+    assert.deepEqual(heldBy(binder), scene.cookies());
+    assert.equal(scene.logged("takes no sockets back from this process"), 0);
+    const told = scene.log.filter((line) => line.includes("warn cannot hand the sockets back yet"));
+    assert.equal(told.length, 3);
   });
 });
 

@@ -38,7 +38,7 @@ containerTest("without a pause container the restart of a binder cuts its site o
   const v1 = await site.up("v1", ROOT);
   await using load = new Load(site.target, { workers: 2 });
   await engine.run("restart", site.binder.name);
-  await v1.log.waitFor(/ the binder holds another .*another network namespace/);
+  await v1.log.waitFor(/ the binder does not take a socket back .*another network namespace/);
   assert.notEqual((await load.stop()).failures.length, 0);
 });
 
