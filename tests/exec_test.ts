@@ -2,7 +2,15 @@
 
 import assert from "node:assert/strict";
 import { multibinder, startBinder } from "./helpers/binder.ts";
-import { site, startWrapper, tag, Wrapper, wrapperCommand } from "./helpers/haproxy.ts";
+import {
+  hasStopped,
+  ignoreUnlessNoBinder,
+  site,
+  startWrapper,
+  tag,
+  Wrapper,
+  wrapperCommand,
+} from "./helpers/haproxy.ts";
 import {
   bodyOf,
   get,
@@ -76,6 +84,28 @@ Deno.test("a second SIGTERM does not wait for a request that hangs", async () =>
   assert.deepEqual(await wrapper.program.exited, { code: 143, signal: null });
   assert.equal(commandOf(pid), undefined, "HAProxy is gone");
   await assert.rejects(slow.receive());
+});
+
+Deno.test({
+  name: "without a binder, new clients are refused while it stops, and not before",
+  ignore: ignoreUnlessNoBinder,
+  async fn() {
+    const target = newTarget();
+    using backend = new SlowBackend();
+    await using wrapper = await startWrapper(site(tag(target), "ok", backend.options), {
+      args: ["--stop-delay", "2s"],
+    });
+    using slow = await HttpConnection.open(target);
+    await slow.send("/slow");
+    using request = await backend.request();
+    wrapper.program.signal("SIGTERM");
+    await wrapper.program.waitFor(/ stopping in 2 s/);
+    assert.equal(await get(target), "ok");
+    await hasStopped(wrapper, wrapper.serving.pid);
+    await assert.rejects(get(target), Deno.errors.ConnectionRefused);
+    await request.answer("slow");
+    assert.equal(bodyOf(await slow.receive()), "slow");
+  },
 });
 
 Deno.test("the server's end is the wrapper's, with 128 + n for a signal", async () => {

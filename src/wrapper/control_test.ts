@@ -48,6 +48,7 @@ class Scene {
       commit: nothing,
       rollback: nothing,
       restore: () => Promise.resolve(),
+      stop: nothing,
       close: nothing,
     };
     const log = createLog({ format: "text", level: "info" }, (line) => this.log.push(line));

@@ -31,6 +31,8 @@ export interface Sockets {
   rollback(): void;
   /** Takes over sockets that an earlier program served with. */
   restore(sockets: readonly HeldSocket[]): Promise<void>;
+  /** The server is told to stop: gives up those that nobody would accept from any more. */
+  stop(): void;
   /** Gives up all of them. The servers have copies of their own. */
   close(): void;
 }
@@ -138,6 +140,9 @@ class BinderSockets implements Sockets {
     return Promise.resolve();
   }
 
+  /** The binder's sockets stay: another server may accept from them. */
+  stop(): void {}
+
   close(): void {
     this.#link.close();
     this.rollback();
@@ -188,7 +193,13 @@ class OwnSockets implements Sockets {
     this.#served = new Set(this.#registry.list());
   }
 
+  /** Nobody else has them: their clients are to be refused, and not to wait for nothing. */
+  stop(): void {
+    this.close();
+  }
+
   close(): void {
+    this.#served = new Set();
     this.#registry.close();
   }
 }

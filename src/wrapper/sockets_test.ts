@@ -200,6 +200,35 @@ Deno.test("own sockets: all or none, and what is served stays", async () => {
   });
 });
 
+Deno.test("own sockets: a stop gives them up, and what is prepared meanwhile", async () => {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    const sockets = ownSockets(folder);
+    const [a, b] = params(2);
+    assert.ok(a && b);
+    await sockets.prepare([a]);
+    sockets.commit();
+    const preparing = sockets.prepare([a, b]);
+    sockets.stop();
+    assert.deepEqual(sockets.served, []);
+    await preparing;
+    sockets.rollback();
+    assert.deepEqual([isFree(a), isFree(b)], [true, true]);
+    sockets.close();
+  });
+});
+
+Deno.test("a binder's sockets are kept through a stop", async () => {
+  using folder = tempDir();
+  await using _binder = await startLocalBinder(folder.file("sock"));
+  const sockets = binderSockets(folder.file("sock"));
+  const fds = await sockets.prepare(params(1));
+  sockets.commit();
+  sockets.stop();
+  assert.deepEqual(sockets.served.map(({ fd }) => fd), fds);
+  sockets.close();
+});
+
 Deno.test("own sockets: the file of a UNIX socket goes with it", async () => {
   using folder = tempDir();
   const sockets = ownSockets(folder);

@@ -177,6 +177,8 @@ class Wrapper {
       case "start":
         return this.#start();
       case "signal":
+        // While it stops, it sends a soft signal to what serves alone: the delay is over.
+        if (action.kind === "soft" && this.#supervisor.stopping) this.#sockets.stop();
         return this.#signal(action.pid, STOP_SIGNALS[action.kind]);
       case "timer": {
         const { timer, pid, ms } = action;
