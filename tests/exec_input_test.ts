@@ -193,7 +193,7 @@ Deno.test({
       await using wrapper = await startWrapper(site(tag(target), "ok"), { env });
       assert.match(
         wrapper.program.stderr,
-        /^\S+ info no binder at \S+: this process holds the listening sockets itself\n/,
+        /^\S+ info no binder at \S+: this process binds the listening sockets itself\n/,
       );
       assert.equal(await get(target), "ok");
       wrapper.program.signal("SIGTERM");

@@ -66,8 +66,9 @@ export function chooseSockets(
     return new BinderSockets(defaultSock, options, poller, log);
   } catch (error) {
     if (!isAbsent(error)) throw error;
-    log.info(`no binder at ${defaultSock}: this process holds the listening sockets itself`);
-    return new OwnSockets();
+    return new OwnSockets(() =>
+      log.info(`no binder at ${defaultSock}: this process binds the listening sockets itself`)
+    );
   }
 }
 
@@ -156,6 +157,12 @@ class OwnSockets implements Sockets {
   readonly #registry = new Registry(DEFAULT_BACKLOG);
   #served = new Set<Held>();
   #candidate = new Set<Held>();
+  #announce: (() => void) | undefined;
+
+  /** @param announce called once, before the first socket is bound */
+  constructor(announce?: () => void) {
+    this.#announce = announce;
+  }
 
   get served(): HeldSocket[] {
     return [...this.#served].map(({ address, backlog, fd }) => {
@@ -169,6 +176,10 @@ class OwnSockets implements Sockets {
       const found = resolveAddress(parts);
       const address = found instanceof Promise ? await found : found;
       wanted.push({ address, ...(backlog !== undefined && { backlog }) });
+    }
+    if (wanted.length > 0) {
+      this.#announce?.();
+      this.#announce = undefined;
     }
     const held = this.#registry.bind(wanted);
     this.#candidate = new Set(held);

@@ -29,10 +29,14 @@ function binderSockets(sock: string, wait = LONG, log: Log = silentLog): Sockets
 }
 
 /** A log with a line that can be awaited. */
-function watchedLog(pattern: RegExp): { log: Log; line: Promise<void> } {
+function watchedLog(pattern: RegExp): { log: Log; line: Promise<void>; lines: string[] } {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const write = (line: string) => pattern.test(line) && resolve();
-  return { log: createLog({ format: "text", level: "info" }, write), line: promise };
+  const lines: string[] = [];
+  const write = (line: string) => {
+    lines.push(line);
+    if (pattern.test(line)) resolve();
+  };
+  return { log: createLog({ format: "text", level: "info" }, write), line: promise, lines };
 }
 
 /** Addresses that nobody else has. */
@@ -260,9 +264,14 @@ Deno.test("without a binder at the default path, or with a dead one's, it says s
       Deno.renameSync(folder.file("moved"), stale);
       void listener;
     }
-    const said = watchedLog(/info no binder at .*: this process holds the listening sockets/);
-    ownSockets(folder, said.log).close();
+    const said = watchedLog(/info no binder at .*: this process binds the listening sockets/);
+    const sockets = ownSockets(folder, said.log);
+    await sockets.prepare([]);
+    assert.equal(said.lines.length, 0, "nothing is held yet");
+    for (const param of params(2)) await sockets.prepare([param]);
+    sockets.close();
     await said.line;
+    assert.equal(said.lines.length, 1);
   }
 });
 
