@@ -45,6 +45,7 @@ const MAY_IMPORT: Record<string, string[]> = {
 const EXTERNAL: Record<string, string[]> = {
   "commander": ["src/main.ts", "src/cli/"],
   "eta/core": ["src/wrapper/"],
+  "node:fs": ["src/wrapper/"],
   "node:util": ["src/cli/", "src/log.ts"],
   "deno.json": ["src/version.ts"],
 };

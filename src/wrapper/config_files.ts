@@ -1,5 +1,6 @@
 /** Config templates and the files rendered from them. */
 
+import fs from "node:fs";
 import { splitAddress } from "../address.ts";
 import { messageOf, UserError } from "../errors.ts";
 import type { BindParam } from "../protocol/messages.ts";
@@ -94,25 +95,29 @@ export function writeFiles(files: readonly RenderedFile[]): void {
  */
 export function writeAtomically(path: string, text: string, like?: Deno.FileInfo): void {
   const temporary = `${path}.${crypto.randomUUID()}`;
+  // Deno has no fchmod. By its name, whoever owns the folder could put a link to another file there.
+  const file = fs.openSync(temporary, "wx", 0o600);
   try {
-    Deno.writeTextFileSync(temporary, text, { createNew: true, mode: 0o600 });
+    fs.writeFileSync(file, text);
     let mode = (like?.mode ?? 0o644) & 0o777;
     // Where the group stays ours, it gets what the template gives to others.
-    if (like && !giveTo(temporary, like)) mode = mode & ~0o070 | (mode & 0o007) << 3;
-    Deno.chmodSync(temporary, mode);
+    if (like && !giveTo(file, like)) mode = mode & ~0o070 | (mode & 0o007) << 3;
+    fs.fchmodSync(file, mode);
     Deno.renameSync(temporary, path);
   } catch (error) {
     if (existing(temporary)) Deno.removeSync(temporary);
     throw error;
+  } finally {
+    fs.closeSync(file);
   }
 }
 
 /** Gives a file the owner of another. @returns whether it has that one now, which only root can promise */
-function giveTo(path: string, { uid, gid }: Deno.FileInfo): boolean {
-  const made = Deno.statSync(path);
+function giveTo(file: number, { uid, gid }: Deno.FileInfo): boolean {
+  const made = fs.fstatSync(file);
   if (made.uid === uid && made.gid === gid) return true;
   try {
-    Deno.chownSync(path, uid, gid);
+    fs.fchownSync(file, uid ?? made.uid, gid ?? made.gid);
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.PermissionDenied) return false;

@@ -218,3 +218,27 @@ Deno.test("a file like no other is readable to all", () => {
   writeAtomically(folder.file("x.pid"), "2\n");
   assert.equal(Deno.readTextFileSync(folder.file("x.pid")), "2\n");
 });
+
+Deno.test("a link that takes the new file's place gets no other file its mode or owner", () => {
+  using folder = tempDir();
+  const [secret, path] = [folder.file("secret"), folder.file("x.pid")];
+  Deno.writeTextFileSync(secret, "secret", { mode: 0o600 });
+  const owner = Deno.uid() === 0 ? 65534 : Deno.uid();
+  let swapped = 0;
+  const like: Deno.FileInfo = {
+    ...Deno.statSync(secret),
+    uid: owner,
+    // Asked for when the file is there: now whoever owns the folder is quick.
+    get mode() {
+      for (const name of names(folder).filter((name) => name.startsWith("x.pid."))) {
+        Deno.removeSync(folder.file(name));
+        Deno.symlinkSync(secret, folder.file(name));
+        swapped++;
+      }
+      return 0o666;
+    },
+  };
+  writeAtomically(path, "1\n", like);
+  assert.equal(swapped, 1);
+  assert.deepEqual([permissions(secret), Deno.statSync(secret).uid], [0o600, Deno.uid()]);
+});
