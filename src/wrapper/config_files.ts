@@ -126,12 +126,14 @@ function giveTo(file: number, { uid, gid }: Deno.FileInfo): boolean {
 }
 
 function readTemplate(path: string): string {
+  let why = "";
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
-      Deno.readFileSync(path),
-    );
+    const bytes = Deno.readFileSync(path);
+    why = "it is not UTF-8";
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
-    throw new UserError(`cannot read the template ${path}: ${messageOf(error)}`, { cause: error });
+    why ||= messageOf(error);
+    throw new UserError(`cannot read the template ${path}: ${why}`, { cause: error });
   }
 }
 
