@@ -26,7 +26,7 @@ export interface Rendered {
 
 /**
  * Where each template of a command is rendered to: beside it, or into `renderDir`.
- * @throws {UserError} when two would be rendered to one file
+ * @throws {UserError} when two would be rendered to one file, or one to none
  */
 export function planTargets(
   command: Command,
@@ -35,6 +35,7 @@ export function planTargets(
   const plan = command.configs.filter(({ isTemplate }) => isTemplate).map(({ path }) => {
     const target = renderedName(path);
     const name = target.slice(target.lastIndexOf("/") + 1);
+    if (name === "") throw new UserError(`${path}: without its ending it has no name to render to`);
     return { template: path, target: renderDir === undefined ? target : `${renderDir}/${name}` };
   });
   const seen = new Map<string, string>();

@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { ignoreUnless } from "../../tests/helpers/users.ts";
 import { type TempDir, tempDir } from "../../tests/helpers/temp_dir.ts";
 import { UserError } from "../errors.ts";
-import { type RenderedFile, renderFiles, writeAtomically, writeFiles } from "./config_files.ts";
+import {
+  planTargets,
+  type RenderedFile,
+  renderFiles,
+  writeAtomically,
+  writeFiles,
+} from "./config_files.ts";
+import { parseCommand } from "./haproxy.ts";
 import { TemplateError } from "./template.ts";
 
 /** Writes a template; its target is beside it. */
@@ -48,6 +55,17 @@ Deno.test("sockets are numbered from 3 without a gap, across files, in their ord
     { address: "", port: 80 },
   ]);
   assert.deepEqual(names(folder), ["a.cfg.eta", "b.cfg.eta", "c.cfg.eta"], "nothing is written");
+});
+
+/** The plan of a command. */
+function plan(...words: string[]) {
+  return planTargets(parseCommand(["haproxy", ...words]), undefined);
+}
+
+Deno.test("a template whose name is an ending and nothing else is refused", () => {
+  for (const name of [".eta", "/etc/.erb"]) {
+    fails(() => plan("-f", name), /^(\/etc\/\.erb|\.eta): without its ending it has no name/);
+  }
 });
 
 Deno.test("one address twice gets two numbers", () => {
