@@ -62,7 +62,9 @@ export function renderFiles(
 ): Rendered {
   const sockets: BindParam[] = [];
   const bind = ({ address, backlog }: { address: string; backlog?: number }) => {
-    sockets.push({ ...splitAddress(address), ...(backlog !== undefined && { backlog }) });
+    const parts = splitAddress(address);
+    if (parts.port === 0) throw new UserError("port 0 is another port each time; name one");
+    sockets.push({ ...parts, ...(backlog !== undefined && { backlog }) });
     return `fd@${FIRST_FD + sockets.length - 1}`;
   };
   const files = templates.map(({ template, target }) => {

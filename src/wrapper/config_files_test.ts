@@ -96,6 +96,14 @@ Deno.test("what is wrong in a template is said with its file and line", () => {
   );
 });
 
+Deno.test("port 0 is refused where the template asks for it", () => {
+  using folder = tempDir();
+  for (const bind of ["bind_tcp('127.0.0.1', 0)", "bind('udp:[::1]:00')"]) {
+    const zero = [template(folder, "a.cfg", `fine\nbind <%= ${bind} %>`)];
+    fails(() => renderFiles(zero, {}), /a\.cfg\.eta:2: port 0 is another port each time; .*, in /);
+  }
+});
+
 Deno.test("a template that cannot be read, or is not UTF-8, is named", () => {
   using folder = tempDir();
   const missing = folder.file("none.eta");
