@@ -46,6 +46,7 @@ const EXTERNAL: Record<string, string[]> = {
   "commander": ["src/main.ts", "src/cli/"],
   "eta/core": ["src/wrapper/"],
   "node:fs": ["src/wrapper/"],
+  "node:path": ["src/wrapper/"],
   "node:util": ["src/cli/", "src/log.ts"],
   "deno.json": ["src/version.ts"],
 };

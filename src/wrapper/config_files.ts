@@ -1,6 +1,7 @@
 /** Config templates and the files rendered from them. */
 
 import fs from "node:fs";
+import { resolve } from "node:path";
 import { splitAddress } from "../address.ts";
 import { messageOf, UserError } from "../errors.ts";
 import type { BindParam } from "../protocol/messages.ts";
@@ -40,11 +41,12 @@ export function planTargets(
   });
   const seen = new Map<string, string>();
   for (const { template, target } of plan) {
-    const other = seen.get(target);
-    if (other !== undefined && other !== template) {
+    const file = resolve(target);
+    const other = seen.get(file);
+    if (other !== undefined && resolve(other) !== resolve(template)) {
       throw new UserError(`${other} and ${template} would both be rendered to ${target}`);
     }
-    seen.set(target, template);
+    seen.set(file, template);
   }
   return plan;
 }

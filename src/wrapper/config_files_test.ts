@@ -68,6 +68,15 @@ Deno.test("a template whose name is an ending and nothing else is refused", () =
   }
 });
 
+Deno.test("two templates for one file are refused, however it is written", () => {
+  fails(
+    () => plan("-f", "rel/site.cfg.eta", "-f", "./rel/../rel//site.cfg.erb"),
+    /^rel\/site\.cfg\.eta and \S+\.erb would both be rendered to \S+$/,
+  );
+  fails(() => plan("-f", "a.eta", "-f", `${Deno.cwd()}/a.mb`), /would both be rendered/);
+  assert.equal(plan("-f", "a.eta", "-f", "./a.eta", "-f", "b.eta").length, 3);
+});
+
 Deno.test("one address twice gets two numbers", () => {
   using folder = tempDir();
   const plan = [template(folder, "a.cfg", "<%= bind(':80') %> <%= bind(':80') %>")];

@@ -1,5 +1,6 @@
 /** The wrapper: runs HAProxy on inherited sockets, and does what the supervisor decides. */
 
+import { resolve } from "node:path";
 import type { SignalName } from "../../ffi/constants.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
@@ -284,10 +285,9 @@ class Wrapper {
   }
 }
 
-/** What makes two wrappers serve the same: the config files, wherever they are started. */
+/** What makes two wrappers serve the same: the config files, wherever they are started and however named. */
 function serviceName({ configs }: Command): string {
-  const folder = Deno.cwd();
-  return configs.map(({ path }) => path.startsWith("/") ? path : `${folder}/${path}`).join(":");
+  return configs.map(({ path }) => resolve(path)).join(":");
 }
 
 function removeFile(path: string): void {

@@ -31,9 +31,12 @@ function generationsOf(service: string): number[] {
   });
 }
 
-/** Starts another wrapper of the same service. */
+/** Starts another wrapper of the same service, with another spelling of the config's path. */
 function startNext(before: Wrapper, options: WrapperOptions = {}): Promise<Wrapper> {
-  return startWrapper("", { ...options, command: ["haproxy", "-f", before.path] });
+  return startWrapper("", {
+    ...options,
+    command: ["haproxy", "-f", before.path.replace("/site", "/.//site")],
+  });
 }
 
 async function kill({ program }: Wrapper): Promise<void> {
