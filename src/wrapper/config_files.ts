@@ -79,9 +79,16 @@ export function renderFiles(
 /**
  * Writes the rendered files, each in one step, so that a reader sees the old text or the new. A file that
  * exists keeps its mode and owner; a new one has its template's, which may guard a secret.
- * @throws {UserError} when one cannot be written
+ * @throws {UserError} when one cannot be written, or, before any is, when one is a template itself
  */
 export function writeFiles(files: readonly RenderedFile[]): void {
+  const templates = files.map(({ template }) => existing(template));
+  for (const { target } of files) {
+    const there = existing(target);
+    if (there && templates.some((one) => one?.dev === there.dev && one.ino === there.ino)) {
+      throw new UserError(`cannot write ${target}: it is a template, and would be lost`);
+    }
+  }
   for (const { template, target, text } of files) {
     try {
       writeAtomically(followLink(target), text, existing(target) ?? Deno.statSync(template));

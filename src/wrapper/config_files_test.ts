@@ -181,6 +181,20 @@ Deno.test("a link to a file stays one, and the file behind it is replaced", () =
   assert.deepEqual(names(elsewhere), ["real.cfg"]);
 });
 
+Deno.test("a template is not overwritten by what it is rendered to, under whichever name", () => {
+  using folder = tempDir();
+  const [other, own] = [rendered(folder, "new"), template(folder, "own.cfg", "template")];
+  Deno.symlinkSync(own.template, own.target);
+  for (const target of [own.template, own.target, `${folder.path}/.//own.cfg.eta`]) {
+    fails(
+      () => writeFiles([other, { ...own, target, text: "new" }]),
+      new RegExp(`cannot write ${target}: it is a template, and would be lost`),
+    );
+  }
+  assert.equal(Deno.readTextFileSync(own.template), "template");
+  assert.deepEqual(names(folder), ["own.cfg", "own.cfg.eta", "site.cfg.eta"], "nothing is written");
+});
+
 Deno.test("who has the old file open goes on reading the old text", async () => {
   using folder = tempDir();
   const file = rendered(folder, "new");
