@@ -1,7 +1,7 @@
 /** `multibinder render`: what a template becomes, without a server. */
 
 import assert from "node:assert/strict";
-import { startBinder } from "./helpers/binder.ts";
+import { multibinder, startBinder } from "./helpers/binder.ts";
 import { ignoreUnlessNoBinder, tag, wrapperCommand } from "./helpers/haproxy.ts";
 import { newTarget } from "./helpers/http_client.ts";
 import { listeningSockets } from "./helpers/process.ts";
@@ -50,6 +50,47 @@ Deno.test("--output writes it to a file", async () => {
   const failed = await render(folder, "x", { sock, args: ["--output", folder.file("none/x")] });
   assert.equal(failed.code, 1);
   assert.match(failed.stderr, /^multibinder: cannot write \S+\/none\/x: No such file.*\n$/);
+  assert.doesNotMatch(failed.stderr, /--render-dir/, "which render does not have");
+});
+
+Deno.test("--output can be standard output, a device or a pipe, and none is replaced", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const to = (output: string) =>
+    render(folder, "text", { sock: binder.sock, args: ["--output", output] });
+  for (const output of ["-", "/dev/stdout"]) {
+    assert.deepEqual(await to(output), { code: 0, signal: null, stdout: "text", stderr: "" });
+  }
+  assert.equal((await to("/dev/stderr")).stderr, "text");
+  assert.deepEqual(await to("/dev/null"), { code: 0, signal: null, stdout: "", stderr: "" });
+  assert.ok(Deno.statSync("/dev/null").isCharDevice);
+  const pipe = folder.file("pipe");
+  assert.equal((await runProgram(["mkfifo", pipe])).code, 0);
+  const [, text] = await Promise.all([to(pipe), Deno.readTextFile(pipe)]);
+  assert.equal(text, "text");
+  assert.ok(Deno.statSync(pipe).isFifo);
+  const appended = folder.file("appended");
+  const words = [multibinder(), "render", folder.file("site.cfg.eta"), "--output", "/dev/stdout"];
+  const shell = `echo before >>${appended}; "$0" "$@" >>${appended}`;
+  assert.equal((await runProgram(["sh", "-c", shell, ...words])).code, 0);
+  assert.equal(Deno.readTextFileSync(appended), "before\ntext");
+  const left = [...Deno.readDirSync(folder.path)].map(({ name }) => name).sort();
+  assert.deepEqual(left, ["appended", "pipe", "site.cfg.eta"]);
+});
+
+Deno.test("--output is not the template", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const output = `${folder.path}/./site.cfg.eta`;
+  const { code, stderr } = await render(folder, "text", {
+    sock: binder.sock,
+    args: ["--output", output],
+  });
+  assert.deepEqual([code, stderr], [
+    1,
+    `multibinder: cannot write ${output}: it is a template, and would be lost\n`,
+  ]);
+  assert.equal(Deno.readTextFileSync(folder.file("site.cfg.eta")), "text");
 });
 
 Deno.test({

@@ -3,7 +3,7 @@
 import { Poller } from "../../ffi/poll.ts";
 import { DEFAULT_SOCK } from "../client.ts";
 import { EXIT } from "../errors.ts";
-import { renderFiles, writeFiles } from "../wrapper/config_files.ts";
+import { renderFiles, writeOutput } from "../wrapper/config_files.ts";
 import { chooseSockets } from "../wrapper/sockets.ts";
 import { createCommand, duration, logOf, parse, print, sockFromEnvironment } from "./options.ts";
 
@@ -21,18 +21,19 @@ export async function run(args: readonly string[]): Promise<number> {
       `the binder's control socket (default: $MULTIBINDER_SOCK, else ${DEFAULT_SOCK})`,
     )
     .option("--wait <time>", "wait for a binder that was named (default: 10s)", duration)
-    .option("--output <file>", "write there, not to standard output")
+    .option("--output <file>", "write there (default: -, standard output)")
     .addHelpText("after", HELP)
     .action(async (template: string, options) => {
-      const target = options.output ?? "/dev/stdout";
+      const target = options.output ?? "-";
       const { files, sockets } = renderFiles([{ template, target }], Deno.env.toObject());
       const sock = options.sock ?? sockFromEnvironment();
       const wait = options.wait ?? 10_000;
       const source = chooseSockets({ sock, wait, lasting: false }, new Poller(), logOf(options));
       await source.prepare(sockets);
       source.close();
-      if (options.output !== undefined) return writeFiles(files);
-      print(files.map(({ text }) => text).join(""));
+      // As a file, standard output could be replaced by another.
+      const isOurOwn = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].includes(target);
+      for (const file of files) isOurOwn ? print(file.text) : writeOutput(file);
     });
   await parse(command, args);
   return EXIT.ok;

@@ -79,9 +79,13 @@ export function renderFiles(
 /**
  * Writes the rendered files, each in one step, so that a reader sees the old text or the new. A file that
  * exists keeps its mode and owner; a new one has its template's, which may guard a secret.
+ * @param remedy what to do about one that cannot be written, after the reason
  * @throws {UserError} when one cannot be written, or, before any is, when one is a template itself
  */
-export function writeFiles(files: readonly RenderedFile[]): void {
+export function writeFiles(
+  files: readonly RenderedFile[],
+  remedy = "; --render-dir puts it into another folder",
+): void {
   const templates = files.map(({ template }) => existing(template));
   for (const { target } of files) {
     const there = existing(target);
@@ -93,11 +97,24 @@ export function writeFiles(files: readonly RenderedFile[]): void {
     try {
       writeAtomically(followLink(target), text, existing(target) ?? Deno.statSync(template));
     } catch (error) {
-      throw new UserError(
-        `cannot write ${target}: ${messageOf(error)}; --render-dir puts it into another folder`,
-        { cause: error },
-      );
+      throw new UserError(`cannot write ${target}: ${messageOf(error)}${remedy}`, { cause: error });
     }
+  }
+}
+
+/**
+ * Writes a rendered file to where somebody has pointed: as {@link writeFiles}, but for a device or a pipe,
+ * which are written to and not replaced.
+ * @throws {UserError} the same
+ */
+export function writeOutput(file: RenderedFile): void {
+  const { target, text } = file;
+  const there = existing(target);
+  if (there === undefined || there.isFile || there.isDirectory) return writeFiles([file], "");
+  try {
+    Deno.writeTextFileSync(target, text, { create: false });
+  } catch (error) {
+    throw new UserError(`cannot write ${target}: ${messageOf(error)}`, { cause: error });
   }
 }
 
