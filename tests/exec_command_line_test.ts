@@ -31,6 +31,28 @@ Deno.test("-D, -Ds, -W and -db do no harm, and -p has the current pid", async ()
   }
 });
 
+Deno.test("a pid file that cannot be written is refused before anything is started", async () => {
+  using folder = tempDir();
+  Deno.mkdirSync(folder.file("folder"));
+  assert.equal((await runProgram(["mkfifo", folder.file("pipe")])).code, 0);
+  const path = folder.file("site.cfg.eta");
+  Deno.writeTextFileSync(path, site(tag(newTarget()), "ok"));
+  await using binder = await startBinder();
+  for (
+    const pidFile of ["", folder.file("none/x.pid"), folder.file("folder"), folder.file("pipe")]
+  ) {
+    const command = ["haproxy", "-f", path, "-p", pidFile];
+    const { code, stderr } = await runProgram(
+      wrapperCommand("exec", { sock: binder.sock, command }),
+    );
+    assert.equal(code, 1, pidFile);
+    assert.match(stderr, /^multibinder: cannot write the pid file \S+: .+\n$/);
+    assert.ok(stderr.includes(` ${pidFile || '""'}: `), stderr);
+  }
+  const left = [...Deno.readDirSync(folder.path)].map(({ name }) => name).sort();
+  assert.deepEqual(left, ["folder", "pipe", "site.cfg.eta"]);
+});
+
 /** As the original's walk-through has it, but for the port and the backend. */
 const walkThrough = ({ hostname, port }: { hostname: string; port: number }, user: string) =>
   `global

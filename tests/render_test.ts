@@ -61,6 +61,7 @@ Deno.test("--output can be standard output, a device or a pipe, and none is repl
   for (const output of ["-", "/dev/stdout"]) {
     assert.deepEqual(await to(output), { code: 0, signal: null, stdout: "text", stderr: "" });
   }
+  // Before /dev/null, so that a program which replaces what it should not fails here.
   assert.equal((await to("/dev/stderr")).stderr, "text");
   assert.deepEqual(await to("/dev/null"), { code: 0, signal: null, stdout: "", stderr: "" });
   assert.ok(Deno.statSync("/dev/null").isCharDevice);

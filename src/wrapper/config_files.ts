@@ -141,6 +141,25 @@ export function writeAtomically(path: string, text: string, like?: Deno.FileInfo
   }
 }
 
+/**
+ * Makes sure that {@link writeAtomically} can write a file, before anything depends on it.
+ * @param what it is, for the error
+ * @throws {UserError} why it cannot
+ */
+export function insistOnWritable(path: string, what: string): void {
+  try {
+    if (path === "") throw new Error("its name is empty");
+    if (existing(path)?.isFile === false) throw new Error("something else than a file is there");
+    const temporary = `${path}.${crypto.randomUUID()}`;
+    Deno.writeTextFileSync(temporary, "", { createNew: true, mode: 0o600 });
+    Deno.removeSync(temporary);
+  } catch (error) {
+    throw new UserError(`cannot write ${what} ${path || '""'}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
 /** Gives a file the owner of another. @returns whether it has that one now, which only root can promise */
 function giveTo(file: number, { uid, gid }: Deno.FileInfo): boolean {
   const made = fs.fstatSync(file);

@@ -11,7 +11,13 @@ import { EXIT, messageOf, UserError } from "../errors.ts";
 import { type Log, stackOf } from "../log.ts";
 import { inheritedState } from "../reexec.ts";
 import { Notifier } from "../systemd/notify.ts";
-import { planTargets, renderFiles, writeAtomically, writeFiles } from "./config_files.ts";
+import {
+  insistOnWritable,
+  planTargets,
+  renderFiles,
+  writeAtomically,
+  writeFiles,
+} from "./config_files.ts";
 import { Control } from "./control.ts";
 import { type Command, HARD_STOP, SOFT_STOP } from "./haproxy.ts";
 import { Launcher, RefusedConfig, type Server } from "./launcher.ts";
@@ -120,6 +126,8 @@ class Wrapper {
   }
 
   async #begin(control: Control): Promise<void> {
+    const { pidFile } = this.command;
+    if (pidFile !== undefined) insistOnWritable(pidFile, "the pid file");
     if (this.#templates.length === 0) {
       this.log.warn("no config here is a template: its sockets are not kept across reloads");
     }
