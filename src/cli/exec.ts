@@ -52,7 +52,11 @@ export async function run(args: readonly string[]): Promise<number> {
       "--sock <path>",
       `the binder's control socket (default: $MULTIBINDER_SOCK, else ${DEFAULT_SOCK})`,
     )
-    .option("--wait <time>", "wait for a binder that was named (default: 10s)", duration)
+    .option(
+      "--wait <time>",
+      "wait for a binder that was named, at the start alone (default: 10s)",
+      duration,
+    )
     .option("--render-dir <dir>", "write rendered files there, not beside their templates")
     .option(
       "--control <path>",
