@@ -103,26 +103,14 @@ export function writeFiles(
 }
 
 /**
- * Writes a rendered file to where somebody has pointed: as {@link writeFiles}, but for a device or a pipe,
- * which are written to and not replaced.
- * @throws {UserError} the same
- */
-export function writeOutput(file: RenderedFile): void {
-  const { target, text } = file;
-  const there = existing(target);
-  if (there === undefined || there.isFile || there.isDirectory) return writeFiles([file], "");
-  try {
-    Deno.writeTextFileSync(target, text, { create: false });
-  } catch (error) {
-    throw new UserError(`cannot write ${target}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/**
- * Replaces a file in one step.
+ * Replaces a file in one step; what is no file is written to.
  * @param like a file whose mode and owner it gets; without one it is ours, and readable to all
  */
 export function writeAtomically(path: string, text: string, like?: Deno.FileInfo): void {
+  if (existing(path)?.isFile === false) {
+    // A device or a pipe is written to, as a shell does: a file in the place of /dev/null would harm all.
+    return Deno.writeTextFileSync(path, text, { create: false });
+  }
   const temporary = `${path}.${crypto.randomUUID()}`;
   // Deno has no fchmod. By its name, whoever owns the folder could put a link to another file there.
   const file = fs.openSync(temporary, "wx", 0o600);
@@ -149,7 +137,9 @@ export function writeAtomically(path: string, text: string, like?: Deno.FileInfo
 export function insistOnWritable(path: string, what: string): void {
   try {
     if (path === "") throw new Error("its name is empty");
-    if (existing(path)?.isFile === false) throw new Error("something else than a file is there");
+    const there = existing(path);
+    if (there?.isDirectory) throw new Error("it is a folder");
+    if (there?.isFile === false) return;
     const temporary = `${path}.${crypto.randomUUID()}`;
     Deno.writeTextFileSync(temporary, "", { createNew: true, mode: 0o600 });
     Deno.removeSync(temporary);
@@ -194,5 +184,5 @@ function existing(path: string): Deno.FileInfo | undefined {
 }
 
 function followLink(path: string): string {
-  return existing(path) === undefined ? path : Deno.realPathSync(path);
+  return existing(path)?.isFile ? Deno.realPathSync(path) : path;
 }

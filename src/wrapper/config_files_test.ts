@@ -294,3 +294,20 @@ Deno.test("a link that takes the new file's place gets no other file its mode or
   assert.equal(swapped, 1);
   assert.deepEqual([permissions(secret), Deno.statSync(secret).uid], [0o600, Deno.uid()]);
 });
+
+Deno.test("what is no file is written to, and stays what it is", async () => {
+  using folder = tempDir();
+  const fifo = folder.file("site.cfg");
+  await new Deno.Command("mkfifo", { args: [fifo] }).output();
+  // Both ends at once: nobody waits for the other.
+  using ends = Deno.openSync(fifo, { read: true, write: true });
+  writeAtomically(fifo, "1\n");
+  writeFiles([{ ...rendered(folder, "2\n"), target: fifo }]);
+  Deno.symlinkSync(fifo, folder.file("link"));
+  writeFiles([{ ...rendered(folder, "3\n"), target: folder.file("link") }]);
+  assert.ok(Deno.statSync(fifo).isFifo);
+  const read = new Uint8Array(100);
+  const text = new TextDecoder().decode(read.subarray(0, ends.readSync(read) ?? 0));
+  assert.equal(text, "1\n2\n3\n");
+  assert.deepEqual(names(folder), ["link", "site.cfg", "site.cfg.eta"]);
+});

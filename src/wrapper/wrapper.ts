@@ -300,7 +300,8 @@ function serviceName({ configs }: Command): string {
 
 function removeFile(path: string): void {
   try {
-    Deno.removeSync(path);
+    // `-p /dev/null` is a way to have none.
+    if (Deno.statSync(path).isFile) Deno.removeSync(path);
   } catch {
     // It was never written, or somebody removed it.
   }
