@@ -41,7 +41,6 @@ export const MSG_CMSG_CLOEXEC = 0x40000000;
 
 export const AI_NUMERICHOST = 0x4;
 
-export const O_RDONLY = 0;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const F_GETFD = 1;

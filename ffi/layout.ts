@@ -44,8 +44,6 @@ export const LAYOUT = {
   rlimit: { size: 16, rlim_cur: 0, rlim_max: 8 },
   // <time.h> struct timespec
   timespec: { size: 16, tv_sec: 0, tv_nsec: 8 },
-  // <dirent.h> struct dirent; d_name is a C string of variable length
-  dirent: { size: 280, d_name: 19 },
   // <netinet/tcp.h> struct tcp_info, of which the kernel fills as much as we ask for
   tcp_info: { size: 104, tcpi_unacked: 24, tcpi_sacked: 28 },
   // <spawn.h>, opaque

@@ -51,22 +51,12 @@ export const symbols = {
   // const char *gai_strerror(int code)
   gai_strerror: { parameters: ["i32"], result: "pointer" },
 
-  // int open(const char *path, int flags, ...)
-  open: { parameters: ["buffer", "i32"], result: "i32" },
   // ssize_t read(int fd, void *buffer, size_t count)
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   // ssize_t write(int fd, const void *buffer, size_t count)
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   // ssize_t pread(int fd, void *buffer, size_t count, off_t offset)
   pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
-  // ssize_t readlink(const char *path, char *buffer, size_t size)
-  readlink: { parameters: ["buffer", "buffer", "usize"], result: "isize" },
-  // DIR *opendir(const char *path)
-  opendir: { parameters: ["buffer"], result: "pointer" },
-  // struct dirent *readdir(DIR *directory)
-  readdir: { parameters: ["pointer"], result: "pointer" },
-  // int closedir(DIR *directory)
-  closedir: { parameters: ["pointer"], result: "i32" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
   // int fcntl(int fd, int command, ...)

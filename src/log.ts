@@ -2,7 +2,6 @@
 
 import { SystemError } from "../ffi/errno.ts";
 import { isWritable } from "../ffi/poll.ts";
-import { readLink } from "../ffi/procfs.ts";
 
 export const LEVELS = ["debug", "info", "warn", "error"] as const;
 export const FORMATS = ["text", "json"] as const;
@@ -47,7 +46,7 @@ export function createLog(
 export function isJournal(): boolean {
   const inode = /^\d+:(\d+)$/.exec(Deno.env.get("JOURNAL_STREAM") ?? "")?.[1];
   try {
-    return inode !== undefined && readLink("/proc/self/fd/2") === `socket:[${inode}]`;
+    return inode !== undefined && Deno.readLinkSync("/proc/self/fd/2") === `socket:[${inode}]`;
   } catch {
     return false; // It is closed.
   }

@@ -1,7 +1,6 @@
 /** Who holds a port: for the message when it is in use. */
 
 import type { Address } from "./address.ts";
-import { listDirectory, readLink, readProc } from "../ffi/procfs.ts";
 
 /** The state of a listening socket in /proc/net/tcp (TCP_LISTEN of include/net/tcp_states.h). */
 const TCP_LISTEN = "0A";
@@ -23,12 +22,13 @@ export function portHolder(
     ...socketInodes(`/proc/net/${wanted.transport}6`, wanted),
   ]);
   if (inodes.size === 0) return undefined;
-  for (const pid of listDirectory("/proc").filter((name) => /^\d+$/.test(name))) {
-    for (const fd of listDirectory(`/proc/${pid}/fd`)) {
-      const inode = /^socket:\[(\d+)\]$/.exec(attempt(() => readLink(`/proc/${pid}/fd/${fd}`)))
-        ?.[1];
+  for (const pid of namesIn("/proc").filter((name) => /^\d+$/.test(name))) {
+    for (const fd of namesIn(`/proc/${pid}/fd`)) {
+      const link = attempt(() => Deno.readLinkSync(`/proc/${pid}/fd/${fd}`));
+      const inode = /^socket:\[(\d+)\]$/.exec(link)?.[1];
       if (inode === undefined || !inodes.has(inode)) continue;
-      return { pid: Number(pid), command: attempt(() => readProc(`/proc/${pid}/comm`)).trim() };
+      const command = attempt(() => Deno.readTextFileSync(`/proc/${pid}/comm`));
+      return { pid: Number(pid), command: command.trim() };
     }
   }
   return undefined;
@@ -38,7 +38,7 @@ export function portHolder(
 function socketInodes(table: string, wanted: Wanted): string[] {
   const state = wanted.transport === "tcp" ? TCP_LISTEN : UDP_BOUND;
   const port = wanted.port.toString(16).toUpperCase().padStart(4, "0");
-  return attempt(() => readProc(table)).split("\n").slice(1)
+  return attempt(() => Deno.readTextFileSync(table)).split("\n").slice(1)
     .map((line) => line.trim().split(/\s+/))
     .filter((column) => {
       const [host = "", heldPort] = column[1]?.split(":") ?? [];
@@ -57,6 +57,14 @@ function conflicts(held: string, wanted: string): boolean {
   if (isWildcard || held.length !== 8) return true;
   const bytes = held.match(/../g)?.reverse().map((byte) => parseInt(byte, 16)) ?? [];
   return bytes.join(".") === wanted;
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map(({ name }) => name);
+  } catch {
+    return [];
+  }
 }
 
 /** What cannot be read (a process that ended, another user's) tells nothing. */

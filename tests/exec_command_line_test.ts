@@ -53,6 +53,26 @@ Deno.test("a pid file that cannot be written is refused before anything is start
   assert.deepEqual(left, ["folder", "pipe", "site.cfg.eta"]);
 });
 
+Deno.test({
+  name: "-p with a device leaves it as it is",
+  ignore: ignoreUnless(Deno.uid() === 0, "to make a device needs root"),
+  async fn() {
+    using folder = tempDir();
+    const path = folder.file("null");
+    await new Deno.Command("mknod", { args: [path, "c", "1", "3"] }).output();
+    await using binder = await startBinder();
+    await using wrapper = await startWrapper(site(tag(newTarget()), "ok"), {
+      sock: binder.sock,
+      command: ["haproxy", "-f", "site.cfg.eta", "-p", path],
+    });
+    assert.ok(Deno.statSync(path).isCharDevice);
+    wrapper.program.signal("SIGTERM");
+    assert.equal((await wrapper.program.exited).code, 0);
+    assert.ok(Deno.statSync(path).isCharDevice);
+    assert.doesNotMatch(wrapper.program.stderr, /cannot write/);
+  },
+});
+
 /** As the original's walk-through has it, but for the port and the backend. */
 const walkThrough = ({ hostname, port }: { hostname: string; port: number }, user: string) =>
   `global

@@ -94,6 +94,40 @@ Deno.test("--output is not the template", async () => {
   assert.equal(Deno.readTextFileSync(folder.file("site.cfg.eta")), "text");
 });
 
+Deno.test("--output - is standard output, and a file may be anywhere, in /dev too", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const { sock } = binder;
+  const shared = `/dev/shm/multibinder-test-${crypto.randomUUID()}`;
+  try {
+    for (const [file, stdout] of [["-", "x\n"], ["/dev/stdout", "x\n"], [shared, ""]] as const) {
+      const rendered = await render(folder, "x\n", { sock, args: ["--output", file] });
+      assert.deepEqual([rendered.code, rendered.stdout, rendered.stderr], [0, stdout, ""]);
+    }
+    assert.equal(Deno.readTextFileSync(shared), "x\n");
+    assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["site.cfg.eta"]);
+  } finally {
+    Deno.removeSync(shared);
+  }
+});
+
+Deno.test("the program may not use Deno's network and subprocesses", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const { sock } = binder;
+  for (
+    const [code, needs] of [
+      ["Deno.listen({ port: 0 })", "net"],
+      ["new Deno.Command('true').outputSync()", "run"],
+      ["if (Deno.permissions.querySync({ name: 'import' }).state === 'granted') nope()", undefined],
+    ] as const
+  ) {
+    const rendered = await render(folder, `<% ${code} %>`, { sock });
+    if (needs === undefined) assert.deepEqual([rendered.code, rendered.stderr], [0, ""]);
+    else assert.match(rendered.stderr, new RegExp(`:1: Requires ${needs} access`));
+  }
+});
+
 Deno.test({
   name: "without a binder the sockets are bound for a moment",
   ignore: ignoreUnlessNoBinder,

@@ -3,7 +3,7 @@
 import { Poller } from "../../ffi/poll.ts";
 import { DEFAULT_SOCK } from "../client.ts";
 import { EXIT } from "../errors.ts";
-import { renderFiles, writeFiles } from "../wrapper/config_files.ts";
+import { renderFiles, writeOutput } from "../wrapper/config_files.ts";
 import { chooseSockets } from "../wrapper/sockets.ts";
 import { createCommand, duration, logOf, parse, print, sockFromEnvironment } from "./options.ts";
 
@@ -33,7 +33,7 @@ export async function run(args: readonly string[]): Promise<number> {
       source.close();
       // As a file, standard output could be replaced by another.
       const isOurOwn = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].includes(target);
-      for (const file of files) isOurOwn ? print(file.text) : writeFiles([file], "");
+      for (const file of files) isOurOwn ? print(file.text) : writeOutput(file);
     });
   await parse(command, args);
   return EXIT.ok;

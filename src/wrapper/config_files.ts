@@ -103,12 +103,27 @@ export function writeFiles(
 }
 
 /**
- * Replaces a file in one step; what is no file is written to.
+ * Writes a rendered file to where somebody has pointed: as {@link writeFiles}, but a pipe is written to as
+ * well, which may wait for its reader.
+ * @throws {UserError} the same
+ */
+export function writeOutput(file: RenderedFile): void {
+  const { target, text } = file;
+  if (!existing(target)?.isFifo) return writeFiles([file], "");
+  try {
+    Deno.writeTextFileSync(target, text, { create: false });
+  } catch (error) {
+    throw new UserError(`cannot write ${target}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Replaces a file in one step; a device is written to.
  * @param like a file whose mode and owner it gets; without one it is ours, and readable to all
  */
 export function writeAtomically(path: string, text: string, like?: Deno.FileInfo): void {
-  if (existing(path)?.isFile === false) {
-    // A device or a pipe is written to, as a shell does: a file in the place of /dev/null would harm all.
+  if (existing(path)?.isCharDevice) {
+    // A file in the place of /dev/null would harm all.
     return Deno.writeTextFileSync(path, text, { create: false });
   }
   const temporary = `${path}.${crypto.randomUUID()}`;
@@ -138,8 +153,8 @@ export function insistOnWritable(path: string, what: string): void {
   try {
     if (path === "") throw new Error("its name is empty");
     const there = existing(path);
-    if (there?.isDirectory) throw new Error("it is a folder");
-    if (there?.isFile === false) return;
+    if (there?.isCharDevice) return;
+    if (there?.isFile === false) throw new Error("something else than a file is there");
     const temporary = `${path}.${crypto.randomUUID()}`;
     Deno.writeTextFileSync(temporary, "", { createNew: true, mode: 0o600 });
     Deno.removeSync(temporary);

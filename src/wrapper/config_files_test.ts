@@ -8,6 +8,7 @@ import {
   renderFiles,
   writeAtomically,
   writeFiles,
+  writeOutput,
 } from "./config_files.ts";
 import { parseCommand } from "./haproxy.ts";
 import { TemplateError } from "./template.ts";
@@ -295,19 +296,30 @@ Deno.test("a link that takes the new file's place gets no other file its mode or
   assert.deepEqual([permissions(secret), Deno.statSync(secret).uid], [0o600, Deno.uid()]);
 });
 
-Deno.test("what is no file is written to, and stays what it is", async () => {
+Deno.test("a pipe is written to for an output alone: elsewhere it might wait for ever", async () => {
   using folder = tempDir();
-  const fifo = folder.file("site.cfg");
-  await new Deno.Command("mkfifo", { args: [fifo] }).output();
+  const pipe = folder.file("site.cfg");
+  await new Deno.Command("mkfifo", { args: [pipe] }).output();
   // Both ends at once: nobody waits for the other.
-  using ends = Deno.openSync(fifo, { read: true, write: true });
-  writeAtomically(fifo, "1\n");
-  writeFiles([{ ...rendered(folder, "2\n"), target: fifo }]);
-  Deno.symlinkSync(fifo, folder.file("link"));
-  writeFiles([{ ...rendered(folder, "3\n"), target: folder.file("link") }]);
-  assert.ok(Deno.statSync(fifo).isFifo);
-  const read = new Uint8Array(100);
-  const text = new TextDecoder().decode(read.subarray(0, ends.readSync(read) ?? 0));
-  assert.equal(text, "1\n2\n3\n");
-  assert.deepEqual(names(folder), ["link", "site.cfg", "site.cfg.eta"]);
+  using ends = Deno.openSync(pipe, { read: true, write: true });
+  writeOutput({ ...rendered(folder, "1\n"), target: pipe });
+  assert.ok(Deno.statSync(pipe).isFifo);
+  assert.equal(ends.readSync(new Uint8Array(100)), 2);
+  writeFiles([{ ...rendered(folder, "2\n"), target: pipe }]);
+  assert.equal(Deno.readTextFileSync(pipe), "2\n");
+});
+
+Deno.test({
+  name: "a device is written to, and stays what it is",
+  ignore: ignoreUnless(Deno.uid() === 0, "to make a device needs root"),
+  async fn() {
+    using folder = tempDir();
+    const device = folder.file("null");
+    await new Deno.Command("mknod", { args: [device, "c", "1", "3"] }).output();
+    writeAtomically(device, "1\n");
+    Deno.symlinkSync(device, folder.file("link"));
+    writeFiles([{ ...rendered(folder, "2\n"), target: folder.file("link") }]);
+    assert.ok(Deno.statSync(device).isCharDevice);
+    assert.deepEqual(names(folder), ["link", "null", "site.cfg.eta"]);
+  },
 });

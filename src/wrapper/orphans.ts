@@ -13,7 +13,6 @@ import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { copyDescriptor, openProcess, signalProcess } from "../../ffi/pidfd.ts";
 import type { Poller } from "../../ffi/poll.ts";
-import { listDirectory, readLink, readProc } from "../../ffi/procfs.ts";
 import { formatAddress, toParts } from "../address.ts";
 import { listeningAddress } from "../listen.ts";
 import type { Log } from "../log.ts";
@@ -39,7 +38,8 @@ export function marksOf(service: string): Record<string, string> {
 
 /** Finds the orphans of a service that this process may see. */
 export function findOrphans(service: string): Orphan[] {
-  return listDirectory("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+  return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
+    if (!/^\d+$/.test(name)) return [];
     const pid = Number(name);
     if (!isOrphan(pid, service)) return [];
     const process = openProcess(pid);
@@ -96,49 +96,53 @@ export function listeningSocketsOf(orphans: readonly Orphan[]): HeldSocket[] {
 
 function socketsOf(orphans: readonly Orphan[]): Fd[] {
   return orphans.flatMap(({ pid, process }) =>
-    listDirectory(`/proc/${pid}/fd`).flatMap((number) => {
+    descriptorsOf(pid).flatMap((number) => {
       try {
-        const isSocket = readLink(`/proc/${pid}/fd/${number}`).startsWith("socket:");
+        const isSocket = Deno.readLinkSync(`/proc/${pid}/fd/${number}`).startsWith("socket:");
         return isSocket ? [copyDescriptor(process, Number(number))] : [];
-      } catch (error) {
+      } catch {
         // EPERM without the right to trace it; ENOENT, EBADF when it closed the descriptor meanwhile.
-        if (error instanceof SystemError) return [];
-        throw error;
+        return [];
       }
     })
   );
 }
 
+function descriptorsOf(pid: number): string[] {
+  try {
+    return [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) => name);
+  } catch {
+    return [];
+  }
+}
+
 function isOrphan(pid: number, service: string): boolean {
   try {
-    const variables = readProc(`/proc/${pid}/environ`).split("\0");
+    const variables = Deno.readTextFileSync(`/proc/${pid}/environ`).split("\0");
     if (!variables.includes(`${SERVICE}=${service}`)) return false;
     // In a container its wrapper's pid means another process than here.
     if (pidNamespace(String(pid)) !== pidNamespace("self")) return false;
     const mark = variables.find((variable) => variable.startsWith(`${WRAPPER}=`)) ?? "";
     const [wrapper = "", started = ""] = mark.slice(WRAPPER.length + 1).split(":");
     return startTime(Number(wrapper)) !== started;
-  } catch (error) {
-    // It ended, or it is another user's.
-    if (error instanceof SystemError) return false;
-    throw error;
+  } catch {
+    return false; // It ended, or it is another user's.
   }
 }
 
 function pidNamespace(process: string): string {
-  return readLink(`/proc/${process}/ns/pid`);
+  return Deno.readLinkSync(`/proc/${process}/ns/pid`);
 }
 
 /** When a process was started, in clock ticks since the boot: field 22 of /proc/PID/stat (proc(5)). */
 function startTime(pid: number): string {
   try {
-    const stat = readProc(`/proc/${pid}/stat`);
+    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
     // The second field is a command in parentheses, which may hold anything.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     // A zombie watches over nobody.
     return fields[0] === "Z" ? "" : fields[19] ?? "";
-  } catch (error) {
-    if (error instanceof SystemError) return "";
-    throw error;
+  } catch {
+    return "";
   }
 }

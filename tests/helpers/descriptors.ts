@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import "./libc.ts";
-import { readLink } from "../../ffi/procfs.ts";
 import type { Fd } from "../../ffi/fd.ts";
 
 /** How many descriptors are open. */
@@ -14,7 +13,7 @@ export function openDescriptors(): number {
 export function openCopies(file: string): number {
   return [...Deno.readDirSync("/proc/self/fd")].filter(({ name }) => {
     try {
-      return readLink(`/proc/self/fd/${name}`) === file;
+      return Deno.readLinkSync(`/proc/self/fd/${name}`) === file;
     } catch {
       return false; // the one on the folder itself
     }
@@ -23,7 +22,7 @@ export function openCopies(file: string): number {
 
 /** What a descriptor is open on, such as `socket:[12345]`: equal for copies of one socket. */
 export function openFile(fd: Fd): string {
-  return readLink(`/proc/self/fd/${fd.number}`);
+  return Deno.readLinkSync(`/proc/self/fd/${fd.number}`);
 }
 
 /** Runs `action` twice: what the runtime opens once and keeps is there after the first time. */
