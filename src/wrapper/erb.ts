@@ -96,6 +96,12 @@ export function bare(code: string): string {
   return code.replace(LITERAL, (literal) => literal.startsWith("/") ? " " : "''");
 }
 
+/** The property in which an expression ends, if its value can come from there alone. */
+export function lastMember(code: string): string | undefined {
+  const structure = bare(code).replace(/[\s;]+$/, "");
+  return /&&|\?/.test(structure) ? undefined : /\.\s*([A-Za-z_$][\w$]*)$/.exec(structure)?.[1];
+}
+
 /** The first tag with a surplus bracket, else the last with one that no later tag closes. */
 export function misplacedBracket(pieces: Piece[]): { tag?: Tag; why: string } {
   const open: Tag[] = [];
@@ -129,9 +135,68 @@ const WORDS = new Map([
   ["def", "<% function name(x) { %> ... <% } %>"],
   ["puts", "<%= x %>"],
   ["raise", "<% throw new Error('why') %>"],
-  ["nil", "null"],
+  ["nil", "null (and x == null for nil?)"],
   ["require", "nothing: bind_tcp, bind and ENV are there already"],
   ["require_relative", "nothing: bind_tcp, bind and ENV are there already"],
+]);
+
+const READ_FILE = "Deno.readTextFileSync('/path')";
+const COMMAND = "ENV['NAME'], and set NAME where multibinder is started: no command is run here";
+
+/** Ruby's modules, and its functions with the names of types. */
+const CONSTANTS = new Map([
+  ["Time", "new Date().toISOString()"],
+  ["DateTime", "new Date().toISOString()"],
+  ["File", READ_FILE],
+  ["IO", READ_FILE],
+  ["Pathname", READ_FILE],
+  ["Dir", "Deno.readDirSync('/path')"],
+  ["YAML", `JSON.parse(${READ_FILE})`],
+  ["Socket", "Deno.hostname()"],
+  ["Etc", "navigator.hardwareConcurrency for nprocessors, ENV['USER'] for getlogin"],
+  ["Process", "Deno.pid"],
+  ["Open3", COMMAND],
+  ["Integer", "Number(x)"],
+  ["Float", "Number(x)"],
+]);
+
+/** Ruby's methods that no value of JavaScript has, of use in a config. */
+const METHODS = new Map([
+  ["upcase", "x.toUpperCase()"],
+  ["downcase", "x.toLowerCase()"],
+  ["capitalize", "x[0].toUpperCase() + x.slice(1)"],
+  ["strip", "x.trim()"],
+  ["chomp", "x.trimEnd()"],
+  ["lstrip", "x.trimStart()"],
+  ["rstrip", "x.trimEnd()"],
+  ["sub", "x.replace('a', 'b')"],
+  ["gsub", "x.replaceAll('a', 'b')"],
+  ["lines", "x.split('\\n')"],
+  ["rjust", "x.padStart(8)"],
+  ["ljust", "x.padEnd(8)"],
+  ["to_s", "String(x)"],
+  ["to_i", "Number(x)"],
+  ["to_f", "Number(x)"],
+  ["to_a", "[...x]"],
+  ["to_json", "JSON.stringify(x)"],
+  ["inspect", "JSON.stringify(x)"],
+  ["size", "x.length"],
+  ["count", "x.length"],
+  ["first", "x[0]"],
+  ["last", "x.at(-1)"],
+  ["min", "Math.min(...x)"],
+  ["max", "Math.max(...x)"],
+  ["sum", "x.reduce((a, b) => a + b, 0)"],
+  ["uniq", "[...new Set(x)]"],
+  ["compact", "x.filter((each) => each != null)"],
+  ["flatten", "x.flat()"],
+  ["each", FOR],
+  ["each_with_index", "<% for (const [i, x] of list.entries()) { %> ... <% } %>"],
+  ["times", "<% for (let i = 0; i < 3; i++) { %> ... <% } %>"],
+  ["collect", "x.map((each) => ...)"],
+  ["select", "x.filter((each) => ...)"],
+  ["reject", "x.filter((each) => !...)"],
+  ["inject", "x.reduce((a, b) => ..., 0)"],
 ]);
 
 /** Ruby's constructs. Each is only tried on code that does not compile, so none may be exact. */
@@ -148,7 +213,12 @@ const CONSTRUCTS: [RegExp, string][] = [
   [/^\s*bind\s+[^\s(]/, "bind('0.0.0.0:80')"],
   [/\S\s+(?:if|unless)\s+\S/, "x ? 'yes' : 'no'"],
   [/\S\s+(?:and|or)\s+\S|^\s*not\s/, "&& for and, || for or, ! for not"],
-  [/\w\?(?:\s|\)|$)/, "x === null or x === '' for nil? and empty?"],
+  [/\.(?:has_)?key\?/, "ENV['NAME'] !== undefined"],
+  [/\.(?:include|member)\?/, "x.includes(y)"],
+  [/\w\?(?:\s|\)|$)/, "!x for nil? and empty?"],
+  [/\(\s*&:\w/, "x.map((each) => String(each))"],
+  [/@\w/, "const x = 1, and x without @"],
+  [/(?:^|[(,[=])\s*:[a-z_]/, "'name' for :name"],
   [/(?:^|\s)#(?:\s|$)/m, "<%# comment %> or // comment"],
   [/%[wi][[({]/, "['a', 'b']"],
   [/\w\.\.\.?\w/, "for (let i = 1; i <= 3; i++) { ... }"],
@@ -168,8 +238,30 @@ export function rubyConstruct(code: string): string | undefined {
 
 /** The same for a name that JavaScript did not know when the code ran. */
 export function rubyWord(name: string): string | undefined {
-  const instead = WORDS.get(name);
+  const instead = WORDS.get(name) ?? CONSTANTS.get(name);
   return instead && isRuby(instead);
+}
+
+/** The same for a property that is not there. */
+export function rubyMethod(name: string): string | undefined {
+  const instead = METHODS.get(name);
+  return instead && isRuby(instead);
+}
+
+/** The same for code that JavaScript makes NaN of. */
+export function rubyArithmetic(code: string): string | undefined {
+  const structure = bare(code);
+  if (/''\s*%/.test(structure)) return isRuby("`${x}`");
+  if (/''\s*\*/.test(structure)) return isRuby("'a'.repeat(3)");
+  const words = [...structure.matchAll(/\.([a-z_]+)\b(?!\s*\()/g)].map(([, word = ""]) => word);
+  return words.map(rubyMethod).find((ruby) => ruby !== undefined);
+}
+
+/** The same for a printed string that Ruby would run as a command. */
+export function rubyCommand({ kind, code }: Tag): string | undefined {
+  const [, method] = /^\s*`[^`$\n]+`\s*(?:\.(\w+)\s*)*;?\s*$/.exec(code) ?? [undefined, ""];
+  const isCommand = kind === "print" && (method === undefined || METHODS.has(method));
+  return isCommand ? isRuby(COMMAND) : undefined;
 }
 
 /** The same for a double-quoted string, which JavaScript would print with its `#{...}`. */

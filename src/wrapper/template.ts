@@ -2,8 +2,9 @@
 
 import { UserError } from "../errors.ts";
 import { Eta } from "eta/core";
-import { bare, misplacedBracket, newlines, type Piece, scan, type Tag } from "./erb.ts";
-import { rubyConstruct, rubyInterpolation, rubyWord } from "./erb.ts";
+import { bare, lastMember, misplacedBracket, newlines, type Piece, scan, type Tag } from "./erb.ts";
+import { rubyArithmetic, rubyCommand, rubyConstruct, rubyInterpolation } from "./erb.ts";
+import { rubyMethod, rubyWord } from "./erb.ts";
 import { Refused, scopeOf, type SocketRequest } from "./template_scope.ts";
 
 export type { SocketRequest };
@@ -54,7 +55,7 @@ export function render(template: string, options: RenderOptions): string {
   for (const tag of pieces) {
     if (typeof tag === "string") continue;
     if (tag.kind === "unclosed") throw new TemplateError(file, "no %> closes this tag", { tag });
-    const ruby = rubyInterpolation(tag.code);
+    const ruby = rubyInterpolation(tag.code) ?? rubyCommand(tag);
     if (ruby) throw new TemplateError(file, ruby, { tag });
   }
 
@@ -67,7 +68,7 @@ export function render(template: string, options: RenderOptions): string {
     varName: "__template",
   });
   const scope = scopeOf(options.env, options.bind);
-  const context = { ...scope, origin: new Error() };
+  const context = { ...scope, member, origin: new Error() };
   const body = pieces.map(toEta);
   // Eta's own parser turns CRLF into LF, knows neither <%# nor <%%, reads <%- and -%> otherwise than
   // ERB, and rejects a lone quote in a comment: so its place is taken by ours, and Eta gets its AST.
@@ -120,7 +121,17 @@ function toEta(piece: Piece): string | { t: string; val: string } {
   if (piece.kind === "code") return { t: "e", val: piece.code };
   // Ruby takes `<%= x; %>` too. The newline ends a // comment.
   const code = piece.code.trimEnd();
-  return { t: "r", val: `(${code.endsWith(";") ? code.slice(0, -1) : code}\n)` };
+  const value = `(${code.endsWith(";") ? code.slice(0, -1) : code}\n)`;
+  const name = lastMember(code);
+  const isVariable = /\bENV\s*\.\s*\w+\s*;?$/.test(code) && rubyMethod(name ?? "") === undefined;
+  if (name === undefined || isVariable) return { t: "r", val: value };
+  return { t: "r", val: `__template.member(${value},"${name}")` };
+}
+
+/** A printed property must be there: what is Ruby's would else vanish, and so would a mistyped one. */
+function member(value: unknown, name: string): unknown {
+  if (value !== undefined) return value;
+  throw new TypeError(rubyMethod(name) ?? `there is no ${name}; if that is meant: x.${name} ?? ''`);
 }
 
 /** Ruby prints nil as nothing, and a config with "undefined" in it would be a puzzle. */
@@ -129,8 +140,11 @@ function print(value: unknown): string {
   if (value === undefined || value === null) return "";
   if (value instanceof Promise) throw new TypeError("a promise was printed; templates do not wait");
   if (typeof value === "function") throw new TypeError("a function was printed; call it: name()");
+  if (Number.isNaN(value)) throw new TypeError(NOT_A_NUMBER);
   return String(value);
 }
+
+const NOT_A_NUMBER = "this gives no number (NaN)";
 
 type Place = { tag: Tag; line: number };
 
@@ -170,14 +184,22 @@ function whereThrown(
 function whyThrown(thrown: unknown, at: Place | undefined): string {
   if (!(thrown instanceof Error)) return String(thrown);
   const why = thrown.message || thrown.name;
+  const statement = at?.tag.code.split("\n")[at.line - at.tag.line]?.trim() ?? "";
+  if (why === NOT_A_NUMBER) return withRuby(rubyArithmetic(at?.tag.code ?? ""), why);
+  // Both languages have a File.
+  if (/^File\.\w+ is not a function/.test(why)) return withRuby(rubyWord("File"), why);
+  const method = /\.(\w+) is not a function|\(reading '(\w+)'\)$/.exec(why);
+  if (method !== null) return withRuby(rubyMethod(method[1] ?? method[2] ?? ""), why);
   const name = thrown instanceof ReferenceError && /^(\S+) is not defined$/.exec(why)?.[1];
   if (!name) return why;
-  const statement = at?.tag.code.split("\n")[at.line - at.tag.line]?.trim() ?? "";
   if (/^([\w$]+)\s*=(?![=>])/.exec(statement)?.[1] === name) {
     return `${why}; declare it: const ${statement}`;
   }
-  const ruby = rubyWord(name);
-  return ruby ? `${ruby} (${why})` : why;
+  return withRuby(rubyWord(name), why);
+}
+
+function withRuby(ruby: string | undefined, why: string): string {
+  return ruby === undefined ? why : `${ruby} (${why})`;
 }
 
 /**
@@ -238,7 +260,7 @@ function whyNotCompiled({ code }: Tag, why: string): string {
     return "await is not supported; templates do not wait";
   }
   const ruby = rubyConstruct(code);
-  if (ruby) return `${ruby} (${why})`;
+  if (ruby) return withRuby(ruby, why);
   const cut = /['"`]/.test(bare(code).replaceAll("''", ""))
     ? "; a %> within a string is written %%>"
     : "";

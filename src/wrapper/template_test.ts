@@ -209,6 +209,11 @@ Deno.test("errors at run time name the line and the text", () => {
     ["<% port = 80 %>", "1: port is not defined; declare it: const port = 80, in <% port = 80 %>"],
     ["<%= Promise.resolve() %>", /:1: a promise was printed; templates do not wait, in /],
     ["<%= bind_tcp %>", /:1: a function was printed; call it: name\(\), in /],
+    [
+      "\n<% const a = {} %><%= a.prot %>",
+      "2: there is no prot; if that is meant: x.prot ?? '', in <%= a.prot %>",
+    ],
+    ["\n<%= Number('x') %>", "2: this gives no number (NaN), in <%= Number('x') %>"],
     ["<%= include('x.eta') %>", /:1: include is not supported; HAProxy takes several -f files/],
   ]);
 });
@@ -242,6 +247,7 @@ Deno.test("code that does not compile is found", () => {
   ]);
 });
 
+const FOR_EACH = "<% for (const x of list) { %> ... <% } %>";
 const RUBY = "this is Ruby; multibinder templates are JavaScript (Eta): write ";
 
 Deno.test("Ruby is named as such, with what to write instead", () => {
@@ -261,6 +267,31 @@ Deno.test("Ruby is named as such, with what to write instead", () => {
     ["<%= nil %>", 1, "null"],
     ["<%= ENV['A'] if x %>", 1, "x ? 'yes' : 'no'"],
     ['<%= "p#{x}q" %>', 1, "`p${x}q`"],
+    ["\n<%= 'a'.upcase %>", 2, "x.toUpperCase()"],
+    ["<%= [1, 2].size; %>", 1, "x.length"],
+    ["<%= [1, 2].first // one %>", 1, "x[0]"],
+    ["<%= ENV.size %>", 1, "x.length"],
+    ["<%= 'a'.gsub('a', 'b') %>", 1, "x.replaceAll('a', 'b')"],
+    ["<% [1].each(String) %>", 1, FOR_EACH],
+    ["<%= ENV['NONE'].strip %>", 1, "x.trim()"],
+    ["<%= `hostname` %>", 1, "ENV['NAME'], and set NAME"],
+    ["\n<%= `hostname -f`.strip %>", 2, "ENV['NAME'], and set NAME"],
+    ["<%= '8'.to_i + 1 %>", 1, "Number(x)"],
+    ["\n<%= '%d' % 5 %>", 2, "`${x}`"],
+    ["<%= 'a' * 3 %>", 1, "'a'.repeat(3)"],
+    ["<%= Time.now %>", 1, "new Date().toISOString()"],
+    ["<%= File.read('/x') %>", 1, "Deno.readTextFileSync('/path')"],
+    ["<%= IO.read('/x') %>", 1, "Deno.readTextFileSync('/path')"],
+    ["<% const c = YAML.load_file('/x') %>", 1, "JSON.parse(Deno.readTextFileSync('/path'))"],
+    ["<%= Socket.gethostname %>", 1, "Deno.hostname()"],
+    ["<%= Etc.nprocessors %>", 1, "navigator.hardwareConcurrency"],
+    ["<% if (ENV.key?('X')) { %><% } %>", 1, "ENV['NAME'] !== undefined"],
+    ["<% if ENV.key?('X') %><% end %>", 1, "<% if (x) { %> ... <% } %>"],
+    ["<%= [1].map(&:to_s) %>", 1, "x.map((each) => String(each))"],
+    ["<% @x = 5 %>", 1, "const x = 1, and x without @"],
+    ["<%= foo(:sym) %>", 1, "'name' for :name"],
+    ["<% const x = :sym %>", 1, "'name' for :name"],
+    ["<%= ENV['X'].nil? %>", 1, "!x for nil? and empty?"],
   ];
   for (const [template, line, instead] of ruby) {
     const { message } = failure(template);
@@ -273,6 +304,11 @@ Deno.test("JavaScript is not taken for Ruby", () => {
     ["<%= '#{x}' + `#{y}` + \"\\#{z}\" %> #{w}", "#{x}#{y}#{z} #{w}"],
     ["<% const end = 1, nil = 2; do { %>x<% } while (false) %><%= end + nil %>", "x3"],
     ["<% const puts = { unless: 1 } %><%= puts.unless ? 'a' : 'b' %>", "a"],
+    ["<%= new Set([1]).size %><%= { first: null }.first %><%= [{ last: 0 }][0].last %>", "10"],
+    ["<%= `a${1}` %><%= `b`.toUpperCase() %><%= `c` + `d` %><% `hostname` %>", "a1Bcd"],
+    ["<% const Time = 1, File = 2 %><%= Time + File %>|<%= 7 % 4 * 3 %>", "3|9"],
+    ["<% const a = {} %><%= a?.b %><%= a.b ?? '' %><%= ENV['N'] && a.b %><%= ENV.NONE %>", ""],
+    ["<%= 1.5 %><%= 'a.size' %><%= [1,\n2]\n.length %>", "1.5a.size2"],
   ]);
   for (const template of ["<% if (x { %><% } %>", "<%= foo( %>", "<%= {a: } %>", "<%= x y %>"]) {
     assert.doesNotMatch(failure(template).message, /Ruby/);
