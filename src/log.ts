@@ -67,8 +67,11 @@ function renderEvent(message: string, fields: Fields): string {
   return `${oneLine(message)}${pairs.join("")}`;
 }
 
-function renderJson(level: Level, message: string, fields: Fields): string {
-  return JSON.stringify({ time: new Date().toISOString(), level, message, ...fields });
+/** As one line of JSON. */
+export function renderJson(level: Level, message: string, fields: Fields = {}): string {
+  const event = { time: new Date().toISOString(), level, message, ...fields };
+  // JSON lets through what steers a terminal as well as the rest.
+  return JSON.stringify(event).replace(CONTROL, escape);
 }
 
 function quoteIfNeeded(value: string): string {
@@ -77,11 +80,15 @@ function quoteIfNeeded(value: string): string {
 
 /** A peer's text must be able neither to forge a line of its own nor to steer a terminal. */
 function oneLine(text: string): string {
-  return text.replace(
-    /[\p{Cc}\u2028\u2029]/gu,
-    (character) =>
-      SHORT_ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return text.replace(CONTROL, escape);
+}
+
+/** Control characters, and what ends a line for some. */
+const CONTROL = /[\p{Cc}\u2028\u2029]/gu;
+
+function escape(character: string): string {
+  return SHORT_ESCAPES[character] ??
+    `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
 const SHORT_ESCAPES: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };

@@ -53,18 +53,26 @@ Deno.test("a value that could be misread is quoted", () => {
   }
 });
 
-Deno.test("whatever a peer sends, an event is one line and in text steers no terminal", () => {
+Deno.test("whatever a peer sends, an event is one line and steers no terminal", () => {
   const text = fc.string({ unit: "binary" });
-  fc.assert(fc.property(text, text, (message, value) => {
-    for (const format of ["text", "json"] as const) {
-      const { log, lines } = memoryLog(format);
-      log.warn(message, { value });
-      assert.equal(lines.length, 1);
-      const [line = ""] = lines;
-      assert.equal(line.indexOf("\n"), line.length - 1);
-      if (format === "text") assert.match(line, /^[^\p{Cc}\u2028\u2029]*\n$/u);
-    }
-  }));
+  fc.assert(
+    fc.property(text, text, (message, value) => {
+      for (const format of ["text", "json"] as const) {
+        const { log, lines } = memoryLog(format);
+        log.warn(message, { value });
+        assert.equal(lines.length, 1);
+        const [line = ""] = lines;
+        assert.equal(line.indexOf("\n"), line.length - 1);
+        assert.match(line, /^[^\p{Cc}\u2028\u2029]*\n$/u);
+        if (format === "json") {
+          const sent = JSON.parse(JSON.stringify([message, value]));
+          const { message: logged, value: field } = JSON.parse(line);
+          assert.deepEqual([logged, field], sent);
+        }
+      }
+    }),
+    { examples: [["\x9b31m", "\x7f\u2028"]] },
+  );
 });
 
 Deno.test("a message cannot forge another line", () => {
