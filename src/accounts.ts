@@ -1,6 +1,6 @@
 /** Users and groups by name, as /etc/passwd and /etc/group have them. */
 
-import { UserError } from "./errors.ts";
+import { EXIT, UserError } from "./errors.ts";
 
 /** A number that no account has: (uid_t)-1 means "leave it" to chown(2). */
 const NONE = 2 ** 32 - 1;
@@ -19,7 +19,7 @@ export function groupId(group: string): number {
 export function account(user: string): { name: string; uid: number; gid: number } {
   const [name = "", , uid, gid] =
     entries("/etc/passwd").find(([name, , uid]) => name === user || uid === user) ?? [];
-  if (gid === undefined) throw new UserError(`there is no user "${user}" in /etc/passwd`);
+  if (gid === undefined) throw unknown(`there is no user "${user}" in /etc/passwd`);
   return { name, uid: Number(uid), gid: Number(gid) };
 }
 
@@ -30,9 +30,14 @@ function entries(file: string): string[][] {
 function lookUp(kind: string, name: string, file: string): number {
   if (/^\d+$/.test(name)) {
     if (Number(name) < NONE) return Number(name);
-    throw new UserError(`no ${kind} has the number ${name}`);
+    throw unknown(`no ${kind} has the number ${name}`);
   }
   const line = entries(file).find(([found]) => found === name);
-  if (line?.[2] === undefined) throw new UserError(`there is no ${kind} "${name}" in ${file}`);
+  if (line?.[2] === undefined) throw unknown(`there is no ${kind} "${name}" in ${file}`);
   return Number(line[2]);
+}
+
+/** Accounts are named on the command line alone. */
+function unknown(why: string): UserError {
+  return new UserError(why, { exitCode: EXIT.usage });
 }

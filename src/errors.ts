@@ -31,6 +31,19 @@ export class UserError extends Error {
   }
 }
 
+/**
+ * Reads words of the command line.
+ * @throws {UserError} with the exit code for usage when `read` throws one; not for what comes of a promise
+ */
+export function fromCommandLine<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(error.message, { cause: error, exitCode: EXIT.usage });
+  }
+}
+
 /** The sentence of any thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

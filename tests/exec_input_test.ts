@@ -51,8 +51,9 @@ Deno.test("a wrong command line ends with 2 and a suggestion", async () => {
 Deno.test("a command line that HAProxy would not take is named in one line", async () => {
   const sock = "/nowhere/control.sock";
   const cases: [number, string[], RegExp][] = [
-    [1, ["haproxy"], /haproxy: no config; .*multibinder exec -- haproxy -f site\.cfg\.eta/],
-    [1, ["haproxy", "-f"], /the option -f lacks its value/],
+    [2, ["haproxy"], /haproxy: no config; .*multibinder exec -- haproxy -f site\.cfg\.eta/],
+    [2, ["haproxy", "-f"], /the option -f lacks its value/],
+    [2, ["haproxy", "-f", "/x.eta", "-f", "/x.erb"], /x\.erb would both be rendered to \/x/],
   ];
   for (const [code, command, message] of cases) {
     const text = await fails(code, { sock, command });

@@ -8,7 +8,7 @@ import { acceptQueue } from "../../ffi/socket.ts";
 import { account, groupId, userId } from "../accounts.ts";
 import { formatAddress, resolveAddress, splitAddress } from "../address.ts";
 import { Children } from "../children.ts";
-import { EXIT } from "../errors.ts";
+import { EXIT, fromCommandLine } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { connectionState, parseConnection } from "../protocol/connection_state.ts";
 import { type ControlSocket, listenOn, removeControlSocket } from "../protocol/control_socket.ts";
@@ -237,7 +237,10 @@ class Binder {
   async #resolveOwn(): Promise<Wanted[]> {
     const wanted: Wanted[] = [];
     for (const written of this.options.addresses) {
-      wanted.push({ address: await resolveAddress(splitAddress(this.#own[written] ?? written)) });
+      const address = fromCommandLine(() =>
+        resolveAddress(splitAddress(this.#own[written] ?? written))
+      );
+      wanted.push({ address: await address });
     }
     return wanted;
   }

@@ -1,7 +1,7 @@
 /** Which addresses clients may ask for. */
 
 import { type Address, formatAddress, resolveAddress } from "../address.ts";
-import { UserError } from "../errors.ts";
+import { EXIT, fromCommandLine, UserError } from "../errors.ts";
 
 /** A pattern of addresses: a host or `*`, and ports. */
 interface Pattern {
@@ -73,9 +73,11 @@ async function parsePattern(text: string): Promise<Pattern> {
   if (match === null || first > last || last > 65535) {
     throw new UserError(
       `malformed pattern "${text}": a pattern is HOST:PORTS, such as 127.0.0.1:8000-8099 or *:443`,
+      { exitCode: EXIT.usage },
     );
   }
   if (host === "*") return { first, last };
-  const address = formatAddress(await resolveAddress({ address: host, port: first }));
+  const parts = { address: host, port: first };
+  const address = formatAddress(await fromCommandLine(() => resolveAddress(parts)));
   return { host: address.slice(0, address.lastIndexOf(":")), first, last };
 }

@@ -1,6 +1,6 @@
 /** `multibinder exec`: the wrapper. */
 
-import { EXIT, UserError } from "../errors.ts";
+import { EXIT, fromCommandLine, UserError } from "../errors.ts";
 import { DEFAULT_SOCK } from "../client.ts";
 import { parseCommand } from "../wrapper/haproxy.ts";
 import {
@@ -23,6 +23,9 @@ a binder at ${DEFAULT_SOCK}, this process binds and holds the sockets itself.
 The config is checked with the sockets in place before the start and before each reload.
 With -c in COMMAND it is checked and nothing else. -D, -Ds, -W and -Ws are left out:
 HAProxy runs in the foreground. -p FILE is kept up to date. TIME is 500ms, 10s, 5m or 1h.
+
+HAProxy's own lines appear among those of the log as it writes them, also with
+--log-format json.
 
 Signals:
   SIGUSR2, SIGHUP    reload: start a new generation, then drain the one before
@@ -82,7 +85,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .addHelpText("after", HELP)
     .action(async ([first, ...rest]: string[], options) => {
       if (first === undefined) throw new UserError("no command", { exitCode: EXIT.usage });
-      const server = parseCommand([first, ...rest]);
+      const server = fromCommandLine(() => parseCommand([first, ...rest]));
       const wrapperOptions = {
         sock: options.sock ?? sockFromEnvironment(),
         wait: options.wait ?? 10_000,

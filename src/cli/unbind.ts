@@ -1,7 +1,7 @@
 /** `multibinder unbind`: makes a binder give addresses up. */
 
 import { splitAddress } from "../address.ts";
-import { EXIT } from "../errors.ts";
+import { EXIT, fromCommandLine } from "../errors.ts";
 import { addSockOption, createCommand, parse, print, request } from "./options.ts";
 
 const HELP = `
@@ -16,7 +16,8 @@ export async function run(args: readonly string[]): Promise<number> {
     .argument("<address...>", "as they were bound")
     .addHelpText("after", HELP)
     .action(async (addresses: string[], options) => {
-      const result = await request(options, "unbind", undefined, addresses.map(splitAddress));
+      const params = fromCommandLine(() => addresses.map(splitAddress));
+      const result = await request(options, "unbind", undefined, params);
       if (Array.isArray(result)) print(result.map((address) => `gave up ${address}\n`).join(""));
     });
   await parse(command, args);

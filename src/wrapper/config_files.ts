@@ -3,7 +3,7 @@
 import fs from "node:fs";
 import { resolve } from "node:path";
 import { splitAddress } from "../address.ts";
-import { messageOf, UserError } from "../errors.ts";
+import { EXIT, messageOf, UserError } from "../errors.ts";
 import type { BindParam } from "../protocol/messages.ts";
 import { type Command, renderedName } from "./haproxy.ts";
 import { render } from "./template.ts";
@@ -44,7 +44,9 @@ export function planTargets(
     const file = resolve(target);
     const other = seen.get(file);
     if (other !== undefined && resolve(other) !== resolve(template)) {
-      throw new UserError(`${other} and ${template} would both be rendered to ${target}`);
+      throw new UserError(`${other} and ${template} would both be rendered to ${target}`, {
+        exitCode: EXIT.usage,
+      });
     }
     seen.set(file, template);
   }
