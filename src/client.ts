@@ -9,7 +9,7 @@ import { MAX_UNIX_PATH } from "../ffi/sockaddr.ts";
 import { connectUnix } from "../ffi/socket.ts";
 import { messageOf, UserError } from "./errors.ts";
 import { Channel, ChannelClosed } from "./protocol/channel.ts";
-import { type Answer, type BindParam, parseAnswer } from "./protocol/messages.ts";
+import { type Answer, type BindParam, parseAnswer, RPC } from "./protocol/messages.ts";
 
 /** Where a binder listens when nothing else is said. */
 export const DEFAULT_SOCK = "/run/multibinder.sock";
@@ -172,7 +172,8 @@ export class BinderClient implements Disposable {
       const received = this.channel.takeFds();
       if (error === undefined) return { result, fds: received };
       received.forEach((fd) => fd.close());
-      throw new RefusedError(error.code, error.message, error.data);
+      const message = this.#wrongRole(method, error.code) ?? error.message;
+      throw new RefusedError(error.code, message, error.data);
     });
     this.#lastRequest = outcome.catch(() => {});
     return outcome;
@@ -191,6 +192,17 @@ export class BinderClient implements Disposable {
     this.close();
     const message = `${this.path} closed the connection without an answer`;
     throw new NoBinderError(this.path, "ECONNRESET", message);
+  }
+
+  /** Binders and wrappers have the same kind of control socket, and are easily mistaken. */
+  #wrongRole(method: string, code: number): string | undefined {
+    if (code !== RPC.methodNotFound) return undefined;
+    const { path } = this;
+    if (method === "reload") {
+      return `a binder answers at ${path}, and has no server; name a wrapper's control socket`;
+    }
+    const isBinders = method === "bind" || method === "unbind";
+    return isBinders ? `a wrapper answers at ${path}; name a binder's control socket` : undefined;
   }
 
   #failed(error: unknown): NoBinderError {

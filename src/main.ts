@@ -3,67 +3,107 @@
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import { VERSION } from "./version.ts";
 
-const HELP = `multibinder: replace a server without losing a connection
+interface Subcommand {
+  /** After its name, in the help. */
+  args: string;
+  about: string;
+  /** Modules load when their subcommand is chosen: that halves the start-up. */
+  load: () => Promise<{ run(args: readonly string[]): number | Promise<number> }>;
+}
+
+const SUBCOMMANDS: Record<string, Subcommand> = {
+  bind: {
+    args: "[ADDRESS...]",
+    about: "hold listening sockets and hand copies of them out (the binder)",
+    load: () => import("./cli/bind.ts"),
+  },
+  exec: {
+    args: "-- COMMAND...",
+    about: "run HAProxy on such sockets, reload and stop it (the wrapper)",
+    load: () => import("./cli/exec.ts"),
+  },
+  render: {
+    args: "FILE",
+    about: "print a rendered config template",
+    load: () => import("./cli/render.ts"),
+  },
+  status: {
+    args: "",
+    about: "show what a binder or a wrapper holds and does",
+    load: () => import("./cli/status.ts"),
+  },
+  unbind: {
+    args: "ADDRESS...",
+    about: "make a binder give addresses up",
+    load: () => import("./cli/unbind.ts"),
+  },
+  reload: {
+    args: "",
+    about: "reload a wrapper's server, and wait for the outcome",
+    load: () => import("./cli/reload.ts"),
+  },
+  upgrade: {
+    args: "",
+    about: "upgrade a binder or a wrapper in place",
+    load: () => import("./cli/upgrade.ts"),
+  },
+  healthcheck: {
+    args: "",
+    about: "tell whether a binder answers",
+    load: () => import("./cli/healthcheck.ts"),
+  },
+};
+
+/** For the program itself: not in the help. */
+const HIDDEN: Record<string, Subcommand["load"]> = {
+  "self-check": () => import("./cli/self_check.ts"),
+  "latch": () => import("./cli/latch.ts"),
+};
+
+function help(): string {
+  const lines = Object.entries(SUBCOMMANDS).map(([name, { args, about }]) =>
+    `  ${`${name} ${args}`.padEnd(19)}  ${about}\n`
+  );
+  return `multibinder: replace a server without losing a connection
 
 Usage: multibinder COMMAND [OPTIONS]
 
 Commands:
-  bind [ADDRESS...]    hold listening sockets and hand copies of them out (the binder)
-  exec -- COMMAND...   run HAProxy on such sockets, reload and stop it (the wrapper)
-  render FILE          print a rendered config template
-  status               show what a binder or a wrapper holds and does
-  unbind ADDRESS...    make a binder give addresses up
-  reload               reload a wrapper's server, and wait for the outcome
-  upgrade              upgrade a binder or a wrapper in place
-  healthcheck          tell whether a binder answers
-
+${lines.join("")}
 Each has its own --help. \`multibinder PATH\` is short for \`multibinder bind --sock PATH\`.
 
 Options:
   -V, --version        show the version
   -h, --help           show this help
 `;
+}
 
-/** Runs a command line. Modules load when their subcommand is chosen: that halves the start-up. */
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
+  const load = loaderOf(name);
+  if (load !== undefined) return await (await load()).run(rest);
   switch (name) {
-    case "bind":
-      return await (await import("./cli/bind.ts")).run(rest);
-    case "exec":
-      return await (await import("./cli/exec.ts")).run(rest);
-    case "render":
-      return await (await import("./cli/render.ts")).run(rest);
-    case "status":
-      return await (await import("./cli/status.ts")).run(rest);
-    case "unbind":
-      return await (await import("./cli/unbind.ts")).run(rest);
-    case "reload":
-      return await (await import("./cli/reload.ts")).run(rest);
-    case "upgrade":
-      return await (await import("./cli/upgrade.ts")).run(rest);
-    case "healthcheck":
-      return await (await import("./cli/healthcheck.ts")).run(rest);
-    case "self-check":
-      return (await import("./cli/self_check.ts")).run();
-    case "latch":
-      return (await import("./cli/latch.ts")).run();
     case "-V":
     case "--version":
     case "version":
       return print(`multibinder ${VERSION}\n`);
+    case "help":
+      if (rest.length > 0) return await main([...rest.slice(0, 1), "--help"]);
+      return print(help());
     case "-h":
     case "--help":
-    case "help":
-      return print(HELP);
+      return print(help());
     case undefined:
-      return complain(HELP);
+      return complain(help());
   }
   // The original's call: its only argument is the control socket.
-  if (name.includes("/") && rest.length === 0) {
-    return await (await import("./cli/bind.ts")).run(["--sock", name]);
-  }
-  return await (await import("./cli/unknown.ts")).run(args);
+  if (name.includes("/") && rest.length === 0) return await main(["bind", "--sock", name]);
+  return await (await import("./cli/unknown.ts")).run(args, Object.keys(SUBCOMMANDS));
+}
+
+function loaderOf(name = ""): Subcommand["load"] | undefined {
+  if (Object.hasOwn(SUBCOMMANDS, name)) return SUBCOMMANDS[name]?.load;
+  return Object.hasOwn(HIDDEN, name) ? HIDDEN[name] : undefined;
 }
 
 function print(text: string): number {
@@ -76,17 +116,28 @@ function complain(text: string): number {
   return EXIT.usage;
 }
 
+/** The value of an option, for an error that may come before the command line is understood. */
+function optionValue(option: string): string | undefined {
+  const end = Deno.args.indexOf("--");
+  const args = end < 0 ? Deno.args : Deno.args.slice(0, end);
+  const at = args.findIndex((word) => word === option || word.startsWith(`${option}=`));
+  return args[at] === option ? args[at + 1] : args[at]?.slice(option.length + 1);
+}
+
+/** Tells what ends the program, as the log would. */
+async function report(text: string): Promise<void> {
+  const { isJournal, renderForJournal, renderJson } = await import("./log.ts");
+  if (optionValue("--log-format") === "json") complain(`${renderJson("error", text)}\n`);
+  else complain(isJournal() ? `${renderForJournal("error", text)}\n` : `multibinder: ${text}\n`);
+}
+
 try {
   Deno.exit(await main(Deno.args));
 } catch (error) {
   // Whoever read our output has had enough, as `head` has.
   if (error instanceof Deno.errors.BrokenPipe) Deno.exit(EXIT.failure);
-  const debug = Deno.args.join(" ").includes("--log-level debug") ||
-    Deno.args.includes("--log-level=debug");
+  const debug = optionValue("--log-level") === "debug";
   const text = debug && error instanceof Error ? error.stack : messageOf(error);
-  if (messageOf(error) !== "") {
-    const { isJournal, renderForJournal } = await import("./log.ts");
-    complain(isJournal() ? `${renderForJournal("error", text ?? "")}\n` : `multibinder: ${text}\n`);
-  }
+  if (messageOf(error) !== "") await report(text ?? "");
   Deno.exit(error instanceof UserError ? error.exitCode : EXIT.failure);
 }

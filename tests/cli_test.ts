@@ -44,9 +44,52 @@ Deno.test("--version and --help, of the program and of its commands", async () =
   for (const line of [...bind.stdout.split("\n")]) assert.ok(line.length <= 100, line);
 });
 
+Deno.test("help NAME is the command's own help, and the program's names every command", async () => {
+  const commands = "bind exec render status unbind reload upgrade healthcheck".split(" ");
+  const { stdout } = await run("--help");
+  assert.deepEqual(
+    [...stdout.matchAll(/^ {2}([a-z]+) .* {2}\w/gm)].map(([, name]) => name),
+    commands,
+  );
+  for (const name of commands) {
+    const help = await run("help", name);
+    assert.match(help.stdout, new RegExp(`^Usage: multibinder ${name} `));
+    assert.deepEqual(help, await run(name, "--help"));
+  }
+});
+
+Deno.test("with --log-format json, what ends the program is JSON too", async () => {
+  for (const option of [["--log-format", "json"], ["--log-format=json"]]) {
+    const { time, ...event } = JSON.parse(await fails(2, "bind", ...option, "80"));
+    assert.ok(!Number.isNaN(Date.parse(time)));
+    assert.equal(event.level, "error");
+    assert.match(event.message, /^malformed address "80"/);
+  }
+  const words = ["exec", "--sock", "/none", "--", "haproxy", "--log-format", "json"];
+  assert.match(await fails(2, ...words), /^multibinder: haproxy: no config/);
+});
+
+Deno.test("reload must be told which wrapper", async () => {
+  assert.match(await fails(2, "reload"), /name the wrapper's control socket, --sock PATH/);
+});
+
 Deno.test("a wrong command line ends with 2 and a suggestion", async () => {
   assert.match(await fails(2), /Usage: multibinder COMMAND/);
   assert.match(await fails(2, "bnid"), /unknown command 'bnid'[^]*Did you mean bind\?/);
+  assert.match(await fails(2, "frobnicate", "--help"), /unknown command 'frobnicate'/);
+  assert.match(await fails(2, "help", "bnid"), /unknown command 'bnid'[^]*Did you mean bind\?/);
+  assert.match(await fails(2, "--versoin"), /Did you mean --version\?/);
+  assert.match(await fails(2, "toString"), /unknown command 'toString'/);
+  assert.match(
+    await fails(2, "--sock", "x", ":80"),
+    /unknown option '--sock'[^]*follow a command, as in: multibinder bind --sock x :80\)/,
+  );
+  assert.match(await fails(2, ":80", ":81"), /to listen there: multibinder bind :80 :81\)/);
+  assert.match(await fails(2, "old.sock"), /multibinder bind --sock old\.sock\)/);
+  assert.match(
+    await fails(2, "./old.sock", "--mode", "0600"),
+    /multibinder bind --sock \.\/old\.sock --mode 0600\)/,
+  );
   assert.match(
     await fails(2, "bind", "--sokc", "x"),
     /unknown option '--sokc'[^]*Did you mean --sock\?/,
@@ -73,14 +116,26 @@ Deno.test("a malformed address or pattern is named, with the reason", async () =
     ["no such host:80", /neither an IP address nor a host name/],
     ["unix:relative.sock", /path of a UNIX socket is absolute/],
     [`unix:/${"x".repeat(107)}`, /at most 107 bytes/],
-    ["nowhere.invalid:80", /cannot look up the host "nowhere\.invalid"/],
   ];
   for (const [address, message] of cases) {
-    assert.match(await fails(1, "bind", "--sock", sock, address), message);
+    assert.match(await fails(2, "bind", "--sock", sock, address), message);
   }
-  assert.match(await fails(1, "bind", "--sock", sock, "--allow", "80-90"), /malformed pattern/);
-  assert.match(await fails(1, "bind", "--sock", sock, "--allow", ":90-80"), /malformed pattern/);
-  assert.match(await fails(1, "bind", "--sock", sock, "--group", "no-such"), /there is no group/);
+  const options: [string, string, RegExp][] = [
+    ["--allow", "80-90", /malformed pattern/],
+    ["--allow", ":90-80", /malformed pattern/],
+    ["--allow", "no such host:80", /neither an IP address nor a host name/],
+    ["--group", "no-such", /there is no group "no-such"/],
+    ["--owner", "no-such", /there is no user "no-such"/],
+    ["--user", "no-such", /there is no user "no-such"/],
+    ["--allow-uid", "no-such", /there is no user "no-such"/],
+    ["--allow-gid", "4294967295", /no group has the number 4294967295/],
+  ];
+  for (const [option, value, message] of options) {
+    assert.match(await fails(2, "bind", "--sock", sock, option, value), message);
+  }
+  assert.match(await fails(2, "unbind", "--sock", sock, "80"), /malformed address "80"/);
+  const nowhere = await fails(1, "bind", "--sock", sock, "nowhere.invalid:80");
+  assert.match(nowhere, /cannot look up the host "nowhere\.invalid"/);
   assert.deepEqual([...Deno.readDirSync(folder.path)], []);
 });
 

@@ -90,7 +90,7 @@ Deno.test("a live one is refused, and its binder is unharmed", async () => {
   await using binder = await startBinder();
   const refused = await runProgram([multibinder(), "bind", "--sock", binder.sock]);
   assert.equal(refused.code, 1);
-  assert.match(refused.stderr, /another binder serves it \(EADDRINUSE\)/);
+  assert.match(refused.stderr, /another multibinder serves it \(EADDRINUSE\)/);
   const answer = await bindOnce(binder.sock, { address: loopbackHost(), port: 2080 });
   assert.equal(answer.result, true);
 });

@@ -5,13 +5,22 @@ import { EXIT } from "../errors.ts";
 import { parse } from "./options.ts";
 
 /** Lets commander complain, which knows similar names. */
-export async function run(args: readonly string[]): Promise<number> {
-  const program = new Command("multibinder").showHelpAfterError("(multibinder --help lists them)");
-  for (
-    const name of ["bind", "exec", "render", "status", "unbind", "reload", "upgrade", "healthcheck"]
-  ) {
-    program.command(name);
-  }
-  await parse(program, args);
+export async function run(args: readonly string[], names: readonly string[]): Promise<number> {
+  const program = new Command("multibinder")
+    .option("-V, --version")
+    .helpOption("-h, --help")
+    .showHelpAfterError(`(${advice(args)})`);
+  for (const name of names) program.command(name);
+  await parse(program, args.slice(0, 1));
   return EXIT.usage;
+}
+
+function advice(args: readonly string[]): string {
+  const [first = ""] = args;
+  const rest = args.join(" ");
+  if (first.startsWith("-")) return `options follow a command, as in: multibinder bind ${rest}`;
+  if (/:(\d+|\*)$/.test(first)) return `to listen there: multibinder bind ${rest}`;
+  // The original was given the path of its control socket, and nothing else.
+  if (/[./]/.test(first)) return `for a control socket there: multibinder bind --sock ${rest}`;
+  return "multibinder --help lists the commands";
 }

@@ -88,7 +88,7 @@ function why(path: string, error: unknown): string {
       return "no permission to create it there (EACCES)";
     case "EADDRINUSE":
       return fileId(path) !== undefined && Deno.lstatSync(path).isSocket
-        ? "another binder serves it (EADDRINUSE); stop that one, or upgrade it with SIGUSR1"
+        ? "another multibinder serves it (EADDRINUSE); stop that one, or upgrade it with SIGUSR1"
         : "the file exists and is not a socket; it is left alone (EADDRINUSE)";
     default:
       return error.message;

@@ -72,7 +72,7 @@ Deno.test("what keeps a control socket from being made is said", async () => {
     fails(`/${"x".repeat(107)}`, /the path has 108 bytes, and a UNIX socket's has at most 107/);
 
     const other = listenOn(path, 0o600);
-    fails(path, /another binder serves it \(EADDRINUSE\); stop that one, or upgrade it/);
+    fails(path, /another multibinder serves it \(EADDRINUSE\); stop that one, or upgrade it/);
     removeControlSocket(other);
 
     Deno.writeTextFileSync(path, "precious");

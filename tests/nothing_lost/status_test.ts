@@ -64,6 +64,12 @@ Deno.test("status of a binder and of a wrapper, as JSON and for people", async (
   assert.equal((await ask("upgrade", control)).code, 0);
   const { lastUpgrade } = await wrapperStatus(control);
   assert.match(lastUpgrade?.at ?? "", ISO_TIME);
+  for (const args of [["unbind", ":80"], ["render", wrapper.path]] as const) {
+    wrapper.template = `${tag(target)}\n`;
+    const { code, stderr } = await runProgram([multibinder(), ...args, "--sock", control]);
+    assert.equal(code, 1);
+    assert.match(stderr, /a wrapper answers at \S+; name a binder's control socket\n$/);
+  }
   const forPeople = await ask("status", control);
   for (
     const line of [
@@ -121,7 +127,10 @@ Deno.test("where nobody answers, or somebody else, each command says so and exit
   }
   const reload = await ask("reload", binder.sock);
   assert.equal(reload.code, 1);
-  assert.match(reload.stderr, /Method not found: reload/);
+  assert.match(
+    reload.stderr,
+    /a binder answers at \S+, and has no server; name a wrapper's control socket/,
+  );
   listener.close();
   await rudeness;
 });
