@@ -41,6 +41,10 @@ export const MSG_CMSG_CLOEXEC = 0x40000000;
 
 export const AI_NUMERICHOST = 0x4;
 
+export const O_RDWR = 2;
+export const O_CREAT = 0o100;
+export const O_EXCL = 0o200;
+export const O_PATH = 0o10000000;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const F_GETFD = 1;
@@ -49,6 +53,8 @@ export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
 export const FD_CLOEXEC = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
 export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
 export const MFD_CLOEXEC = 1;

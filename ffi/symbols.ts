@@ -51,6 +51,10 @@ export const symbols = {
   // const char *gai_strerror(int code)
   gai_strerror: { parameters: ["i32"], result: "pointer" },
 
+  // int open(const char *path, int flags, ...)
+  open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  // int flock(int fd, int operation)
+  flock: { parameters: ["i32", "i32"], result: "i32" },
   // ssize_t read(int fd, void *buffer, size_t count)
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   // ssize_t write(int fd, const void *buffer, size_t count)

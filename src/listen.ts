@@ -26,7 +26,7 @@ import {
 import { type Address, formatAddress } from "./address.ts";
 import { UserError } from "./errors.ts";
 import { portHolder } from "./port_holder.ts";
-import { bindUnixPath, type FileId } from "./unix_path.ts";
+import { type FileId, listenAtPath } from "./unix_path.ts";
 
 /** The original's default length of the accept queue; the kernel caps it at net.core.somaxconn. */
 export const DEFAULT_BACKLOG = 1000;
@@ -62,7 +62,7 @@ export function listen(
   try {
     fd = createSocket(familyOf(address), address.transport === "udp" ? SOCK_DGRAM : SOCK_STREAM);
     if (address.transport === "unix") {
-      file = bindUnixPath(fd, address.path);
+      file = listenAtPath(fd, address.path, backlog);
     } else {
       // On UDP this option would let a stranger share the port.
       if (address.transport === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -71,7 +71,7 @@ export function listen(
       }
       bindSocket(fd, toSocketAddress(address));
     }
-    if (address.transport !== "udp") listenSocket(fd, backlog);
+    if (address.transport === "tcp") listenSocket(fd, backlog);
     return { fd, address: withBoundPort(address, fd), ...(file && { file }) };
   } catch (error) {
     fd?.close();

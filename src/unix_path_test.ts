@@ -1,22 +1,21 @@
 import assert from "node:assert/strict";
-import { AF_UNIX, SOCK_STREAM } from "../ffi/constants.ts";
+import { AF_UNIX, SOCK_DGRAM, SOCK_STREAM } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errno.ts";
 import type { Fd } from "../ffi/fd.ts";
 import { withUmask } from "../ffi/process.ts";
-import { connectUnix, createSocket, listenSocket } from "../ffi/socket.ts";
+import { bindSocket, connectUnix, createSocket, listenSocket } from "../ffi/socket.ts";
 import { asStranger } from "../tests/helpers/file_user.ts";
 import { justBefore } from "../tests/helpers/intruder.ts";
 import "../tests/helpers/libc.ts";
 import { tempDir } from "../tests/helpers/temp_dir.ts";
-import { bindUnixPath, fileId, removeIfSame } from "./unix_path.ts";
+import { fileId, listenAtPath, removeIfSame } from "./unix_path.ts";
 
 const newSocket = () => createSocket(AF_UNIX, SOCK_STREAM);
 
 /** A socket that listens on a path. */
 function listenAt(path: string): Fd {
   const fd = newSocket();
-  bindUnixPath(fd, path);
-  listenSocket(fd, 1);
+  listenAtPath(fd, path, 1);
   return fd;
 }
 
@@ -35,7 +34,7 @@ function permissions(path: string): number {
 function refuses(path: string): void {
   using fd = newSocket();
   assert.throws(
-    () => bindUnixPath(fd, path),
+    () => listenAtPath(fd, path, 1),
     (error) => error instanceof SystemError && error.code === "EADDRINUSE",
   );
 }
@@ -44,8 +43,7 @@ Deno.test("a free path is bound, and its file is known again", () => {
   using dir = tempDir();
   using fd = newSocket();
   const path = dir.file("a.sock");
-  assert.deepEqual(bindUnixPath(fd, path), fileId(path));
-  listenSocket(fd, 1);
+  assert.deepEqual(listenAtPath(fd, path, 1), fileId(path));
   connectUnix(path).close();
 });
 
@@ -91,6 +89,7 @@ Deno.test("a file, a folder, a symbolic link and a fifo are kept", () => {
     () => Deno.mkdirSync(path),
     () => Deno.symlinkSync("nowhere", path),
     () => Deno.symlinkSync(stale, path),
+    () => Deno.symlinkSync(path, path),
     () => new Deno.Command("mkfifo", { args: [path] }).outputSync(),
   ];
   for (const make of kinds) {
@@ -108,12 +107,66 @@ Deno.test("a live socket that takes the stale one's place while we look is kept"
   using dir = tempDir();
   const path = dir.file("a.sock");
   leaveStale(path);
-  let live: Fd | undefined;
-  using _other = justBefore("renameSync", () => live = listenAt(path));
+  using live = newSocket();
+  using _other = justBefore("renameSync", () => {
+    Deno.removeSync(path);
+    bindSocket(live, { family: "unix", path });
+    listenSocket(live, 1);
+  });
   refuses(path);
   connectUnix(path).close();
   assert.deepEqual([...Deno.readDirSync(dir.path)].map(({ name }) => name), ["a.sock"]);
-  live?.close();
+});
+
+Deno.test("a program that has its turn is waited for by none, and its stale lock by none", () => {
+  using dir = tempDir();
+  const path = dir.file("a.sock");
+  leaveStale(path);
+  const stale = fileId(path);
+  {
+    // A folder that somebody else locks is no obstacle.
+    using folder = Deno.openSync(dir.path);
+    folder.lockSync(true);
+    using turn = Deno.openSync(`${path}.lock`, { create: true, write: true });
+    turn.lockSync(true);
+    using fd = newSocket();
+    assert.throws(() => listenAtPath(fd, path, 1), { code: "EAGAIN", syscall: "flock" });
+    assert.deepEqual(fileId(path), stale, "who has the turn may be about to listen");
+    turn.unlockSync();
+    using _fd = listenAt(path);
+    connectUnix(path).close();
+  }
+  assert.deepEqual([...Deno.readDirSync(dir.path)].map(({ name }) => name), ["a.sock"]);
+});
+
+Deno.test("what is no lock is left, and no obstacle", () => {
+  using dir = tempDir();
+  const [path, lock, precious] = [
+    dir.file("a.sock"),
+    dir.file("a.sock.lock"),
+    dir.file("precious"),
+  ];
+  const kinds = [
+    () => Deno.mkdirSync(lock),
+    () => Deno.symlinkSync(precious, lock),
+    () => new Deno.Command("mkfifo", { args: [lock] }).outputSync(),
+  ];
+  for (const make of kinds) {
+    make();
+    const before = fileId(lock);
+    using _fd = listenAt(path);
+    assert.deepEqual(fileId(lock), before);
+    assert.equal(fileId(precious), undefined, "nothing is made where a link leads");
+    Deno.removeSync(lock);
+    Deno.removeSync(path);
+  }
+});
+
+Deno.test("a socket that cannot listen leaves no file", () => {
+  using dir = tempDir();
+  using fd = createSocket(AF_UNIX, SOCK_DGRAM);
+  assert.throws(() => listenAtPath(fd, dir.file("a.sock"), 1), { syscall: "listen" });
+  assert.deepEqual([...Deno.readDirSync(dir.path)], []);
 });
 
 Deno.test("a stale socket that goes away while we look is no obstacle", () => {
@@ -143,7 +196,7 @@ Deno.test("a socket's file is never more open than asked", () => {
       const path = dir.file(`${mode}-${umask}`);
       using fd = newSocket();
       withUmask(umask, () => {
-        bindUnixPath(fd, path, mode);
+        listenAtPath(fd, path, 1, { mode });
         assert.equal(Deno.umask(), umask, "the process's own mask is put back");
       });
       assert.equal(permissions(path), mode);
@@ -156,7 +209,7 @@ Deno.test("without a mode the process's mask decides, for a replaced socket too"
   const path = dir.file("a.sock");
   leaveStale(path);
   using fd = newSocket();
-  withUmask(0o027, () => bindUnixPath(fd, path));
+  withUmask(0o027, () => listenAtPath(fd, path, 1));
   assert.equal(permissions(path), 0o750);
 });
 
@@ -164,7 +217,9 @@ Deno.test("the mask is put back when the path cannot be bound", () => {
   using dir = tempDir();
   using fd = newSocket();
   const before = Deno.umask();
-  assert.throws(() => bindUnixPath(fd, dir.file("missing/a.sock"), 0o600), { code: "ENOENT" });
+  assert.throws(() => listenAtPath(fd, dir.file("missing/a.sock"), 1, { mode: 0o600 }), {
+    code: "ENOENT",
+  });
   assert.equal(Deno.umask(), before);
 });
 
@@ -172,10 +227,10 @@ Deno.test("a file is removed while it is the same, and left alone once it is ano
   using dir = tempDir();
   const path = dir.file("a.sock");
   using mine = newSocket();
-  const id = bindUnixPath(mine, path);
+  const id = listenAtPath(mine, path, 1);
   Deno.removeSync(path);
   using theirs = newSocket();
-  const other = bindUnixPath(theirs, path);
+  const other = listenAtPath(theirs, path, 1);
   removeIfSame(path, id);
   assert.deepEqual(fileId(path), other);
   removeIfSame(path, other);

@@ -36,6 +36,13 @@ Deno.test("a control socket is connected to, and gone with its file in the end",
   });
 });
 
+Deno.test("a lock on its folder, which anyone who can read that may have, is no obstacle", () => {
+  using dir = tempDir();
+  using folder = Deno.openSync(dir.path);
+  folder.lockSync(true);
+  removeControlSocket(listenOn(dir.file("control.sock"), 0o600));
+});
+
 Deno.test("a control socket is shut until its owner and group are right", () => {
   using dir = tempDir();
   const path = dir.file("control.sock");
@@ -50,6 +57,34 @@ Deno.test("a control socket is shut until its owner and group are right", () => 
     const expected = { uid: Deno.uid(), gid: Deno.gid(), ...owner };
     assert.deepEqual({ uid: info.uid, gid: info.gid }, expected);
     removeControlSocket(control);
+  }
+});
+
+Deno.test("another file that takes the place of a control socket is not given away", () => {
+  using dir = tempDir();
+  const [path, precious, foreign] = [dir.file("a.sock"), dir.file("precious"), dir.file("b.sock")];
+  Deno.writeTextFileSync(precious, "precious", { mode: 0o600 });
+  const own = listenOn(foreign, 0o600);
+  // Stale: nobody serves it.
+  own.fd.close();
+  const intrusions = [
+    () => Deno.symlinkSync(precious, path),
+    () => Deno.linkSync(precious, path),
+    () => Deno.linkSync(foreign, path),
+    () => {},
+  ];
+  const gid = Deno.gid() ?? 0;
+  for (const intrude of intrusions) {
+    // First the lock is looked at, then the socket that was bound.
+    using _other = justBefore("lstatSync", () => {
+      justBefore("lstatSync", () => {
+        Deno.removeSync(path);
+        intrude();
+      });
+    });
+    fails(path, /somebody has put another file in its place/, { gid });
+    for (const file of [precious, foreign]) assert.equal(permissions(file), 0o600);
+    if (fileId(path)) Deno.removeSync(path);
   }
 });
 
@@ -72,7 +107,10 @@ Deno.test("what keeps a control socket from being made is said", async () => {
     fails(`/${"x".repeat(107)}`, /the path has 108 bytes, and a UNIX socket's has at most 107/);
 
     const other = listenOn(path, 0o600);
-    fails(path, /another multibinder serves it \(EADDRINUSE\); stop that one, or upgrade it/);
+    fails(
+      path,
+      new RegExp(`served by .+ \\(pid ${Deno.pid}\\) \\(EADDRINUSE\\); stop that one, or upg`),
+    );
     removeControlSocket(other);
 
     Deno.writeTextFileSync(path, "precious");

@@ -14,7 +14,7 @@ import { loopbackHost, tempDir } from "./temp_dir.ts";
 /** What a client does, by name, and the calls that the binder's own thread makes for it. */
 const DEEDS = {
   bind: ["accept4", "getsockopt", "poll", "recvmsg", "socket", "setsockopt", "bind", "listen"],
-  "bind unix:": ["socket", "bind", "statx", "listen"],
+  "bind unix:": ["socket", "openat", "flock", "bind", "statx", "listen"],
   "bind, port in use": ["openat", "read", "getdents64", "readlink"],
   adopt: ["recvmsg", "getsockname", "getsockopt", "socket", "fcntl"],
   unbind: ["close", "statx", "unlink"],
