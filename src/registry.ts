@@ -4,7 +4,7 @@ import type { Fd } from "../ffi/fd.ts";
 import { listenSocket } from "../ffi/socket.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { listen } from "./listen.ts";
-import { type FileId, removeIfSame } from "./unix_path.ts";
+import { closeUnlessServed, type FileId, removeIfSame } from "./unix_path.ts";
 
 /** A socket held. */
 export interface Held {
@@ -97,6 +97,15 @@ export class Registry {
   /** Closes every socket, and removes the files of those that have one. */
   close(): void {
     this.closeExcept(new Set());
+  }
+
+  /** Closes every socket; the file of a UNIX socket stays when somebody else goes on serving that. */
+  abandon(): void {
+    for (const { address, fd, file } of this.#held.values()) {
+      if (address.transport === "unix" && file) closeUnlessServed(fd, address.path, file);
+      else fd.close();
+    }
+    this.#held.clear();
   }
 
   #listen({ address, backlog = this.defaultBacklog }: Wanted, nameHolder: boolean): Held {

@@ -115,6 +115,21 @@ Deno.test("a UNIX socket's file goes with it, unless another has taken its place
   assert.deepEqual(registry.list(), []);
 });
 
+Deno.test("an abandoned UNIX socket keeps its file while another process serves it", async () => {
+  using dir = tempDir();
+  const [mine, shared, taken] = [dir.file("mine"), dir.file("shared"), dir.file("taken")];
+  const registry = new Registry(BACKLOG);
+  const held = registry.bind(await want(`unix:${mine}`, `unix:${shared}`, `unix:${taken}`));
+  using _copy = held[1]?.fd.duplicate();
+  Deno.removeSync(taken);
+  Deno.writeTextFileSync(taken, "precious");
+  registry.abandon();
+  assert.deepEqual(held.map(({ fd }) => fd.closed), [true, true, true]);
+  assert.deepEqual([fileId(mine), registry.list()], [undefined, []]);
+  connectUnix(shared).close();
+  assert.equal(Deno.readTextFileSync(taken), "precious");
+});
+
 Deno.test("all but those kept are closed", async () => {
   using dir = tempDir();
   using registry = new ScopedRegistry();

@@ -75,6 +75,29 @@ export function removeIfSame(path: string, id: FileId): void {
   }
 }
 
+/** Closes a socket and removes its file, unless somebody else has the socket too and can go on serving. */
+export function closeUnlessServed(fd: Fd, path: string, file: FileId): void {
+  // Held, so that no other file gets its number.
+  using place = placeAt(path);
+  fd.close();
+  try {
+    if (place && servingPid(place.path) === undefined) removeIfSame(path, file);
+  } catch {
+    // Its queue is full, or it does not let us in: it is served.
+  }
+}
+
+/** Whether a path leads to a listening socket, as far as the kernel tells: it says who made it listen. */
+export function leadsTo(path: string, fd: Fd): boolean {
+  if (!isSocket(path)) return false;
+  try {
+    return servingPid(path) === peerCredentials(fd).pid;
+  } catch (error) {
+    if (error instanceof SystemError) return true; // As above.
+    throw error;
+  }
+}
+
 /** Why a path cannot be bound that is taken (EADDRINUSE), in words. */
 export function whyTaken(path: string): string {
   if (!isSocket(path)) return "the file exists and is not a socket; it is left alone";

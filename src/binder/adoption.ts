@@ -7,10 +7,12 @@ import { createSocket, networkNamespace } from "../../ffi/socket.ts";
 import { FAMILIES } from "../../ffi/sockaddr.ts";
 import { type Address, formatAddress } from "../address.ts";
 import { listeningAddress } from "../listen.ts";
+import { leadsTo } from "../unix_path.ts";
 
 /**
  * Checks that a descriptor is what a binder would have bound for an address: a listening socket of that
- * address and type, in this process's network namespace. A client may be mistaken, or lie.
+ * address and type, which clients of this process's network namespace and files reach. Whoever sends it may
+ * be mistaken, or lie.
  * @returns why it is not; undefined when it is
  */
 export function refusal(fd: Fd, address: Address): string | undefined {
@@ -20,7 +22,9 @@ export function refusal(fd: Fd, address: Address): string | undefined {
     if (formatAddress(found) !== formatAddress(address)) {
       return `it listens on ${formatAddress(found)}`;
     }
-    if (address.transport === "unix") return undefined;
+    if (address.transport === "unix") {
+      return leadsTo(address.path, fd) ? undefined : "its file is gone, or is another's";
+    }
     using own = createSocket(FAMILIES.inet, SOCK_STREAM);
     return networkNamespace(own) === networkNamespace(fd)
       ? undefined

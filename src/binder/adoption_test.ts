@@ -91,6 +91,29 @@ Deno.test("a socket that does not listen is not", async () => {
   assert.equal(refusal(datagrams, await parse(`unix:${path}`)), "it is no listening socket");
 });
 
+/** Listens on a path until its input ends. */
+const SERVER = `
+import socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print("up", flush=True); sys.stdin.read()
+`;
+
+Deno.test("a UNIX socket that its path does not lead to is not", async () => {
+  using folder = tempDir();
+  const path = folder.file("site.sock");
+  const address = await parse(`unix:${path}`);
+  const { fd } = listen(address, 10);
+  using socket = fd;
+  const gone = "its file is gone, or is another's";
+  Deno.removeSync(path);
+  assert.equal(refusal(socket, address), gone);
+  Deno.writeTextFileSync(path, "precious");
+  assert.equal(refusal(socket, address), gone);
+  Deno.removeSync(path);
+  await using other = startProgram(["python3", "-c", SERVER, path]);
+  await other.waitFor(/up/);
+  assert.equal(refusal(socket, address), gone);
+});
+
 Deno.test("what is no socket is not", async () => {
   using file = createMemfd("none");
   assert.equal(refusal(file, await parse("127.0.0.1:80")), "it is no socket");

@@ -312,7 +312,7 @@ class Binder {
   #close(): void {
     if (this.#control) removeControlSocket(this.#control);
     this.#server?.close();
-    this.#registry.close();
+    this.#registry.abandon();
     this.#children[Symbol.dispose]();
   }
 }

@@ -66,6 +66,37 @@ Deno.test("kill -9 of the binder under load, three times: nothing is lost, the s
   assert.deepEqual((await load.stop()).failures, []);
 });
 
+Deno.test("a binder that is stopped leaves the UNIX socket that is still served to the next one", async () => {
+  using folder = tempDir();
+  const [sock, path] = [folder.file("sock"), folder.file("site.sock")];
+  const reply = async () => {
+    return (await runProgram(["curl", "-s", "--unix-socket", path, "http://site/"])).stdout;
+  };
+  const template = (text: string) => site(`<%= bind('unix:${path}') %>`, text);
+  await using first = await startBinder([`unix:${path}`], { sock });
+  await using wrapper = await startWrapper(template("first"), { sock });
+  const before = heldBy(first.program.pid, sock);
+  first.program.signal("SIGTERM");
+  assert.equal((await first.program.exited).code, 0);
+  assert.equal(await reply(), "first");
+  {
+    await using next = await startBinder([`unix:${path}`], { sock });
+    await next.program.waitFor(/ info adopted address=unix:/);
+    assert.deepEqual(heldBy(next.program.pid, sock), before);
+    next.program.signal("SIGTERM");
+    await next.program.exited;
+  }
+  // What leads nowhere is not taken back: clients could not connect to it.
+  Deno.removeSync(path);
+  await using last = await startBinder([], { sock });
+  await last.program.waitFor(
+    / warn refused a socket handed back .* why="its file is gone, or is another's"/,
+  );
+  wrapper.template = template("second");
+  assert.match(await wrapper.reload(), / info reloaded /);
+  await until(async () => await reply() === "second");
+});
+
 Deno.test("of two wrappers with one socket, the next binder takes it once; clients wait for it", async () => {
   using folder = tempDir();
   const target = { hostname: loopbackHost(), port: 80 };
