@@ -1,7 +1,7 @@
 /** The binder over its control socket: the protocol, the addresses, the policy. */
 
 import assert from "node:assert/strict";
-import { startBinder } from "./helpers/binder.ts";
+import { multibinder, startBinder } from "./helpers/binder.ts";
 import {
   bindOnce,
   type BindParam,
@@ -10,6 +10,7 @@ import {
   startPython,
 } from "./helpers/control_client.ts";
 import { listeningSockets, socketInodes } from "./helpers/process.ts";
+import { startProgram } from "./helpers/program.ts";
 import { freePort, loopbackHost, tempDir } from "./helpers/temp_dir.ts";
 
 Deno.test("a client of the original gets the binder's own socket and accepts from it", async () => {
@@ -202,6 +203,20 @@ Deno.test("the backlog is the request's, else the binder's, and only grows", asy
   assert.deepEqual(lengths, [7, 7, 9, 9]);
 });
 
+Deno.test("it stops when told to while an address of its own is in use", async () => {
+  using folder = tempDir();
+  using stranger = Deno.listen({ hostname: loopbackHost(), port: 0 });
+  const [sock, site] = [folder.file("control.sock"), folder.file("site.sock")];
+  const { hostname, port } = stranger.addr;
+  const words = [multibinder(), "bind", "--sock", sock, "--log-level=debug"] as const;
+  await using program = startProgram([...words, `unix:${site}`, `${hostname}:${port}`]);
+  await program.waitFor(/waiting for a client to hand an address back/);
+  program.signal("SIGTERM");
+  assert.deepEqual(await program.exited, { code: 0, signal: null });
+  assert.match(program.stderr, / info stopping signal=SIGTERM\n$/);
+  assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+});
+
 Deno.test("the log as JSON is one object a line, and holds nothing of the environment", async () => {
   const address = loopbackHost();
   await using binder = await startBinder([`${address}:2080`], {
@@ -210,8 +225,10 @@ Deno.test("the log as JSON is one object a line, and holds nothing of the enviro
   });
   await bindOnce(binder.sock, { address, port: 2080 });
   await bindOnce(binder.sock, { address: 'forged"\n{"level":"error"}', port: 2080 });
-  binder.program.signal("SIGHUP");
-  await binder.program.waitFor(/SIGHUP does nothing/);
+  for (const signal of ["SIGHUP", "SIGUSR2"] as const) {
+    binder.program.signal(signal);
+    await binder.program.waitFor(new RegExp(`${signal} does nothing`));
+  }
   binder.program.signal("SIGUSR1");
   await binder.program.waitFor(/"upgraded"/);
   binder.program.signal("SIGTERM");

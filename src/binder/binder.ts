@@ -56,8 +56,9 @@ export async function runBinder(options: BinderOptions, log: Log): Promise<numbe
   raiseFdLimit();
   await reserveFds(2048);
   const binder = new Binder(options, log);
-  await binder.start(inherited === undefined ? undefined : parseState(inherited));
-  return await binder.stopped;
+  const started = binder.start(inherited === undefined ? undefined : parseState(inherited));
+  // A start may wait for names and for addresses in use, and be told to stop meanwhile.
+  return await Promise.race([binder.stopped, started.then(() => binder.stopped)]);
 }
 
 class Binder {
@@ -229,9 +230,11 @@ class Binder {
     Deno.addSignalListener("SIGINT", () => this.#shutDown("SIGINT"));
     // A failure was logged, and is nobody's to handle.
     Deno.addSignalListener("SIGUSR1", () => void this.#upgrade.request().catch(() => {}));
-    Deno.addSignalListener("SIGHUP", () => {
-      this.log.info("SIGHUP does nothing here: SIGUSR1 upgrades, SIGTERM stops");
-    });
+    for (const signal of ["SIGHUP", "SIGUSR2"] as const) {
+      Deno.addSignalListener(signal, () => {
+        this.log.info(`${signal} does nothing here: SIGUSR1 upgrades, SIGTERM stops`);
+      });
+    }
   }
 
   async #resolveOwn(): Promise<Wanted[]> {

@@ -36,6 +36,7 @@ With --user the control socket is that user's, and ports below 1024 can be bound
 Signals:
   SIGTERM, SIGINT      remove the control socket and exit with 0
   SIGUSR1              upgrade in place: run the binary on disk, same pid, nothing lost
+  SIGUSR2, SIGHUP      nothing but a line in the log: these reload a wrapper
 
 Under systemd: sockets in LISTEN_FDS are taken, and when there are such of a .socket unit,
 clients may ask for them as for addresses. NOTIFY_SOCKET is told about the start, upgrades
