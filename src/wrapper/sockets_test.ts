@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { leavesNoDescriptors, openCopies, openFile } from "../../tests/helpers/descriptors.ts";
 import { silentLog, startLocalBinder } from "../../tests/helpers/local_binder.ts";
+import { settled } from "../../tests/helpers/poller.ts";
 import { loopbackHost, type TempDir, tempDir } from "../../tests/helpers/temp_dir.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
@@ -26,6 +27,12 @@ function ownSockets(folder: TempDir, log: Log = silentLog): Sockets {
 /** Sockets of the binder at a path. */
 function binderSockets(sock: string, wait = LONG, log: Log = silentLog): Sockets {
   return chooseSockets(options({ sock, wait }), poller, log);
+}
+
+/** Closes them, and lets the poller's call on another thread return. */
+async function close(sockets: Sockets): Promise<void> {
+  sockets.close();
+  await settled(poller);
 }
 
 /** A log with a line that can be awaited. */
@@ -92,7 +99,7 @@ Deno.test("sockets come in the order asked for, listen, and stay with this proce
     const again = await sockets.prepare([...wanted].reverse());
     assert.deepEqual(files(again), files(fds).reverse());
     for (const param of wanted) assert.ok(await isReachable(param));
-    sockets.close();
+    await close(sockets);
   });
 });
 
@@ -108,7 +115,7 @@ Deno.test("the same socket goes from config to config", async () => {
     const third = files(await sockets.prepare([b, c]));
     sockets.rollback();
     assert.deepEqual(third, [second[1], second[0]]);
-    sockets.close();
+    await close(sockets);
   });
 });
 
@@ -120,7 +127,7 @@ Deno.test("an address named twice gives one socket twice", async () => {
     assert.equal(second, first);
     assert.notEqual(other, first);
     sockets.commit();
-    sockets.close();
+    await close(sockets);
   });
 });
 
@@ -132,14 +139,14 @@ Deno.test("of two backlogs for one address the longer counts, in whichever order
   const sockets = binderSockets(folder.file("sock"));
   await sockets.prepare([{ ...a, backlog: 3000 }, b, a, b, { ...b, backlog: 3001 }]);
   assert.deepEqual(binder.held().map(({ backlog }) => backlog), [3000, 3001]);
-  sockets.close();
+  await close(sockets);
 });
 
 Deno.test("a config without sockets needs none", async () => {
   await eachKind(async (sockets) => {
     assert.deepEqual(await sockets.prepare([]), []);
     sockets.commit();
-    sockets.close();
+    await close(sockets);
   });
 });
 
@@ -161,7 +168,7 @@ Deno.test("commit gives up what only the old config named, rollback what only th
     await sockets.prepare([b]);
     sockets.commit();
     assert.deepEqual([ours(first), ours(next)], [0, 1]);
-    sockets.close();
+    await close(sockets);
     assert.equal(ours(next), 0);
   });
 });
@@ -180,7 +187,7 @@ Deno.test("own sockets: ports are free again as soon as they are given up", asyn
   await sockets.prepare([b]);
   sockets.commit();
   assert.deepEqual([isFree(a), isFree(b)], [true, false]);
-  sockets.close();
+  await close(sockets);
   assert.deepEqual([isFree(a), isFree(b)], [true, true]);
 });
 
@@ -200,7 +207,7 @@ Deno.test("own sockets: all or none, and what is served stays", async () => {
     assert.equal(isFree(b), true);
     sockets.rollback();
     assert.ok(await isReachable(a));
-    sockets.close();
+    await close(sockets);
   });
 });
 
@@ -218,7 +225,7 @@ Deno.test("own sockets: a stop gives them up, and what is prepared meanwhile", a
     await preparing;
     sockets.rollback();
     assert.deepEqual([isFree(a), isFree(b)], [true, true]);
-    sockets.close();
+    await close(sockets);
   });
 });
 
@@ -230,7 +237,7 @@ Deno.test("a binder's sockets are kept through a stop", async () => {
   sockets.commit();
   sockets.stop();
   assert.deepEqual(sockets.served.map(({ fd }) => fd), fds);
-  sockets.close();
+  await close(sockets);
 });
 
 Deno.test("own sockets: the file of a UNIX socket goes with it", async () => {
@@ -240,7 +247,7 @@ Deno.test("own sockets: the file of a UNIX socket goes with it", async () => {
   await sockets.prepare([{ address: `unix:${path}` }]);
   sockets.commit();
   assert.ok(Deno.lstatSync(path).isSocket);
-  sockets.close();
+  await close(sockets);
   assert.throws(() => Deno.lstatSync(path), Deno.errors.NotFound);
 });
 
@@ -251,7 +258,7 @@ Deno.test("a binder at the default path is used, though nobody named it", async 
     const sockets = chooseSockets(options(), poller, silentLog, folder.file("sock"));
     const [fd] = await sockets.prepare(params(1));
     assert.deepEqual(files(fd ? [fd] : []), binder.held().map((held) => openFile(held.fd)));
-    sockets.close();
+    await close(sockets);
   });
 });
 
@@ -269,7 +276,7 @@ Deno.test("without a binder at the default path, or with a dead one's, it says s
     await sockets.prepare([]);
     assert.equal(said.lines.length, 0, "nothing is held yet");
     for (const param of params(2)) await sockets.prepare([param]);
-    sockets.close();
+    await close(sockets);
     await said.line;
     assert.equal(said.lines.length, 1);
   }
@@ -294,7 +301,7 @@ Deno.test("a binder that was named is waited for", async () => {
     await using binder = await startLocalBinder(sock);
     assert.equal((await prepared).length, 1);
     assert.equal(binder.requests.length, 1);
-    sockets.close();
+    await close(sockets);
   });
 });
 
@@ -308,7 +315,7 @@ Deno.test("a binder that does not come is given up after the wait", async () => 
         (error) => error instanceof NoBinderError && error.code === "ENOENT",
       );
       sockets.rollback();
-      sockets.close();
+      await close(sockets);
     }
   });
 });
@@ -345,7 +352,7 @@ Deno.test("while the binder is away, the sockets held go on, and no others", asy
     sockets.commit();
     assert.deepEqual(served.map(openCopies), [1, 0], "the other one is given up");
     assert.ok(await isReachable(a));
-    sockets.close();
+    await close(sockets);
     assert.equal(await isReachable(a), false);
   });
 });
@@ -364,7 +371,7 @@ Deno.test("a binder that is back is asked again, after it was handed back what i
       served = fds;
       sockets.commit();
     }
-    sockets.close();
+    await close(sockets);
   });
 });
 
@@ -384,7 +391,7 @@ Deno.test("a refusal of the binder is passed on, and nothing is kept", async () 
     );
     sockets.rollback();
     assert.ok(await isReachable(a));
-    sockets.close();
+    await close(sockets);
   });
 });
 
@@ -400,5 +407,5 @@ Deno.test("a host name is the binder's to look up, and a refusal to it is one", 
   sockets.rollback();
   assert.equal((await sockets.prepare([held])).length, 1);
   sockets.commit();
-  sockets.close();
+  await close(sockets);
 });
