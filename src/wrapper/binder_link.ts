@@ -18,6 +18,8 @@ const LASTING: readonly number[] = [RPC.notPermitted, RPC.methodNotFound];
 
 /** Pause between two attempts to reach a binder, in milliseconds. */
 const RETRY = 200;
+/** The same where a binder refuses again and again; shorter than a binder waits for what is handed back. */
+const MAX_RETRY = 1600;
 
 /** See the module's description. */
 export class BinderLink {
@@ -150,6 +152,7 @@ export class BinderLink {
 
   async #reconnect(): Promise<void> {
     let told = "";
+    let pause = RETRY;
     while (!this.#closed && !this.#client) {
       try {
         await this.#connect();
@@ -160,12 +163,13 @@ export class BinderLink {
         const level = refused && why !== told ? "warn" : "debug";
         this.log[level]("cannot hand the sockets back yet", { why });
         if (refused) told = why;
-        await this.#pause();
+        pause = refused ? Math.min(2 * pause, MAX_RETRY) : RETRY;
+        await this.#pause(pause);
       }
     }
   }
 
-  #pause(): Promise<void> {
+  #pause(ms = RETRY): Promise<void> {
     if (this.#closed) return Promise.resolve();
     return new Promise((resolve) => {
       const wake = () => {
@@ -173,7 +177,7 @@ export class BinderLink {
         this.#wake.delete(wake);
         resolve();
       };
-      const timer = setTimeout(wake, RETRY);
+      const timer = setTimeout(wake, ms);
       this.#wake.add(wake);
     });
   }
