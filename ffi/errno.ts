@@ -109,12 +109,9 @@ function describe(value: number): string {
  * @throws {SystemError} on failure
  */
 export function check(syscall: string, call: () => number | bigint): number {
-  for (;;) {
-    const result = Number(call());
-    if (result !== -1) return result;
-    const value = errno();
-    if (value !== EINTR) throw new SystemError(syscall, value);
-  }
+  const result = uninterrupted(call);
+  if (result < 0) throw new SystemError(syscall, -result);
+  return result;
 }
 
 /**
@@ -125,12 +122,19 @@ export function checkNonBlocking(
   syscall: string,
   call: () => number | bigint,
 ): number | undefined {
+  const result = uninterrupted(call);
+  if (result === -EAGAIN) return undefined;
+  if (result < 0) throw new SystemError(syscall, -result);
+  return result;
+}
+
+/** Calls again while a signal interrupts it. @returns what the kernel does: -errno on failure */
+function uninterrupted(call: () => number | bigint): number {
   for (;;) {
     const result = Number(call());
     if (result !== -1) return result;
     const value = errno();
-    if (value === EAGAIN) return undefined;
-    if (value !== EINTR) throw new SystemError(syscall, value);
+    if (value !== EINTR) return -value;
   }
 }
 

@@ -21,6 +21,13 @@ export class Fd implements Disposable {
     this.#number = number;
   }
 
+  /** A descriptor that came through execve, close-on-exec from now on. */
+  static inherited(number: number): Fd {
+    const fd = new Fd(number);
+    fd.closeOnExec = true;
+    return fd;
+  }
+
   /**
    * The descriptor's number.
    * @throws {Error} once it was closed or released, so that a reused number is never touched

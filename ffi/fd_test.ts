@@ -77,3 +77,11 @@ Deno.test("a number that is not open fails with EBADF", () => {
   assert.throws(() => stale.duplicate(), { code: "EBADF", syscall: "fcntl" });
   assert.throws(() => stale.closeOnExec, { code: "EBADF" });
 });
+
+Deno.test("an inherited descriptor is not passed on", () => {
+  using fd = createMemfd("test");
+  fd.closeOnExec = false;
+  const number = fd.release();
+  using inherited = Fd.inherited(number);
+  assert.deepEqual([inherited.number, inherited.closeOnExec], [number, true]);
+});

@@ -1,14 +1,17 @@
 /** Waiting for descriptors: one poll(2) set for a whole program. */
 
 import { check } from "./errno.ts";
-import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN, POLLOUT } from "./constants.ts";
+import { EFD_CLOEXEC, EFD_NONBLOCK, POLLIN } from "./constants.ts";
 import { Fd } from "./fd.ts";
 import { LAYOUT } from "./layout.ts";
 import { libc } from "./libc.ts";
 import { Struct } from "./memory.ts";
 
-/** Whether a descriptor is ready right now. */
-export function isReady(fd: Fd, events: number): boolean {
+/**
+ * Whether a descriptor is ready right now: of a pipe, POLLOUT means that it takes 4096 bytes at once
+ * (PIPE_BUF, pipe(7)).
+ */
+export function isReady(fd: Pick<Fd, "number">, events: number): boolean {
   const set = new Struct(LAYOUT.pollfd.size);
   set.setI32(LAYOUT.pollfd.fd, fd.number).setI32(LAYOUT.pollfd.events, events);
   return check("poll", () => libc().poll(set.bytes, 1n, 0)) > 0;
@@ -129,14 +132,4 @@ function untilFirstDeadline(waiters: readonly Waiter[]): number {
   const first = waiters.reduce((least, waiter) => Math.min(least, waiter.deadline), Infinity);
   if (first === Infinity) return -1;
   return Math.min(Math.max(0, Math.ceil(first - performance.now())), 2 ** 31 - 1);
-}
-
-/**
- * Whether a write to a descriptor would be taken at once. For a pipe that means 4096 bytes (PIPE_BUF,
- * pipe(7)).
- */
-export function isWritable(number: number): boolean {
-  const { size, fd, events } = LAYOUT.pollfd;
-  const set = new Struct(size).setI32(fd, number).setI16(events, POLLOUT);
-  return check("poll", () => libc().poll(set.bytes, 1n, 0)) > 0;
 }

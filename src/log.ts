@@ -1,7 +1,8 @@
 /** The log: one line an event, on standard error. */
 
+import { POLLOUT } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errno.ts";
-import { isWritable } from "../ffi/poll.ts";
+import { isReady } from "../ffi/poll.ts";
 
 export const LEVELS = ["debug", "info", "warn", "error"] as const;
 export const FORMATS = ["text", "json"] as const;
@@ -97,13 +98,13 @@ const encoder = new TextEncoder();
 
 /** What a pipe takes at once when it takes anything (PIPE_BUF, pipe(7)). */
 const PIPE_BUF = 4096;
-const STDERR = 2;
+const STDERR = { number: 2 };
 let dropped = 0;
 
 /** Writes a line, or drops it: a reader that is gone or slow must not stop what serves traffic. */
 function writeToStderr(line: string): void {
   try {
-    if (!isWritable(STDERR)) {
+    if (!isReady(STDERR, POLLOUT)) {
       dropped++;
       return;
     }
@@ -113,7 +114,7 @@ function writeToStderr(line: string): void {
       Deno.stderr.writeSync(encoder.encode(note));
     }
     let rest = encoder.encode(line);
-    while (rest.length > 0 && isWritable(STDERR)) {
+    while (rest.length > 0 && isReady(STDERR, POLLOUT)) {
       rest = rest.subarray(Deno.stderr.writeSync(rest.subarray(0, PIPE_BUF)));
     }
   } catch {

@@ -23,7 +23,7 @@ import { VERSION } from "./version.ts";
  */
 const STATE_VARIABLE = "MULTIBINDER_STATE_FD";
 /** The hidden subcommand that checks a state on descriptor 3. */
-export const SELF_CHECK = "self-check";
+const SELF_CHECK = "self-check";
 /** Bytes of state at most. */
 const MAX_STATE = 64 * 1024 * 1024;
 /** How long a new program may take to prove itself, in milliseconds. */

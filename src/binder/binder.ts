@@ -203,13 +203,8 @@ class Binder {
   }
 
   #restoreSockets(before: BinderState): void {
-    const adopt = (number: number) => {
-      const fd = new Fd(number);
-      fd.closeOnExec = true;
-      return fd;
-    };
-    this.#control = { ...before.control, fd: adopt(before.control.fd) };
-    before.held.forEach((held) => this.#registry.add({ ...held, fd: adopt(held.fd) }));
+    this.#control = { ...before.control, fd: Fd.inherited(before.control.fd) };
+    before.held.forEach((held) => this.#registry.add({ ...held, fd: Fd.inherited(held.fd) }));
     this.#own = before.own;
     this.#configured = before.configured ?? [];
     this.#started = before.started;

@@ -64,7 +64,7 @@ export class RpcError extends Error {
 const MAX_ID = 1000;
 
 /** The largest backlog that listen(2) takes: an int. */
-const MAX_BACKLOG = 2 ** 31 - 1;
+export const MAX_BACKLOG = 2 ** 31 - 1;
 
 /**
  * Reads a request. The version member is not insisted on.

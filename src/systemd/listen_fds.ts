@@ -28,8 +28,6 @@ export function takeListenFds(): PassedFd[] {
   if (Number(pid) !== Deno.pid || !/^\d{1,6}$/.test(count ?? "")) return [];
   const name = names?.split(":") ?? [];
   return Array.from({ length: Number(count) }, (_, index) => {
-    const fd = new Fd(FIRST + index);
-    fd.closeOnExec = true;
-    return { name: name[index] || "unknown", fd };
+    return { name: name[index] || "unknown", fd: Fd.inherited(FIRST + index) };
   });
 }

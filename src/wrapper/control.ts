@@ -73,7 +73,7 @@ export class Control {
     this.#started = started;
     const outcome = this.#upgrade.succeeded(from, upgrades);
     if (control === null) return;
-    const server = this.#serve({ ...control, fd: inherited(control.fd) });
+    const server = this.#serve({ ...control, fd: Fd.inherited(control.fd) });
     for (const client of clients) {
       const connection = parseConnection(client);
       connection.fd.closeOnExec = true;
@@ -168,12 +168,6 @@ export class Control {
     ];
     return { state: JSON.stringify(state), keep };
   }
-}
-
-function inherited(number: number): Fd {
-  const fd = new Fd(number);
-  fd.closeOnExec = true;
-  return fd;
 }
 
 function insistOnTrust({ peer }: Caller): void {

@@ -1,5 +1,7 @@
 /** What the code of a template sees: `bind_tcp`, `bind` and `ENV`. */
 
+import { MAX_BACKLOG } from "../protocol/messages.ts";
+
 /** One socket that a template asked for. */
 export interface SocketRequest {
   /** As written, not yet parsed: `0.0.0.0:80`, `[::1]:80`, `:80`, `*:80`, `unix:/run/x.sock`. */
@@ -54,8 +56,6 @@ export function scopeOf(env: Record<string, string>, bind: (request: SocketReque
     },
   };
 }
-
-const MAX_BACKLOG = 2 ** 31 - 1; // listen(2) takes an int
 
 function request(caller: string, address: string, options: unknown): SocketRequest {
   if (options === undefined) return { address };

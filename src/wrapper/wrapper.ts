@@ -143,11 +143,9 @@ class Wrapper {
   }
 
   async #resume(before: WrapperState, control: Control): Promise<void> {
-    await this.#sockets.restore(before.sockets.map(({ param, fd }) => {
-      const socket = new Fd(fd);
-      socket.closeOnExec = true;
-      return { param, fd: socket };
-    }));
+    await this.#sockets.restore(
+      before.sockets.map(({ param, fd }) => ({ param, fd: Fd.inherited(fd) })),
+    );
     this.#reloads.last = before.lastReload;
     for (const { pid } of before.generations.generations) {
       this.#watch(pid, this.#children.watch(pid));
