@@ -206,3 +206,41 @@ Deno.test("an address that a connected wrapper has is kept for as long", async (
   await settled(poller);
   await until(async () => (await unbind()).code === 0);
 });
+
+/** Binds files over others for a program of ours alone. */
+const OVER = 'mount --bind "$1" /etc/group && mount --bind "$2" /etc/hosts && shift 2 && exec "$@"';
+const UNSHARE = ["unshare", "--mount", "sh", "-ec", OVER, "sh"];
+
+Deno.test({
+  name: "an upgrade goes by what names meant at the start, when they mean nothing any more",
+  ignore: ignoreUnless(
+    Deno.uid() === 0 &&
+      new Deno.Command("unshare", { args: ["--mount", "true"], stderr: "null" }).outputSync()
+        .success,
+    "to have names of one's own needs root and a mount namespace",
+  ),
+  async fn() {
+    using folder = tempDir();
+    const [group, hosts, hostname] = [folder.file("group"), folder.file("hosts"), loopbackHost()];
+    Deno.writeTextFileSync(group, "root:x:0:\nsome:x:65531:\nother:x:65532:\n");
+    Deno.writeTextFileSync(hosts, `127.0.0.1 localhost\n${hostname} some-host\n`);
+    const names = ["--mode=0660", "--group=some", "--allow-gid=other", "--allow=some-host:81"];
+    await using binder = await startBinder(["some-host:80"], {
+      args: names,
+      through: [...UNSHARE, group, hosts],
+    });
+    Deno.writeTextFileSync(group, "root:x:0:\n");
+    Deno.writeTextFileSync(hosts, "127.0.0.1 localhost\n");
+    for (const round of [1, 2]) {
+      binder.program.signal("SIGUSR1");
+      await binder.program.waitFor(/ info listening for binds /, 1 + round);
+      assert.equal((await bindOnce(binder.sock, { address: hostname, port: 81 })).result, true);
+      assert.match(
+        JSON.stringify(await bindOnce(binder.sock, { address: hostname, port: 82 })),
+        /EACCES/,
+      );
+      assert.equal((await runAs(binder, { gid: 65531 }, "status")).code, 0);
+      assert.equal((await runAs(binder, { groups: [65531, 65532] }, "status")).code, 0);
+    }
+  },
+});

@@ -1,6 +1,5 @@
 /** Who may use the control socket, and who may do what is for the binder's own user. */
 
-import { effectiveUid } from "../../ffi/process.ts";
 import { groupId, userId } from "../accounts.ts";
 import { MAX_MESSAGE_BYTES } from "../protocol/framing.ts";
 import type { Peer, Rights } from "../protocol/server.ts";
@@ -17,36 +16,48 @@ const MAX_STRANGER_BYTES = 4096;
 /** Stands for every user. */
 const ANYONE = "*";
 
+/** Who may connect, in numbers. */
+export interface AccessRules {
+  /** The binder's own user. */
+  own: number;
+  uids: readonly number[];
+  gids: readonly number[];
+  anyone: boolean;
+}
+
+/**
+ * Looks names up.
+ * @param names users and groups by name or number; a user `*` is everyone
+ * @throws {UserError} for a name that is not known
+ */
+export function accessRules(
+  { uids, gids }: { uids: readonly string[]; gids: readonly string[] },
+  own: number,
+): AccessRules {
+  return {
+    own,
+    uids: uids.filter((uid) => uid !== ANYONE).map(userId),
+    gids: gids.map(groupId),
+    anyone: uids.includes(ANYONE),
+  };
+}
+
 /** Root and the binder's own user may do everything; the users and groups listed may ask for sockets. */
 export class Access {
-  readonly #uids: ReadonlySet<number>;
-  readonly #gids: ReadonlySet<number>;
-  readonly #anyone: boolean;
-
-  /**
-   * @param rules users and groups by name or number; a user `*` is everyone
-   * @throws {UserError} for a name that is not known
-   */
-  constructor(
-    { uids, gids }: { uids: readonly string[]; gids: readonly string[] },
-    readonly own: number = effectiveUid(),
-  ) {
-    this.#anyone = uids.includes(ANYONE);
-    this.#uids = new Set(uids.filter((uid) => uid !== ANYONE).map(userId));
-    this.#gids = new Set(gids.map(groupId));
-  }
+  constructor(readonly rules: AccessRules) {}
 
   /** What a peer may do. */
   rights({ uid, gid, groups }: Peer): Rights {
     const trusted = this.trusts(uid);
-    const served = trusted || this.#anyone || this.#uids.has(uid) ||
-      [gid, ...groups].some((group) => this.#gids.has(group));
+    const { anyone, uids, gids } = this.rules;
+    const served = trusted || anyone || uids.includes(uid) ||
+      [gid, ...groups].some((group) => gids.includes(group));
     if (trusted) return { served, maxFds: MAX_HANDED_BACK, maxBytes: MAX_MESSAGE_BYTES };
     return { served, maxFds: 0, maxBytes: served ? MAX_CLIENT_BYTES : MAX_STRANGER_BYTES };
   }
 
   /** Whether a user may hand sockets back, give addresses up, and upgrade the binder. */
   trusts(uid: number): boolean {
-    return uid === 0 || uid === this.own;
+    return uid === 0 || uid === this.rules.own;
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Peer } from "../protocol/server.ts";
-import { Access } from "./access.ts";
+import { Access, accessRules } from "./access.ts";
 
 const OWN = 1000;
 
@@ -9,7 +9,7 @@ function peer(uid: number, gid = uid, groups: number[] = []): Peer {
 }
 
 Deno.test("by default root and the binder's own user are served, and nobody else", () => {
-  const access = new Access({ uids: [], gids: [] }, OWN);
+  const access = new Access(accessRules({ uids: [], gids: [] }, OWN));
   assert.deepEqual([0, OWN, 1, 65534].map((uid) => access.rights(peer(uid)).served), [
     true,
     true,
@@ -20,7 +20,7 @@ Deno.test("by default root and the binder's own user are served, and nobody else
 });
 
 Deno.test("users and groups are added, supplementary groups count", () => {
-  const access = new Access({ uids: ["7"], gids: ["8"] }, OWN);
+  const access = new Access(accessRules({ uids: ["7"], gids: ["8"] }, OWN));
   assert.equal(access.rights(peer(7)).served, true);
   assert.equal(access.rights(peer(9, 8)).served, true);
   assert.equal(access.rights(peer(9, 9, [1, 8])).served, true);
@@ -28,7 +28,7 @@ Deno.test("users and groups are added, supplementary groups count", () => {
 });
 
 Deno.test("everyone may be let in, and gets no power by that", () => {
-  const access = new Access({ uids: ["*"], gids: [] }, OWN);
+  const access = new Access(accessRules({ uids: ["*"], gids: [] }, OWN));
   assert.deepEqual(access.rights(peer(65534)), { served: true, maxFds: 0, maxBytes: 262144 });
   assert.deepEqual([0, OWN, 65534].map((uid) => access.trusts(uid)), [true, true, false]);
   assert.ok(access.rights(peer(OWN)).maxFds > 0);

@@ -5,7 +5,6 @@ import { Poller } from "../../ffi/poll.ts";
 import { becomeUser, effectiveUid, unblockSignals } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
 import { acceptQueue } from "../../ffi/socket.ts";
-import { account, groupId, userId } from "../accounts.ts";
 import { formatAddress, resolveAddress, splitAddress } from "../address.ts";
 import { Children } from "../children.ts";
 import { EXIT, fromCommandLine } from "../errors.ts";
@@ -20,31 +19,11 @@ import { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../upgrade.ts";
 import { VERSION } from "../version.ts";
 import { Access } from "./access.ts";
+import { type BinderOptions, lookUpNames, type Rules } from "./options.ts";
 import { type PassedSockets, sortPassed, storeName } from "./passed_sockets.ts";
 import { Policy } from "./policy.ts";
 import { Requests } from "./requests.ts";
 import { type BinderState, parseState, STATE_VERSION } from "./state.ts";
-
-/** What the command line says. */
-export interface BinderOptions {
-  /** To bind at the start, as written. */
-  addresses: readonly string[];
-  /** Path of the control socket. */
-  sock: string;
-  /** Permission bits of the control socket. */
-  mode: number;
-  /** Whom to become once the addresses are bound. */
-  user?: string;
-  owner?: string;
-  group?: string;
-  /** Users and groups that may connect besides root, the binder's own user, `owner` and `group`. */
-  allowUid: readonly string[];
-  allowGid: readonly string[];
-  /** Length of an accept queue that no request asks a length for. */
-  backlog: number;
-  /** Patterns of addresses that clients may ask for besides `addresses`. */
-  allow: readonly string[];
-}
 
 /**
  * Runs a binder until it is told to stop.
@@ -73,6 +52,7 @@ class Binder {
   #own: Record<string, string> = {};
   /** What units of systemd have configured, in its canonical form. */
   #configured: string[] = [];
+  #rules: Rules | undefined;
   #control: ControlSocket | undefined;
   #server: Server | undefined;
   #started = Date.now();
@@ -99,22 +79,15 @@ class Binder {
     this.#listenForSignals();
     unblockSignals();
     const isOpen = options.addresses.length + this.#configured.length === 0;
-    const policy = await Policy.parse(isOpen ? ["*", ...options.allow] : options.allow);
+    const rules = this.#rules = before?.rules ?? await lookUpNames(options, isOpen);
+    const policy = new Policy(rules.policy);
     this.#registry.list().filter(({ address }) => this.#isConfigured(address))
       .forEach(({ address }) => policy.allowAddress(address));
     const own = await this.#resolveOwn();
-    own.forEach(({ address }) => policy.allowAddress(address));
+    this.#allowOwn(policy, own);
     this.#takeStored(passed, policy);
-    const user = options.user === undefined ? undefined : account(options.user);
-    const { owner = user && String(user.uid), group } = options;
-    const access = new Access({
-      uids: [...options.allowUid, ...owner === undefined ? [] : [owner]],
-      gids: [...options.allowGid, ...group === undefined ? [] : [group]],
-    }, user?.uid);
-    this.#control ??= listenOn(options.sock, options.mode, {
-      ...(owner !== undefined && { uid: userId(owner) }),
-      ...(group !== undefined && { gid: groupId(group) }),
-    });
+    const access = new Access(rules.access);
+    this.#control ??= listenOn(options.sock, options.mode, rules.owner);
     const requests = new Requests({
       registry: this.#registry,
       policy,
@@ -141,10 +114,8 @@ class Binder {
     void this.#server.run();
     try {
       const held = await requests.hold(own);
-      held.forEach(({ address }, index) => {
-        this.#own[options.addresses[index] ?? ""] = formatAddress(address);
-        policy.allowAddress(address);
-      });
+      this.#allowOwn(policy, held);
+      const { user } = rules;
       // A successor is that user already.
       if (user && effectiveUid() !== user.uid) becomeUser(user);
     } catch (error) {
@@ -243,6 +214,14 @@ class Binder {
     return wanted;
   }
 
+  /** Port 0 becomes another once it is bound. */
+  #allowOwn(policy: Policy, own: readonly Wanted[]): void {
+    own.forEach(({ address }, index) => {
+      this.#own[this.options.addresses[index] ?? ""] = formatAddress(address);
+      policy.allowAddress(address);
+    });
+  }
+
   /** Why giving an address up would not last. */
   #keptFor(address: string): string | undefined {
     if (Object.values(this.#own).includes(address)) {
@@ -290,6 +269,7 @@ class Binder {
       held: held.map((one) => ({ ...one, fd: one.fd.number })),
       own: this.#own,
       configured: this.#configured,
+      ...(this.#rules && { rules: this.#rules }),
       clients: connections.map(connectionState),
       counters: server.counters,
       upgrades: this.#upgrade.count + 1,

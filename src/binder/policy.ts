@@ -11,28 +11,36 @@ interface Pattern {
   last: number;
 }
 
+/** What clients may ask for, besides addresses that are named one by one. */
+export interface PolicyRules {
+  everything: boolean;
+  hosts: readonly Pattern[];
+  /** Of UNIX sockets; with `*` at the end, what begins so. */
+  paths: readonly string[];
+}
+
 /**
- * The addresses that clients may ask for.
- *
- * Patterns are `HOST:PORTS`. HOST is an address as it is listened on, empty for 0.0.0.0, or `*` for
+ * Reads patterns: `HOST:PORTS`. HOST is an address as it is listened on, empty for 0.0.0.0, or `*` for
  * every one; PORTS is a number, a range `8000-8099`, or `*`. `unix:/run/site/*` allows the paths that
  * begin so, and a lone `*` allows everything.
+ * @throws {UserError} for a malformed one, or a host name without an address
  */
-export class Policy {
-  readonly #patterns: Pattern[] = [];
-  readonly #paths: string[] = [];
-  readonly #exact = new Set<string>();
-  #everything = false;
-
-  /**
-   * @param patterns what to allow besides {@link allowAddress}
-   * @throws {UserError} for a malformed one
-   */
-  static async parse(patterns: readonly string[]): Promise<Policy> {
-    const policy = new Policy();
-    for (const pattern of patterns) await policy.#add(pattern);
-    return policy;
+export async function parsePatterns(patterns: readonly string[]): Promise<PolicyRules> {
+  const hosts: Pattern[] = [];
+  const paths: string[] = [];
+  for (const pattern of patterns) {
+    if (pattern === "*") continue;
+    if (pattern.startsWith("unix:/")) paths.push(pattern.slice("unix:".length));
+    else hosts.push(await parsePattern(pattern));
   }
+  return { everything: patterns.includes("*"), hosts, paths };
+}
+
+/** The addresses that clients may ask for. */
+export class Policy {
+  readonly #exact = new Set<string>();
+
+  constructor(readonly rules: PolicyRules) {}
 
   /** Allows one address. */
   allowAddress(address: Address): void {
@@ -40,29 +48,23 @@ export class Policy {
   }
 
   allows(address: Address): boolean {
+    const { everything, hosts, paths } = this.rules;
     const text = formatAddress(address);
-    if (this.#everything || this.#exact.has(text)) return true;
+    if (everything || this.#exact.has(text)) return true;
     if (address.transport === "unix") {
-      return this.#paths.some((path) =>
-        path.endsWith("*") ? address.path.startsWith(path.slice(0, -1)) : address.path === path
-      );
+      return paths.some((pattern) => matchesPath(pattern, address.path));
     }
     const host = text.slice(0, text.lastIndexOf(":"));
-    return this.#patterns.some((pattern) =>
+    return hosts.some((pattern) =>
       (pattern.host === undefined || pattern.host === host) &&
       pattern.first <= address.port && address.port <= pattern.last
     );
   }
+}
 
-  async #add(pattern: string): Promise<void> {
-    if (pattern === "*") {
-      this.#everything = true;
-    } else if (pattern.startsWith("unix:/")) {
-      this.#paths.push(pattern.slice("unix:".length));
-    } else {
-      this.#patterns.push(await parsePattern(pattern));
-    }
-  }
+function matchesPath(pattern: string, path: string): boolean {
+  if (!pattern.endsWith("*")) return path === pattern;
+  return path.startsWith(pattern.slice(0, -1));
 }
 
 async function parsePattern(text: string): Promise<Pattern> {

@@ -5,6 +5,7 @@ import type { Address } from "../address.ts";
 import { UserError } from "../errors.ts";
 import { type ConnectionState, parseConnection } from "../protocol/connection_state.ts";
 import type { FileId } from "../unix_path.ts";
+import type { Rules } from "./options.ts";
 
 /** The format's version. A binder reads its own and every older one. */
 export const STATE_VERSION = 1;
@@ -19,6 +20,8 @@ export interface BinderState {
   own: Record<string, string>;
   /** Addresses that units of systemd have configured; absent before there was support for them. */
   configured?: string[];
+  /** What the command line's names mean; absent before it was handed over. */
+  rules?: Rules;
   clients: ConnectionState[];
   counters: { connections: number; requests: number; errors: number };
   upgrades: number;

@@ -17,6 +17,12 @@ const STATE: BinderState = {
     },
   ],
   own: { ":80": "0.0.0.0:80" },
+  rules: {
+    policy: { everything: false, hosts: [{ first: 1, last: 2 }], paths: ["/run/*"] },
+    access: { own: 0, uids: [1], gids: [2], anyone: false },
+    user: { name: "site", uid: 3, gid: 4 },
+    owner: { uid: 3 },
+  },
   clients: [
     { fd: 6, pending: "e/8=" },
     { fd: 7, pending: "", holds: ["0.0.0.0:80"] },
@@ -30,6 +36,11 @@ const STATE: BinderState = {
 
 Deno.test("a state is read back as it was written", () => {
   assert.deepEqual(parseState(JSON.stringify(STATE)), STATE);
+});
+
+Deno.test("a state of a binder that did not hand over its rules is read", () => {
+  const { rules: _, ...older } = STATE;
+  assert.deepEqual(parseState(JSON.stringify(older)), older);
 });
 
 Deno.test("a state that is newer than this program, or none, is refused", () => {

@@ -4,7 +4,7 @@ import { MAX_MESSAGE_BYTES } from "../../src/protocol/framing.ts";
 import "./libc.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
-import { Policy } from "../../src/binder/policy.ts";
+import { parsePatterns, Policy } from "../../src/binder/policy.ts";
 import { Requests } from "../../src/binder/requests.ts";
 import { DEFAULT_BACKLOG } from "../../src/listen.ts";
 import { createLog } from "../../src/log.ts";
@@ -50,7 +50,7 @@ export async function startLocalBinder(
   sock: string,
   options: LocalBinderOptions = {},
 ): Promise<LocalBinder> {
-  const policy = await Policy.parse(options.allow ?? ["*"]);
+  const policy = new Policy(await parsePatterns(options.allow ?? ["*"]));
   const control = listenOn(sock, 0o600);
   const registry = new Registry(DEFAULT_BACKLOG);
   const requests: BindParam[][] = [];

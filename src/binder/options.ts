@@ -1,0 +1,62 @@
+/** What the command line says, and what its names mean. */
+
+import { effectiveUid } from "../../ffi/process.ts";
+import { account, groupId, userId } from "../accounts.ts";
+import type { Owner } from "../protocol/control_socket.ts";
+import { type AccessRules, accessRules } from "./access.ts";
+import { parsePatterns, type PolicyRules } from "./policy.ts";
+
+/** What the command line says. */
+export interface BinderOptions {
+  /** To bind at the start, as written. */
+  addresses: readonly string[];
+  /** Path of the control socket. */
+  sock: string;
+  /** Permission bits of the control socket. */
+  mode: number;
+  /** Whom to become once the addresses are bound. */
+  user?: string;
+  owner?: string;
+  group?: string;
+  /** Users and groups that may connect besides root, the binder's own user, `owner` and `group`. */
+  allowUid: readonly string[];
+  allowGid: readonly string[];
+  /** Length of an accept queue that no request asks a length for. */
+  backlog: number;
+  /** Patterns of addresses that clients may ask for besides `addresses`. */
+  allow: readonly string[];
+}
+
+/**
+ * Its names, looked up once: a name that means nothing any more must not keep a successor, which gets these,
+ * from going on.
+ */
+export interface Rules {
+  policy: PolicyRules;
+  access: AccessRules;
+  user?: { name: string; uid: number; gid: number };
+  owner: Owner;
+}
+
+/**
+ * Looks the names up.
+ * @param isOpen whether clients may ask for every address
+ * @throws {UserError} for a name that is not known, or a malformed pattern
+ */
+export async function lookUpNames(options: BinderOptions, isOpen: boolean): Promise<Rules> {
+  const policy = await parsePatterns(isOpen ? ["*", ...options.allow] : options.allow);
+  const user = options.user === undefined ? undefined : account(options.user);
+  const { owner = user && String(user.uid), group } = options;
+  return {
+    policy,
+    access: accessRules({
+      uids: [...options.allowUid, ...owner === undefined ? [] : [owner]],
+      gids: [...options.allowGid, ...group === undefined ? [] : [group]],
+    }, user?.uid ?? effectiveUid()),
+    ...(user && { user }),
+    owner: {
+      ...(owner !== undefined && { uid: userId(owner) }),
+      ...(group !== undefined && { gid: groupId(group) }),
+    },
+  };
+}
