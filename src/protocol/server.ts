@@ -129,14 +129,14 @@ export class Server {
       } catch (error) {
         if (!(error instanceof SystemError)) throw error;
         // Out of descriptors, accept4 fails before it looks whether somebody waits.
-        if (isReady(this.listening, POLLIN)) await this.#makeRoom(error);
+        if (this.#clientWaits()) await this.#makeRoom(error);
       }
     }
   }
 
   /**
    * Serves a connection.
-   * @param owed what to answer the request with, if it waits for an answer
+   * @param answer to a request that waits for one
    */
   serve({ fd, pending, holds, owed }: HandedConnection, answer?: unknown): void {
     let peer: Peer;
@@ -207,6 +207,14 @@ export class Server {
       // The client went away while it waited.
       if (error instanceof SystemError && error.code === "ECONNABORTED") return undefined;
       throw error;
+    }
+  }
+
+  #clientWaits(): boolean {
+    try {
+      return isReady(this.listening, POLLIN);
+    } catch {
+      return true; // Perhaps, and time mends that as well.
     }
   }
 

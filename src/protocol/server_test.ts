@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { leavesNoDescriptors, openDescriptors, openFile } from "../../tests/helpers/descriptors.ts";
 import {
+import { failOnce } from "../../tests/helpers/failing_call.ts";
   answer,
   echo,
   isClosed,
@@ -16,6 +17,8 @@ import { RPC, RpcError } from "./messages.ts";
 import type { HandedConnection, Handler, Peer } from "./server.ts";
 
 /** A connection that outlives the server it is taken from, as one does across an exec. */
+const ENOMEM = 12;
+
 function copyOf(connection: HandedConnection): HandedConnection {
   const { fd, pending } = connection;
   return { ...connection, fd: fd.duplicate(), pending: pending.slice() };
