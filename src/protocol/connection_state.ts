@@ -12,15 +12,22 @@ export interface ConnectionState {
   owed?: RequestId;
 }
 
+/** Arguments of one call: they are put on the stack. */
+const CHUNK = 8192;
+
 /** To JSON. */
 export function connectionState({ fd, pending, ...rest }: HandedConnection): ConnectionState {
   let binary = "";
-  for (const byte of pending) binary += String.fromCharCode(byte);
+  for (let at = 0; at < pending.length; at += CHUNK) {
+    binary += String.fromCharCode(...pending.subarray(at, at + CHUNK));
+  }
   return { ...rest, fd: fd.number, pending: btoa(binary) };
 }
 
 /** From JSON; the descriptor is not touched yet. @throws {Error} when it is malformed */
 export function parseConnection({ fd, pending, ...rest }: ConnectionState): HandedConnection {
-  const bytes = Uint8Array.from(atob(pending), (character) => character.charCodeAt(0));
+  const binary = atob(pending);
+  const bytes = new Uint8Array(binary.length);
+  for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);
   return { ...rest, fd: new Fd(fd), pending: bytes };
 }

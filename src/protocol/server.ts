@@ -96,6 +96,9 @@ const ACCEPTED_AT_ONCE = 64;
 /** Milliseconds without accepting after a failure that only time mends (no memory, no descriptors). */
 const ACCEPT_PAUSE = 100;
 
+/** Bytes of unfinished requests that are handed over in all: nobody else is served while they are written. */
+const MAX_HANDED = 8 * 1024 * 1024;
+
 /** Serves the control socket until it is closed. */
 export class Server {
   /** In the order of their last request: the first is the longest silent. */
@@ -180,11 +183,13 @@ export class Server {
 
   /**
    * The connections, for a successor; one between request and answer cannot be handed over, nor one whose
-   * request has arrived in part, with descriptors.
+   * request has arrived in part, with descriptors, nor all of those whose parts are too long together.
    */
   connections(): HandedConnection[] {
-    return [...this.#clients]
-      .filter(({ busy, channel, owed }) => owed !== undefined || !busy && !channel.holdsFds)
+    const candidates = [...this.#clients]
+      .filter(({ busy, channel, owed }) => owed !== undefined || !busy && !channel.holdsFds);
+    const kept = withRoom(candidates);
+    return candidates.filter((client) => kept.has(client))
       .map(({ channel, holds, owed }) => ({
         fd: channel.fd,
         pending: channel.pending,
@@ -321,6 +326,21 @@ export class Server {
 }
 
 /** The id of what may be no request at all. */
+/** The clients whose unfinished requests fit into what is handed over; the trusted first, then the short. */
+function withRoom(clients: readonly Client[]): Set<Client> {
+  let room = MAX_HANDED;
+  const kept = new Set<Client>();
+  const first = (a: Client, b: Client) =>
+    b.channel.maxFds - a.channel.maxFds || a.channel.pending.length - b.channel.pending.length;
+  for (const client of clients.toSorted(first)) {
+    const { length } = client.channel.pending;
+    if (length > room) continue;
+    room -= length;
+    kept.add(client);
+  }
+  return kept;
+}
+
 function idOf(text: string): RequestId {
   try {
     return parseRequest(text).id;

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { createMemfd } from "../../ffi/memfd.ts";
+import { connectedPair } from "../../tests/helpers/connection.ts";
 import { leavesNoDescriptors, openDescriptors, openFile } from "../../tests/helpers/descriptors.ts";
-import {
 import { failOnce } from "../../tests/helpers/failing_call.ts";
+import {
   answer,
   echo,
   isClosed,
@@ -16,9 +17,9 @@ import type { Channel } from "./channel.ts";
 import { RPC, RpcError } from "./messages.ts";
 import type { HandedConnection, Handler, Peer } from "./server.ts";
 
-/** A connection that outlives the server it is taken from, as one does across an exec. */
 const ENOMEM = 12;
 
+/** A connection that outlives the server it is taken from, as one does across an exec. */
 function copyOf(connection: HandedConnection): HandedConnection {
   const { fd, pending } = connection;
   return { ...connection, fd: fd.duplicate(), pending: pending.slice() };
@@ -220,6 +221,33 @@ Deno.test("a successor goes on with the connections and their half-received requ
   sendRaw(client, 'ho","params":[8]}');
   assert.deepEqual(await answer(client), { jsonrpc: "2.0", id: 7, result: [8] });
   await isServed(other);
+});
+
+Deno.test("unfinished requests that are too long together are given up, the longest first", async () => {
+  const MiB = 1024 * 1024;
+  await using scene = serve(echo, {}, 1);
+  const half = (length: number) => {
+    const [near, far] = connectedPair();
+    const pending = new Uint8Array(length).fill(0x20);
+    if (length > 0) pending[0] = 0x7b;
+    scene.server.serve({ fd: far, pending });
+    return near;
+  };
+  const ends = [MiB, ...new Array(9).fill(MiB - 10), 0, 20].map(half);
+  const kept = scene.server.connections().map(({ pending }) => pending.length);
+  assert.deepEqual(kept, [...new Array(8).fill(MiB - 10), 0, 20]);
+  ends.forEach((fd) => fd.close());
+});
+
+Deno.test("a poll that fails after an accept that failed costs nobody anything", async () => {
+  await using scene = serve(echo);
+  await isServed(scene.connect());
+  const failed = Promise.withResolvers<void>();
+  failOnce("accept4", ENOMEM, () => failOnce("poll", ENOMEM, failed.resolve));
+  const client = scene.connect();
+  await failed.promise;
+  await isServed(client);
+  assert(scene.log.some((line) => /error cannot accept a client .*ENOMEM/.test(line)));
 });
 
 Deno.test("a successor knows who is attached, and answers what the program before owed", async () => {
