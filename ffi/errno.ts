@@ -1,5 +1,6 @@
 /** errno, and the only exception that a failed system call becomes. */
 
+import { RLIMIT_NOFILE } from "./constants.ts";
 import { libc } from "./libc.ts";
 
 /** Names of the errno values of Linux (asm-generic/errno-base.h, errno.h), where calls here give them. */
@@ -95,8 +96,15 @@ function locate(): Int32Array {
   return new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
 }
 
-/** libc's sentence for an errno value. */
+/** libc's sentence for an errno value; at the limit of open files with the limit, which is what one needs. */
 function describe(value: number): string {
+  if (value === EMFILE) {
+    const limits = new BigUint64Array(2);
+    libc().getrlimit(RLIMIT_NOFILE, limits);
+    return `the limit of ${
+      limits[0]
+    } open files is reached; raise it with ulimit -n or LimitNOFILE=`;
+  }
   const pointer = libc().strerror(value);
   return pointer === null ? "unknown error" : Deno.UnsafePointerView.getCString(pointer);
 }
@@ -145,3 +153,4 @@ export function checkReturned(syscall: string, returned: number): void {
 
 const EINTR = 4;
 const EAGAIN = 11;
+const EMFILE = 24;

@@ -13,7 +13,6 @@ import {
 } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errno.ts";
 import type { Fd } from "../ffi/fd.ts";
-import { fdLimit } from "../ffi/rlimit.ts";
 import { FAMILIES, type SocketAddress } from "../ffi/sockaddr.ts";
 import {
   bindSocket,
@@ -163,9 +162,6 @@ function reason(address: Address, error: SystemError, nameHolder: boolean): stri
         ? "no permission to create the socket in that folder (EACCES)"
         : "a port this low needs root, CAP_NET_BIND_SERVICE, or a lower " +
           "net.ipv4.ip_unprivileged_port_start (EACCES)";
-    case "EMFILE":
-      return `the limit of ${fdLimit().soft} open files is reached; raise it with ulimit -n or ` +
-        "LimitNOFILE= (EMFILE)";
     default:
       return error.message;
   }

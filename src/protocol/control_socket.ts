@@ -38,11 +38,12 @@ export function listenOn(path: string, mode: number, owner: Owner = {}): Control
         `${MAX_UNIX_PATH}`,
     );
   }
-  const fd = createSocket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK);
+  let fd: Fd | undefined;
   try {
+    fd = createSocket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK);
     return { fd, path, file: listenAtPath(fd, path, BACKLOG, { mode, ...owner }) };
   } catch (error) {
-    fd.close();
+    fd?.close();
     throw new UserError(`control socket ${path}: ${why(path, error)}`, { cause: error });
   }
 }
@@ -67,6 +68,6 @@ function why(path: string, error: unknown): string {
     case "EAGAIN":
       return "another program is just being started there (EAGAIN)";
     default:
-      return error.message;
+      return messageOf(error);
   }
 }

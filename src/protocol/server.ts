@@ -285,7 +285,7 @@ export class Server {
       return await this.handle(request, callerOf(client, request.id));
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      throw new RpcError(RPC.failed, error.message, { code: error.code });
+      throw new RpcError(RPC.failed, messageOf(error), { code: error.code });
     }
   }
 
@@ -302,7 +302,7 @@ export class Server {
   }
 
   async #makeRoom(error: SystemError): Promise<void> {
-    this.log.error("cannot accept a client", { error: error.message });
+    this.log.error("cannot accept a client", { error: messageOf(error) });
     const helps = error.code === "EMFILE" && this.#dropIdlest();
     if (!helps) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
   }
