@@ -254,7 +254,8 @@ export class Server {
     this.counters.errors++;
     const { pid, uid, gid } = peer;
     this.log.warn("denied a client", { pid, uid, gid, asked: text.slice(0, SHOWN) });
-    const message = `Not permitted: uid ${uid}, gid ${gid} may not use this control socket`;
+    const message = `Not permitted: uid ${uid}, gid ${gid} may not use this control socket; ` +
+      "the binder lets in whom its --allow-uid and --allow-gid name";
     const error = { code: RPC.notPermitted, message, data: { code: "EPERM" } };
     await channel.send({ id: idOf(text), error }, [], REFUSAL_TIME);
   }
@@ -325,7 +326,6 @@ export class Server {
   }
 }
 
-/** The id of what may be no request at all. */
 /** The clients whose unfinished requests fit into what is handed over; the trusted first, then the short. */
 function withRoom(clients: readonly Client[]): Set<Client> {
   let room = MAX_HANDED;
@@ -341,6 +341,7 @@ function withRoom(clients: readonly Client[]): Set<Client> {
   return kept;
 }
 
+/** The id of what may be no request at all. */
 function idOf(text: string): RequestId {
   try {
     return parseRequest(text).id;
