@@ -62,9 +62,22 @@ export class Policy {
   }
 }
 
+/** A pattern holds for where a path leads, too: a link below its folder could lead out of it. */
 function matchesPath(pattern: string, path: string): boolean {
   if (!pattern.endsWith("*")) return path === pattern;
-  return path.startsWith(pattern.slice(0, -1));
+  const start = pattern.slice(0, -1);
+  return path.startsWith(start) && inRealFolder(path).startsWith(inRealFolder(start));
+}
+
+/** A path with the links of its folder followed; as it is when there is no such folder, nor a socket then. */
+function inRealFolder(path: string): string {
+  const slash = path.lastIndexOf("/");
+  try {
+    const folder = Deno.realPathSync(path.slice(0, slash) || "/");
+    return `${folder === "/" ? "" : folder}${path.slice(slash)}`;
+  } catch {
+    return path;
+  }
 }
 
 async function parsePattern(text: string): Promise<Pattern> {

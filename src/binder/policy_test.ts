@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import "../../tests/helpers/libc.ts";
+import { tempDir } from "../../tests/helpers/temp_dir.ts";
 import { resolveAddress, splitAddress } from "../address.ts";
 import { UserError } from "../errors.ts";
 import { parsePatterns, Policy } from "./policy.ts";
@@ -84,6 +85,36 @@ Deno.test("a path that climbs out of an allowed folder is no address", async () 
   }
   const policy = new Policy(await parsePatterns(["unix:/run/site/*"]));
   assert(policy.allows(await parse("unix:/run/./site//a")));
+});
+
+Deno.test("a link below an allowed folder leads to nothing that is not allowed, one to it does", async () => {
+  using dir = tempDir();
+  for (const name of ["site", "site/a", "other"]) Deno.mkdirSync(dir.file(name));
+  Deno.symlinkSync("../other", dir.file("site/out"));
+  Deno.symlinkSync("a", dir.file("site/in"));
+  Deno.symlinkSync("site", dir.file("link"));
+  const table: [pattern: string, path: string, allowed: boolean][] = [
+    ["site/*", "site/a.sock", true],
+    ["site/*", "site/a/b.sock", true],
+    ["site/*", "site/in/b.sock", true],
+    ["site/*", "site/out/b.sock", false],
+    ["site/*", "site/out", true],
+    ["site/*", "site/missing/b.sock", true],
+    ["site/o*", "site/out/b.sock", false],
+    ["site/*", "link/b.sock", false],
+    ["link/*", "link/b.sock", true],
+    ["link/*", "link/a/b.sock", true],
+    ["link/*", "link/out/b.sock", false],
+    ["*", "site/out/b.sock", true],
+  ];
+  for (const [pattern, path, allowed] of table) {
+    const policy = new Policy(await parsePatterns([`unix:${dir.file(pattern)}`]));
+    assert.equal(
+      policy.allows(await parse(`unix:${dir.file(path)}`)),
+      allowed,
+      `${pattern} ${path}`,
+    );
+  }
 });
 
 Deno.test("a malformed pattern is refused", async () => {
