@@ -121,6 +121,8 @@ export class Program implements AsyncDisposable {
 
   /** Kills it and all that it has started and reaps it, whatever state it is in. */
   async [Symbol.asyncDispose](): Promise<void> {
+    // Right after its execve a process seems to have no environment, and so no mark.
+    if (this.#exit === undefined) kill(this.pid);
     for (let left = this.#marked(); left.length > 0; left = this.#marked()) {
       for (const pid of left) kill(pid);
     }
