@@ -15,6 +15,9 @@ import { withSoftFdLimit } from "./rlimit.ts";
 /** Numbers that a child can count on beyond its sockets: its loader and its own files need some. */
 const SPARE_FDS = 256;
 
+/** The child's number for the first descriptor that it is given beyond its standard ones. */
+export const FIRST_FD = 3;
+
 /** What to start. */
 export interface SpawnOptions {
   /** The program and its arguments; a name without a slash is looked for in PATH. */
@@ -37,7 +40,7 @@ export interface SpawnOptions {
  */
 export function spawn(options: SpawnOptions): number {
   const fds = options.fds ?? [];
-  const end = 3 + fds.length;
+  const end = FIRST_FD + fds.length;
   const actions = new Struct(LAYOUT.posix_spawn_file_actions_t.size).bytes;
   const attributes = new Struct(LAYOUT.posix_spawnattr_t.size).bytes;
   const moved: Fd[] = [];
@@ -58,7 +61,7 @@ export function spawn(options: SpawnOptions): number {
     [options.stdin, options.stdout, options.stderr].forEach((fd, target) =>
       fd && add(fd, target, target)
     );
-    fds.forEach((fd, index) => add(fd, 3 + index, 3 + index));
+    fds.forEach((fd, index) => add(fd, FIRST_FD + index, FIRST_FD + index));
     checkReturned(
       "posix_spawn_file_actions_addclosefrom_np",
       symbols.posix_spawn_file_actions_addclosefrom_np(actions, end),

@@ -5,6 +5,10 @@
  * A generation carries in its environment which service it belongs to, and which wrapper started it: its
  * pid and the time of its start, so that a later process with that pid is not taken for it. An orphan is
  * held by a pidfd from the moment it was recognised, so that nobody else is ever signalled.
+ *
+ * Anyone can start a process with such an environment. So the sockets that are taken over are the ones
+ * that a generation was lent, by their numbers, and of these only what root or this user has made: the
+ * kernel knows the maker of a socket, and a socket of anybody else could be anything.
  * @module
  */
 
@@ -13,6 +17,8 @@ import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { copyDescriptor, openProcess, signalProcess } from "../../ffi/pidfd.ts";
 import type { Poller } from "../../ffi/poll.ts";
+import { effectiveUid } from "../../ffi/process.ts";
+import { FIRST_FD } from "../../ffi/spawn.ts";
 import { formatAddress, toParts } from "../address.ts";
 import { listeningAddress } from "../listen.ts";
 import type { Log } from "../log.ts";
@@ -21,6 +27,7 @@ import { HARD_STOP, SOFT_STOP } from "./haproxy.ts";
 
 const SERVICE = "MULTIBINDER_SERVICE";
 const WRAPPER = "MULTIBINDER_WRAPPER";
+const SOCKETS = "MULTIBINDER_SOCKETS";
 
 /** How long a hard stop may take before the kill, in milliseconds. */
 const HARD_STOP_TIME = 5000;
@@ -29,11 +36,20 @@ const HARD_STOP_TIME = 5000;
 export interface Orphan {
   pid: number;
   process: Fd;
+  /** How many sockets it says that it was lent: its descriptors from 3 on. */
+  lent: number;
 }
 
-/** The variables that mark a generation of this wrapper. */
-export function marksOf(service: string): Record<string, string> {
-  return { [SERVICE]: service, [WRAPPER]: `${Deno.pid}:${startTime(Deno.pid)}` };
+/**
+ * The variables that mark a generation of this wrapper.
+ * @param lent how many sockets it is given
+ */
+export function marksOf(service: string, lent: number): Record<string, string> {
+  return {
+    [SERVICE]: service,
+    [WRAPPER]: `${Deno.pid}:${startTime(Deno.pid)}`,
+    [SOCKETS]: String(lent),
+  };
 }
 
 /** Finds the orphans of a service that this process may see. */
@@ -41,11 +57,12 @@ export function findOrphans(service: string): Orphan[] {
   return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
     if (!/^\d+$/.test(name)) return [];
     const pid = Number(name);
-    if (!isOrphan(pid, service)) return [];
+    if (lentToOrphan(pid, service) === undefined) return [];
     const process = openProcess(pid);
     if (process === undefined) return [];
     // Looked at once more: only now can the pid not become another process's.
-    if (isOrphan(pid, service)) return [{ pid, process }];
+    const lent = lentToOrphan(pid, service);
+    if (lent !== undefined) return [{ pid, process, lent }];
     process.close();
     return [];
   });
@@ -57,7 +74,7 @@ export function findOrphans(service: string): Orphan[] {
  * @param hardStopTime milliseconds that a hard stop may take before the kill
  */
 export async function retireOrphan(
-  { pid, process }: Orphan,
+  { pid, process }: Pick<Orphan, "pid" | "process">,
   drain: number,
   poller: Poller,
   log: Log,
@@ -80,54 +97,74 @@ export async function retireOrphan(
   }
 }
 
-/** Copies the listening sockets that orphans hold, one an address, where this process may. The caller owns them. */
-export function listeningSocketsOf(orphans: readonly Orphan[]): HeldSocket[] {
+/**
+ * Copies the listening sockets that orphans were lent, one an address, where this process may and where
+ * root or its own user has made them. The caller owns them.
+ */
+export function listeningSocketsOf(orphans: readonly Orphan[], log: Log): HeldSocket[] {
   const seen = new Set<string>();
-  return socketsOf(orphans).flatMap((fd) => {
-    const address = listeningAddress(fd);
-    if (address && !seen.has(formatAddress(address))) {
-      seen.add(formatAddress(address));
-      return [{ param: toParts(address), fd }];
-    }
-    fd.close();
-    return [];
-  });
-}
-
-function socketsOf(orphans: readonly Orphan[]): Fd[] {
-  return orphans.flatMap(({ pid, process }) =>
-    descriptorsOf(pid).flatMap((number) => {
-      try {
-        const isSocket = Deno.readLinkSync(`/proc/${pid}/fd/${number}`).startsWith("socket:");
-        return isSocket ? [copyDescriptor(process, Number(number))] : [];
-      } catch {
-        // EPERM without the right to trace it; ENOENT, EBADF when it closed the descriptor meanwhile.
-        return [];
+  const trusted = [0, effectiveUid()];
+  return orphans.flatMap((orphan) =>
+    socketsOf(orphan).flatMap((fd) => {
+      const address = listeningAddress(fd);
+      const text = address && formatAddress(address);
+      const uid = madeBy(fd);
+      if (address && text && !trusted.includes(uid)) {
+        const { pid } = orphan;
+        log.warn("not taken over: neither root nor this user made it", { address: text, pid, uid });
+      } else if (address && text && !seen.has(text)) {
+        seen.add(text);
+        return [{ param: toParts(address), fd }];
       }
+      fd.close();
+      return [];
     })
   );
 }
 
-function descriptorsOf(pid: number): string[] {
+/** The user who created a socket, which is its inode's owner whoever holds it by now. */
+function madeBy(fd: Fd): number {
+  return Deno.statSync(`/proc/self/fd/${fd.number}`).uid ?? -1;
+}
+
+function socketsOf({ pid, process, lent }: Orphan): Fd[] {
+  const numbers = descriptorsOf(pid);
+  return numbers.filter((one) => one >= FIRST_FD && one < FIRST_FD + lent).flatMap((number) => {
+    try {
+      const isSocket = Deno.readLinkSync(`/proc/${pid}/fd/${number}`).startsWith("socket:");
+      return isSocket ? [copyDescriptor(process, number)] : [];
+    } catch {
+      // EPERM without the right to trace it; ENOENT, EBADF when it closed the descriptor meanwhile.
+      return [];
+    }
+  });
+}
+
+function descriptorsOf(pid: number): number[] {
   try {
-    return [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) => name);
+    return [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) => Number(name));
   } catch {
     return [];
   }
 }
 
-function isOrphan(pid: number, service: string): boolean {
+/** How many sockets an orphan of a service was lent; undefined when the process is none. */
+function lentToOrphan(pid: number, service: string): number | undefined {
   try {
     const variables = Deno.readTextFileSync(`/proc/${pid}/environ`).split("\0");
-    if (!variables.includes(`${SERVICE}=${service}`)) return false;
+    if (!variables.includes(`${SERVICE}=${service}`)) return undefined;
     // In a container its wrapper's pid means another process than here.
-    if (pidNamespace(String(pid)) !== pidNamespace("self")) return false;
-    const mark = variables.find((variable) => variable.startsWith(`${WRAPPER}=`)) ?? "";
-    const [wrapper = "", started = ""] = mark.slice(WRAPPER.length + 1).split(":");
-    return startTime(Number(wrapper)) !== started;
+    if (pidNamespace(String(pid)) !== pidNamespace("self")) return undefined;
+    const [wrapper = "", started = ""] = valueOf(WRAPPER, variables).split(":");
+    if (startTime(Number(wrapper)) === started) return undefined;
+    return Number(valueOf(SOCKETS, variables)) || 0;
   } catch {
-    return false; // It ended, or it is another user's.
+    return undefined; // It ended, or it is another user's.
   }
+}
+
+function valueOf(name: string, variables: readonly string[]): string {
+  return variables.find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
 }
 
 function pidNamespace(process: string): string {

@@ -7,6 +7,7 @@ import { ignoreUnless } from "../../tests/helpers/users.ts";
 import { openProcess } from "../../ffi/pidfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { createLog } from "../log.ts";
+import type { HeldSocket } from "./binder_link.ts";
 import { findOrphans, listeningSocketsOf, marksOf, type Orphan, retireOrphan } from "./orphans.ts";
 
 /** Milliseconds that no test needs: it would fail. */
@@ -23,9 +24,14 @@ function startGeneration(
   service: string,
   wrapper: string,
   argv: readonly [string, ...string[]] = ["sleep", "1000"],
+  lent = "1",
 ): Program {
   return startProgram(argv, {
-    env: { MULTIBINDER_SERVICE: service, MULTIBINDER_WRAPPER: wrapper },
+    env: {
+      MULTIBINDER_SERVICE: service,
+      MULTIBINDER_WRAPPER: wrapper,
+      MULTIBINDER_SOCKETS: lent,
+    },
   });
 }
 
@@ -49,10 +55,11 @@ function foundFor(service: string): number[] {
   });
 }
 
-Deno.test("the marks name this process and the time of its start", () => {
-  assert.deepEqual(marksOf("/etc/site.cfg.eta"), {
+Deno.test("the marks name this process, the time of its start, and what it lends", () => {
+  assert.deepEqual(marksOf("/etc/site.cfg.eta", 2), {
     MULTIBINDER_SERVICE: "/etc/site.cfg.eta",
     MULTIBINDER_WRAPPER: markOf(Deno.pid),
+    MULTIBINDER_SOCKETS: "2",
   });
 });
 
@@ -62,7 +69,7 @@ Deno.test("generations of a dead wrapper are found, those of one that lives are 
     const dead = await deadMark();
     await using orphan = startGeneration(service, dead);
     await using second = startGeneration(service, dead);
-    await using _ours = startGeneration(service, marksOf(service).MULTIBINDER_WRAPPER ?? "");
+    await using _ours = startGeneration(service, marksOf(service, 0).MULTIBINDER_WRAPPER ?? "");
     await using _theirs = startGeneration(service, markOf(orphan.pid));
     await using _otherService = startGeneration(`${service}.other`, dead);
     await using _unmarked = startProgram(["sleep", "1000"], {
@@ -189,12 +196,16 @@ Deno.test("an orphan that has ended meanwhile is left alone", async () => {
   assert.ok(process.closed);
 });
 
-/** Listens on an address, and on a path; has a connection and other files open. */
+/** Listens on two ports, by sockets 3 and 4 that the user named makes; has a connection and a file open. */
 const LISTENER = `
-import socket, sys, signal
-host, port = sys.argv[1:3]
-listening = socket.create_server((host, int(port)))
-client = socket.create_connection((host, int(port)))
+import os, socket, sys, signal
+host, user = sys.argv[1:]
+before = os.geteuid()
+os.seteuid(int(user))
+sockets = [socket.create_server((host, port)) for port in (8000, 8001)]
+os.seteuid(before)
+assert [one.fileno() for one in sockets] == [3, 4]
+client = socket.create_connection((host, 8000))
 other = open("/dev/null")
 print("up", flush=True)
 signal.pause()
@@ -209,24 +220,74 @@ const MAY_TRACE = Deno.uid() === 0 || (() => {
   }
 })();
 
+/** What is taken over from a process that has the marks of an orphan, and what is logged. */
+async function takeOver(
+  host: string,
+  { user = Deno.uid(), lent }: { user?: number | null; lent?: string },
+  use: (sockets: HeldSocket[], orphan: Program) => Promise<void> | void,
+): Promise<string[]> {
+  const service = newService();
+  const argv = ["python3", "-c", LISTENER, host, String(user)] as const;
+  await using orphan = startGeneration(service, await deadMark(), argv, lent);
+  await orphan.waitFor(/^up$/);
+  const lines: string[] = [];
+  const log = createLog({ format: "text", level: "info" }, (line) => lines.push(line));
+  const orphans: Orphan[] = findOrphans(service);
+  assert.deepEqual(orphans.map(({ pid }) => pid), [orphan.pid]);
+  const sockets = listeningSocketsOf(orphans, log);
+  orphans.forEach(({ process }) => process.close());
+  await use(sockets, orphan);
+  sockets.forEach(({ fd }) => fd.close());
+  return lines.map((line) =>
+    line.replace(/^\S+ /, "").trim().replace(`pid=${orphan.pid}`, "pid=PID")
+  );
+}
+
 Deno.test({
-  name: "the listening sockets of an orphan outlive it",
+  name: "the listening sockets that an orphan was lent outlive it",
   ignore: ignoreUnless(MAY_TRACE, "this user may not look into its processes"),
   fn: () =>
     leavesNoDescriptors(async () => {
-      const service = newService();
       const host = loopbackHost();
-      const argv = ["python3", "-c", LISTENER, host, "8000"] as const;
-      await using orphan = startGeneration(service, await deadMark(), argv);
-      await orphan.waitFor(/^up$/);
-      const orphans: Orphan[] = findOrphans(service);
-      const sockets = listeningSocketsOf(orphans);
-      orphans.forEach(({ process }) => process.close());
-      assert.ok(sockets.every(({ fd }) => fd.closeOnExec));
-      assert.deepEqual(sockets.map(({ param }) => param), [{ address: host, port: 8000 }]);
-      orphan.signal("SIGKILL");
-      await orphan.exited;
-      (await Deno.connect({ hostname: host, port: 8000 })).close();
-      sockets.forEach(({ fd }) => fd.close());
+      const logged = await takeOver(host, { lent: "2" }, async (sockets, orphan) => {
+        assert.ok(sockets.every(({ fd }) => fd.closeOnExec));
+        assert.deepEqual(sockets.map(({ param }) => param), [
+          { address: host, port: 8000 },
+          { address: host, port: 8001 },
+        ]);
+        orphan.signal("SIGKILL");
+        await orphan.exited;
+        (await Deno.connect({ hostname: host, port: 8000 })).close();
+      });
+      assert.deepEqual(logged, []);
+    }),
+});
+
+Deno.test({
+  name: "what an orphan has bound by itself is left to it",
+  ignore: ignoreUnless(MAY_TRACE, "this user may not look into its processes"),
+  fn: () =>
+    leavesNoDescriptors(async () => {
+      const host = loopbackHost();
+      const cases: [lent: string, ports: number[]][] = [["1", [8000]], ["0", []], ["x", []]];
+      for (const [lent, ports] of cases) {
+        await takeOver(host, { lent }, (sockets) => {
+          assert.deepEqual(sockets.map(({ param }) => param.port), ports);
+        });
+      }
+    }),
+});
+
+Deno.test({
+  name: "a socket that another user has made is not taken, whatever its holder calls itself",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be another user needs root"),
+  fn: () =>
+    leavesNoDescriptors(async () => {
+      const host = loopbackHost();
+      const logged = await takeOver(host, { user: 65534 }, (sockets) => {
+        assert.deepEqual(sockets, []);
+      });
+      const why = "not taken over: neither root nor this user made it";
+      assert.deepEqual(logged, [`warn ${why} address=${host}:8000 pid=PID uid=65534`]);
     }),
 });

@@ -137,7 +137,7 @@ class Wrapper {
       this.log.warn("a wrapper of this service has died, taking over from what it left", {
         pids: this.#orphans.map(({ pid }) => pid).join(" "),
       });
-      await this.#sockets.restore(listeningSocketsOf(this.#orphans));
+      await this.#sockets.restore(listeningSocketsOf(this.#orphans, this.log));
     }
     this.#tell({ type: "reload" });
   }
@@ -229,7 +229,7 @@ class Wrapper {
   #start(): void {
     let server: Server;
     try {
-      server = this.#launcher.start(this.#fds, marksOf(this.#service));
+      server = this.#launcher.start(this.#fds, marksOf(this.#service, this.#fds.length));
     } catch (error) {
       return this.#tellFailure(error);
     }

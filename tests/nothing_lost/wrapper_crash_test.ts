@@ -8,7 +8,7 @@ import {
   site,
   startWrapper,
   tag,
-  type Wrapper,
+  Wrapper,
   type WrapperOptions,
 } from "../helpers/haproxy.ts";
 import { bodyOf, get, HttpConnection, Load } from "../helpers/http_client.ts";
@@ -17,7 +17,8 @@ import { processStatus, until } from "../helpers/process_status.ts";
 import { startProgram } from "../helpers/program.ts";
 import { SlowBackend } from "../helpers/slow_backend.ts";
 import { ask, binderStatus, wrapperStatus } from "../helpers/status.ts";
-import { loopbackHost, tempDir } from "../helpers/temp_dir.ts";
+import { freePort, loopbackHost, tempDir } from "../helpers/temp_dir.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../helpers/users.ts";
 
 /** The generations of a service that run, whoever has started them. */
 function generationsOf(service: string): number[] {
@@ -197,6 +198,48 @@ Deno.test("an orphan whose request hangs is stopped at the drain cap", async () 
   await next.program.waitFor(/ warn a generation of a wrapper that died does not end .*SIGUSR1$/);
   await next.program.waitFor(/ info drained pid=/);
   assert.deepEqual(generationsOf(first.path), [next.serving.pid]);
+});
+
+Deno.test("what an orphan has bound by itself is not taken over", async () => {
+  const hostname = loopbackHost();
+  const [lent, own] = [{ hostname, port: 80 }, { hostname, port: 81 }];
+  await using binder = await startBinder();
+  const template = site([tag(lent), `${own.hostname}:${own.port}`], "ok");
+  await using first = await startWrapper(template, { sock: binder.sock });
+  await kill(first);
+  await using next = await startNext(first, { sock: binder.sock });
+  await next.program.waitFor(/ info drained pid=/);
+  const { sockets } = await binderStatus(binder.sock);
+  assert.deepEqual(sockets.map(({ address }) => address), [`${hostname}:80`]);
+  // Nobody would accept from a copy, in whose queue every other connection would wait.
+  for (let count = 0; count < 20; count++) assert.equal(await get(own), "ok");
+});
+
+Deno.test({
+  name: "a process of another user that calls itself an orphan plants no socket",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be another user needs root") || ignoreUnlessNoBinder,
+  async fn() {
+    using folder = tempDir();
+    const target = { hostname: loopbackHost(), port: freePort() };
+    const [config, planted] = ["site.cfg.eta", "planted.cfg"].map((name) => folder.file(name));
+    assert(config && planted);
+    Deno.writeTextFileSync(config, site(tag(target), "site"));
+    Deno.writeTextFileSync(planted, site(`${target.hostname}:${target.port}`, "planted"));
+    await using intruder = startProgram(["env", ...UNPRIVILEGED, "haproxy", "-db", "-f", planted], {
+      env: {
+        MULTIBINDER_SERVICE: config,
+        MULTIBINDER_WRAPPER: `${Deno.pid}:1`,
+        MULTIBINDER_SOCKETS: "100",
+      },
+    });
+    await until(() => listeningSockets(intruder.pid).length > 0);
+    await using wrapper = new Wrapper("", { command: ["haproxy", "-f", config] });
+    assert.equal((await wrapper.program.exited).code, 1);
+    const { stderr } = wrapper.program;
+    assert.match(stderr, / warn not taken over: neither root nor this user made it .*uid=65534\n/);
+    assert.match(stderr, /: the address is in use by haproxy \(pid \d+\)/);
+    assert.equal(await get(target), "planted");
+  },
 });
 
 Deno.test("a wrapper of another config leaves it alone, and so does one of the same that lives", async () => {
