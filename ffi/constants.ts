@@ -74,9 +74,9 @@ export const CLOCK_MONOTONIC = 1;
 export const RLIMIT_NOFILE = 7;
 export const WNOHANG = 1;
 
-export const POSIX_SPAWN_SETPGROUP = 0x2;
 export const POSIX_SPAWN_SETSIGDEF = 0x4;
 export const POSIX_SPAWN_SETSIGMASK = 0x8;
+export const POSIX_SPAWN_SETSID = 0x80;
 
 export const SIG_BLOCK = 0;
 export const SIG_SETMASK = 2;

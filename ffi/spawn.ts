@@ -1,11 +1,7 @@
 /** Starting a program with exactly the descriptors it is meant to have. */
 
 import { checkReturned } from "./errno.ts";
-import {
-  POSIX_SPAWN_SETPGROUP,
-  POSIX_SPAWN_SETSIGDEF,
-  POSIX_SPAWN_SETSIGMASK,
-} from "./constants.ts";
+import { POSIX_SPAWN_SETSID, POSIX_SPAWN_SETSIGDEF, POSIX_SPAWN_SETSIGMASK } from "./constants.ts";
 import type { Fd } from "./fd.ts";
 import { LAYOUT } from "./layout.ts";
 import { libc } from "./libc.ts";
@@ -32,8 +28,8 @@ export interface SpawnOptions {
 }
 
 /**
- * Starts a program in a process group of its own, every signal unblocked and at its default action,
- * with the descriptors 0, 1, 2 and those given, and the soft descriptor limit that we were started
+ * Starts a program in a session of its own, where no signal of a terminal reaches it and none of those
+ * for job control (SIGTTOU and the like) stops it, every signal unblocked and at its default action, with the descriptors 0, 1, 2 and those given, and the soft descriptor limit that we were started
  * with, or more where that would leave it fewer than 256 to open.
  * @returns its pid; reap it with waitpid
  * @throws {SystemError} ENOENT, EACCES, ENOEXEC from the execve in the child; EAGAIN, ENOMEM
@@ -90,10 +86,9 @@ export function spawn(options: SpawnOptions): number {
 function setAttributes(attributes: Uint8Array<ArrayBuffer>): void {
   const every = new Uint8Array(LAYOUT.sigset_t.size).fill(0xff);
   const none = new Uint8Array(LAYOUT.sigset_t.size);
-  const flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
+  const flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
   const symbols = libc();
   checkReturned("posix_spawnattr_setflags", symbols.posix_spawnattr_setflags(attributes, flags));
-  checkReturned("posix_spawnattr_setpgroup", symbols.posix_spawnattr_setpgroup(attributes, 0));
   checkReturned(
     "posix_spawnattr_setsigdefault",
     symbols.posix_spawnattr_setsigdefault(attributes, every),

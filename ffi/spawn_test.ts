@@ -11,7 +11,7 @@ import { LAYOUT } from "./layout.ts";
 import { libc } from "./libc.ts";
 import { createMemfd, readText, writeText } from "./memfd.ts";
 import { createPipe } from "./pipe.ts";
-import { unblockSignals } from "./process.ts";
+import { sendSignal, unblockSignals } from "./process.ts";
 import { fdLimit, raiseFdLimit } from "./rlimit.ts";
 import { spawn, type SpawnOptions } from "./spawn.ts";
 
@@ -170,10 +170,14 @@ Deno.test("no signal is blocked or ignored in a child, though some are here", ()
   }
 });
 
-Deno.test("a child leads a process group of its own", () => {
+Deno.test("a child leads a session of its own, in which no signal for job control stops it", () => {
   inspectChild([], (pid) => {
-    assert.equal(statusOf(pid, "NSpgid"), String(pid));
-    assert.notEqual(statusOf("self", "NSpgid"), String(pid));
+    for (const key of ["NSpgid", "NSsid"]) {
+      assert.equal(statusOf(pid, key), String(pid));
+      assert.notEqual(statusOf("self", key), String(pid));
+    }
+    // A child that is stopped would not end.
+    for (const signal of ["SIGTTOU", "SIGTTIN"] as const) sendSignal(pid, signal);
   });
 });
 

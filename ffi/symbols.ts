@@ -107,8 +107,6 @@ export const symbols = {
   posix_spawnattr_destroy: { parameters: ["buffer"], result: "i32" },
   // int posix_spawnattr_setflags(posix_spawnattr_t *attributes, short flags)
   posix_spawnattr_setflags: { parameters: ["buffer", "i16"], result: "i32" },
-  // int posix_spawnattr_setpgroup(posix_spawnattr_t *attributes, pid_t group)
-  posix_spawnattr_setpgroup: { parameters: ["buffer", "i32"], result: "i32" },
   // int posix_spawnattr_setsigdefault(posix_spawnattr_t *attributes, const sigset_t *signals)
   posix_spawnattr_setsigdefault: { parameters: ["buffer", "buffer"], result: "i32" },
   // int posix_spawnattr_setsigmask(posix_spawnattr_t *attributes, const sigset_t *signals)

@@ -3,7 +3,7 @@ import { leavesNoDescriptors, openDescriptors, openFile } from "../../tests/help
 import { connectedPair } from "../../tests/helpers/connection.ts";
 import { settled } from "../../tests/helpers/poller.ts";
 import { openFds } from "../../tests/helpers/process.ts";
-import { childrenOf, until } from "../../tests/helpers/process_status.ts";
+import { childrenOf, processStatus, until } from "../../tests/helpers/process_status.ts";
 import { tempDir } from "../../tests/helpers/temp_dir.ts";
 import { POLLIN } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
@@ -75,6 +75,17 @@ Deno.test("a generation is ready when it tells the latch, which is gone then", a
     sendSignal(server.pid, "SIGTERM");
     assert.deepEqual(await server.exited, { signal: 15 });
   });
+});
+
+Deno.test("the latch is not stopped by what HAProxy sends it while a port is in use", async () => {
+  await using scene = new Scene(`${TELL.replace("-USR1", "-TTOU")}kill -STOP $$\n`);
+  const server = scene.launcher.start([], MARKS);
+  await until(() => processStatus(server.pid, "State")?.startsWith("T") ?? false);
+  const [latch = 0] = childrenOf(Deno.pid).filter((pid) => pid !== server.pid);
+  await until(() => /^0+$/.test(processStatus(latch, "ShdPnd") ?? ""));
+  assert.doesNotMatch(processStatus(latch, "State") ?? "", /^T/);
+  sendSignal(latch, "SIGUSR1");
+  assert.equal(await server.ready, true);
 });
 
 Deno.test("it runs in the foreground, with the rendered config, its marks and its sockets", async () => {
