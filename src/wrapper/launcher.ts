@@ -34,8 +34,8 @@ export class RefusedConfig extends UserError {
 
 /** A generation that was started. */
 export interface Server extends Child {
-  /** Whether it came up; false when it or the latch ended before. */
-  ready: Promise<boolean>;
+  /** Undefined once it is up; why nobody will tell that, when it or the latch ended before. */
+  ready: Promise<string | undefined>;
 }
 
 /** Starts HAProxy with inherited sockets. */
@@ -84,14 +84,19 @@ export class Launcher {
   start(fds: readonly Fd[], marks: Readonly<Record<string, string>>): Server {
     const { reader, writer } = createPipe();
     try {
-      const latch = this.#spawn({ argv: [...ownCommand(), "latch"], stdin: reader });
+      const [own, ...words] = ownCommand();
+      const latch = this.#spawn({ argv: [own, ...words, "latch"], stdin: reader });
       const argv = toArgv(this.command, this.#targets, startOptions(latch.pid));
       const server = this.#spawn({ argv, fds }, marks);
       // Should the server end early, nobody needs the latch any more.
       void server.exited.then(() => writer.close());
       const ready = latch.exited.then((status) => {
         writer.close();
-        return "signal" in status && status.signal === SIGNALS[SOFT_STOP];
+        if ("signal" in status && status.signal === SIGNALS[SOFT_STOP]) return undefined;
+        const ended = `${own} ended with exit code ${
+          exitCode(status)
+        } when it was to wait for HAProxy`;
+        return `${ended}: the file may be another program by now`;
       });
       return { ...server, ready };
     } catch (error) {

@@ -34,6 +34,8 @@ export type Event =
   | { type: "prepared" }
   | { type: "started"; pid: number }
   | { type: "ready"; pid: number }
+  /** Nobody will tell whether it is up. */
+  | { type: "unready"; pid: number; why: string }
   /** Preparing or starting failed. */
   | { type: "failed"; why: string; exitCode: number }
   | { type: "timeout"; timer: Timer; pid: number }
@@ -158,6 +160,8 @@ export class Supervisor {
         return this.#started(event.pid);
       case "ready":
         return this.#ready(event.pid);
+      case "unready":
+        return this.#giveUp(event.pid, event.why);
       case "failed":
         return this.#fail(event.why, event.exitCode);
       case "timeout":
@@ -209,6 +213,15 @@ export class Supervisor {
     this.#goOn();
   }
 
+  /** A candidate that is not up may be half up: it goes the way of all retired ones, but at once. */
+  #giveUp(pid: number, why: string): void {
+    const candidate = this.#candidate;
+    if (candidate?.pid !== pid || candidate.isUp || this.#stops > 0) return;
+    this.#retired.push(candidate);
+    this.#stopHard(candidate);
+    this.#fail(why, EXIT.failure);
+  }
+
   #retire(generation: Generation): void {
     this.#retired.push(generation);
     this.#log("info", "draining", generation);
@@ -258,11 +271,7 @@ export class Supervisor {
     if (timer === "settle") {
       if (generation === this.#candidate && generation.isUp && this.#stops === 0) this.#promote();
     } else if (timer === "ready") {
-      if (generation !== this.#candidate || generation.isUp || this.#stops > 0) return;
-      // It may be half up: it goes the way of all retired generations, but at once.
-      this.#retired.push(generation);
-      this.#stopHard(generation);
-      this.#fail(`not ready within ${this.limits.ready / 1000} s`, EXIT.failure);
+      this.#giveUp(pid, `not ready within ${this.limits.ready / 1000} s`);
     } else if (timer === "drain") {
       const drains = this.#stops > 0 || this.#retired.includes(generation);
       if (!drains || generation.isStopped) return;

@@ -91,6 +91,7 @@ const stop: Event = { type: "stop" };
 const failed: Event = { type: "failed", why: "bad config", exitCode: 7 };
 const started = (pid: number): Event => ({ type: "started", pid });
 const ready = (pid: number): Event => ({ type: "ready", pid });
+const unready = (pid: number): Event => ({ type: "unready", pid, why: "nobody tells" });
 const exited = (pid: number, status: ExitStatus): Event => ({ type: "exited", pid, status });
 const timeout = (timer: Timer, pid: number): Event => ({
   type: "timeout",
@@ -170,6 +171,20 @@ Deno.test("a generation that is not up in time is stopped hard, and killed in th
   it.expect([timeout("kill", 20)], ["kill 20"]);
   it.expect([exited(20, KILLED)], []);
   it.expect([ready(30)], ["settle timer 30"]);
+});
+
+Deno.test("a generation of which nobody will tell whether it is up is given up at once", () => {
+  const it = new Scenario();
+  it.serve(10);
+  it.startNext(20);
+  it.expect([unready(10), unready(30)], []);
+  it.expect([unready(20)], ["hard 20", "kill timer 20", "rollback"]);
+  assert.equal(it.outcomes.at(-1), "failed: nobody tells");
+  it.expect([exited(20, KILLED), unready(20)], []);
+  it.startNext(30);
+  it.expect([ready(30)], ["settle timer 30"]);
+  it.expect([unready(30)], []);
+  it.expect([stop], ["soft 10", "drain timer 10", "soft 30", "drain timer 30"]);
 });
 
 Deno.test("a first generation that is not up in time: exit 1, once it is gone", () => {
@@ -648,6 +663,13 @@ class World {
     this.firing = undefined;
   }
 
+  /** Nobody will tell any more whether a child is up. */
+  loseLatch(pid: number): void {
+    this.firing = "ready";
+    this.tell(unready(pid));
+    this.firing = undefined;
+  }
+
   #check(action: Action): void {
     assert.equal(this.exitCode, undefined, "nothing comes after the exit");
     switch (action.do) {
@@ -729,6 +751,7 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
     what: fc.oneof(
       { weight: 60, arbitrary: fc.constantFrom("prepared", "ready", "ready", "timer", "timer") },
       { weight: 20, arbitrary: fc.constantFrom("reload", "reload", "failed", "exit", "no start") },
+      { weight: 5, arbitrary: fc.constant("unready") },
       { weight: 1, arbitrary: fc.constant("stop") },
     ),
     pick: fc.nat(),
@@ -756,6 +779,7 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
         else if (what === "prepared" || what === "no start") world.finishPreparation(prepared);
         else if (what === "timer") world.fire(pick % Math.max(1, world.timers.length));
         else if (pid !== undefined && what === "exit") world.end(pid, status);
+        else if (pid !== undefined && what === "unready") world.loseLatch(pid);
         else if (pid !== undefined) {
           const child = world.children.get(pid);
           if (child) child.isUp = true;

@@ -234,7 +234,9 @@ class Wrapper {
       return this.#tellFailure(error);
     }
     const { pid, ready, exited } = server;
-    void ready.then((isUp) => isUp && this.#tell({ type: "ready", pid }));
+    void ready.then((why) =>
+      this.#tell(why === undefined ? { type: "ready", pid } : { type: "unready", pid, why })
+    );
     this.#watch(pid, exited);
     this.#tell({ type: "started", pid });
   }

@@ -1,10 +1,11 @@
 /** Reloads that go wrong: something serves all the time, and what happened is told and remembered. */
 
 import assert from "node:assert/strict";
-import { startBinder } from "../helpers/binder.ts";
+import { multibinder, startBinder } from "../helpers/binder.ts";
 import { site, startWrapper, tag, type Wrapper } from "../helpers/haproxy.ts";
 import { get, Load } from "../helpers/http_client.ts";
 import { childrenOf, commandOf, processStatus, until } from "../helpers/process_status.ts";
+import { ProgramFile } from "../helpers/program_file.ts";
 import { ask, wrapperStatus } from "../helpers/status.ts";
 import { freePort, loopbackHost, type TempDir, tempDir } from "../helpers/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../helpers/users.ts";
@@ -157,6 +158,32 @@ Deno.test("a server that dies within the first second, and one that never gets r
   // It is not left behind.
   await wrapper.program.waitFor(/ info drained generation=3 .*signal=15/);
   assert.deepEqual(servers(wrapper), [wrapper.serving.pid]);
+  await reload(wrapper, control);
+  assert.deepEqual((await load.stop()).failures, []);
+});
+
+Deno.test("a reload while the program's own file is another or gone fails at once", async () => {
+  using folder = tempDir();
+  using file = new ProgramFile();
+  const target = { hostname: loopbackHost(), port: 80 };
+  const control = folder.file("control");
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "ok"), {
+    sock: binder.sock,
+    program: file.path,
+    args: ["--control", control],
+  });
+  await using load = new Load(target, { workers: 1 });
+  file.replace("/bin/true");
+  await failToReload(
+    wrapper,
+    control,
+    /multibinder ended with exit code 0 when it was to wait for/,
+  );
+  await until(() => servers(wrapper).length === 1);
+  file.remove();
+  await failToReload(wrapper, control, /command not found: \S+multibinder/);
+  file.replace(multibinder());
   await reload(wrapper, control);
   assert.deepEqual((await load.stop()).failures, []);
 });
