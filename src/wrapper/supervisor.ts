@@ -324,9 +324,9 @@ export class Supervisor {
 
   /** Ends when nothing is left that is worth the wait; a preparation is not. */
   #exitIfOver(): void {
-    if (this.#stops > 0 && this.#all().length === 0) this.#exit();
+    if (this.#stops > 0) return this.#all().length === 0 ? this.#exit() : undefined;
     // Nobody serves: what still drains would only delay the restart.
-    else if (this.#failed && !this.#retired.some((one) => one.isStopped)) this.#exit();
+    if (this.#failed && !this.#retired.some((one) => one.isStopped)) this.#exit();
   }
 
   #exit(): void {

@@ -584,6 +584,17 @@ Deno.test("a successor notices that what it was handed has ended meanwhile", () 
   it.expect([exited(20, { code: 3 })], ["exit 3"]);
 });
 
+Deno.test("stop after the last start has failed waits for what drains, too", () => {
+  const it = new Scenario();
+  it.serve(10);
+  it.replace(10, 20);
+  it.startNext(30);
+  it.expect([exited(20, OK)], []);
+  it.expect([timeout("ready", 30)], ["hard 30", "kill timer 30", "rollback"]);
+  it.expect([stop, exited(30, KILLED)], []);
+  it.expect([exited(10, OK)], ["exit 1"]);
+});
+
 /** A child of the world below, and what it was told. */
 interface SimulatedChild {
   isUp: boolean;
