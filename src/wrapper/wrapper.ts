@@ -147,6 +147,8 @@ class Wrapper {
       before.sockets.map(({ param, fd }) => ({ param, fd: Fd.inherited(fd) })),
     );
     this.#reloads.last = before.lastReload;
+    // The program before has told them, and any of these pids may be somebody else's by now.
+    this.command.replaces.pids.length = 0;
     for (const { pid } of before.generations.generations) {
       this.#watch(pid, this.#children.watch(pid));
     }

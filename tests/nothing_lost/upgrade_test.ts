@@ -6,6 +6,7 @@ import { ControlConnection, settle, startPython } from "../helpers/control_clien
 import { hasStopped, site, startWrapper, tag } from "../helpers/haproxy.ts";
 import { bodyOf, get, HttpConnection, Load } from "../helpers/http_client.ts";
 import { listeningSockets, openFds } from "../helpers/process.ts";
+import { startProgram } from "../helpers/program.ts";
 import { processStatus, until } from "../helpers/process_status.ts";
 import { buildChanged, type BuiltProgram, ProgramFile } from "../helpers/program_file.ts";
 import { SlowBackend } from "../helpers/slow_backend.ts";
@@ -154,6 +155,35 @@ class Gap {
     Deno.writeTextFileSync(this.#fifo, "go on\n");
   }
 }
+
+/** Says which signals it gets, and ends by SIGTERM. */
+const BYSTANDER = `
+import signal
+signals = {signal.SIGUSR1, signal.SIGTERM}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+print("up", flush=True)
+while (got := signal.sigwait(signals)) == signal.SIGUSR1: print("told", flush=True)
+`;
+
+Deno.test("whom -sf names is told once, and not again by a successor", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  await using binder = await startBinder();
+  await using old = startProgram(["python3", "-c", BYSTANDER]);
+  await old.waitFor(/^up$/);
+  using folder = tempDir();
+  Deno.writeTextFileSync(folder.file("site.cfg.eta"), site(tag(target), "ok"));
+  await using wrapper = await startWrapper("", {
+    sock: binder.sock,
+    command: ["haproxy", "-f", folder.file("site.cfg.eta"), "-sf", String(old.pid)],
+  });
+  await old.waitFor(/^told$/);
+  wrapper.program.signal("SIGUSR1");
+  await wrapper.program.waitFor(/ info upgraded /);
+  await wrapper.reload();
+  old.signal("SIGTERM");
+  await old.exited;
+  assert.equal(old.stdout, "up\ntold\n");
+});
 
 Deno.test("a HAProxy that dies between the two programs is noticed", async () => {
   const target = { hostname: loopbackHost(), port: 80 };
