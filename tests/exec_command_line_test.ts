@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { multibinder, startBinder } from "./helpers/binder.ts";
-import { site, startWrapper, tag, wrapperCommand } from "./helpers/haproxy.ts";
+import { site, startWrapper, tag, Wrapper, wrapperCommand } from "./helpers/haproxy.ts";
 import { get, newTarget } from "./helpers/http_client.ts";
 import { processStatus } from "./helpers/process_status.ts";
 import { runProgram, startProgram } from "./helpers/program.ts";
@@ -71,6 +71,33 @@ Deno.test({
     assert.ok(Deno.statSync(path).isCharDevice);
     assert.doesNotMatch(wrapper.program.stderr, /cannot write/);
   },
+});
+
+Deno.test("a pid file that another wrapper has written is left alone", async () => {
+  using folder = tempDir();
+  const pidFile = folder.file("site.pid");
+  await using binder = await startBinder();
+  const start = (template: string) =>
+    new Wrapper(template, {
+      sock: binder.sock,
+      command: ["haproxy", "-f", "site.cfg.eta", "-p", pidFile],
+    });
+  await using first = start(site(tag(newTarget()), "ok"));
+  await first.program.waitFor(/ info serving /);
+  await using failing = start("nonsense");
+  assert.equal((await failing.program.exited).code, 1);
+  assert.equal(Deno.readTextFileSync(pidFile), `${first.serving.pid}\n`);
+
+  await using second = start(site(tag(newTarget()), "ok"));
+  await second.program.waitFor(/ info serving /);
+  first.program.signal("SIGTERM");
+  assert.equal((await first.program.exited).code, 0);
+  assert.equal(Deno.readTextFileSync(pidFile), `${second.serving.pid}\n`);
+  second.program.signal("SIGUSR1");
+  await second.program.waitFor(/ info upgraded /);
+  second.program.signal("SIGTERM");
+  assert.equal((await second.program.exited).code, 0);
+  assert.throws(() => Deno.lstatSync(pidFile), Deno.errors.NotFound);
 });
 
 /** As the original's walk-through has it, but for the port and the backend. */

@@ -79,6 +79,8 @@ class Wrapper {
   readonly #timers = new Map<number, number[]>();
   #control: Control | undefined;
   #orphans: Orphan[] = [];
+  /** The generation that was the last to serve. */
+  #lastServed: number | undefined;
   /** Of the config prepared last: its sockets, lent by `#sockets`. */
   #fds: readonly Fd[] = [];
 
@@ -149,7 +151,8 @@ class Wrapper {
     this.#reloads.last = before.lastReload;
     // The program before has told them, and any of these pids may be somebody else's by now.
     this.command.replaces.pids.length = 0;
-    for (const { pid } of before.generations.generations) {
+    for (const { pid, state } of before.generations.generations) {
+      if (state === "serving") this.#lastServed = pid;
       this.#watch(pid, this.#children.watch(pid));
     }
     this.#perform(this.#supervisor.restore(before.generations));
@@ -254,6 +257,7 @@ class Wrapper {
 
   #commit(pid: number): void {
     this.#sockets.commit();
+    this.#lastServed = pid;
     if (this.command.pidFile !== undefined) this.#writePid(this.command.pidFile, pid);
     const { signal, pids } = this.command.replaces;
     // Once: a pid may be somebody else's by the next reload.
@@ -290,7 +294,7 @@ class Wrapper {
     this.#control?.close();
     this.#sockets.close();
     const { pidFile } = this.command;
-    if (pidFile !== undefined) removeFile(pidFile);
+    if (pidFile !== undefined) removePidFile(pidFile, this.#lastServed);
     this.#end.resolve(code);
   }
 }
@@ -300,10 +304,12 @@ function serviceName({ configs }: Command): string {
   return configs.map(({ path }) => resolve(path)).join(":");
 }
 
-function removeFile(path: string): void {
+/** Removes a pid file if it names that process: another wrapper may have written it. */
+function removePidFile(path: string, pid: number | undefined): void {
   try {
     // `-p /dev/null` is a way to have none.
-    if (Deno.statSync(path).isFile) Deno.removeSync(path);
+    const isFile = Deno.statSync(path).isFile;
+    if (isFile && Deno.readTextFileSync(path) === `${pid}\n`) Deno.removeSync(path);
   } catch {
     // It was never written, or somebody removed it.
   }
