@@ -71,21 +71,27 @@ export function findOrphans(service: string): Orphan[] {
 /**
  * Lets an orphan finish its connections; stops it at the drain cap.
  * @param drain milliseconds
+ * @param endDrain ends the drain early
  * @param hardStopTime milliseconds that a hard stop may take before the kill
  */
 export async function retireOrphan(
   { pid, process }: Pick<Orphan, "pid" | "process">,
   drain: number,
+  endDrain: AbortSignal,
   poller: Poller,
   log: Log,
   hardStopTime: number = HARD_STOP_TIME,
 ): Promise<void> {
+  let isDraining = true;
+  endDrain.addEventListener("abort", () => isDraining && poller.cancel(process));
   try {
     log.info("draining a generation of a wrapper that died", { pid });
     const steps = [[SOFT_STOP, drain], [HARD_STOP, hardStopTime], ["SIGKILL", Infinity]] as const;
     for (const [signal, patience] of steps) {
       if (!signalProcess(process, signal)) break;
-      if (await poller.wait(process, POLLIN, patience) !== 0) break;
+      isDraining = signal === SOFT_STOP;
+      const limit = isDraining && endDrain.aborted ? 0 : patience;
+      if (await poller.wait(process, POLLIN, limit) !== 0) break;
       log.warn("a generation of a wrapper that died does not end", { pid, after: signal });
     }
     log.info("drained", { pid });
@@ -93,6 +99,7 @@ export async function retireOrphan(
     if (!(error instanceof SystemError)) throw error;
     log.error("cannot retire a generation of a wrapper that died", { pid, error: error.message });
   } finally {
+    isDraining = false;
     process.close();
   }
 }

@@ -12,6 +12,7 @@ import { findOrphans, listeningSocketsOf, marksOf, type Orphan, retireOrphan } f
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;
+const NEVER = new AbortController().signal;
 const poller = new Poller();
 
 /** A service that no other test has. */
@@ -144,11 +145,12 @@ async function retire(
   server: Program,
   drain: number,
   hardStopTime: number,
+  endDrain: AbortSignal = NEVER,
 ): Promise<string[]> {
   const process = openProcess(server.pid) ?? assert.fail("it does not run");
   const lines: string[] = [];
   const log = createLog({ format: "text", level: "info" }, (line) => lines.push(line));
-  await retireOrphan({ pid: server.pid, process }, drain, poller, log, hardStopTime);
+  await retireOrphan({ pid: server.pid, process }, drain, endDrain, poller, log, hardStopTime);
   assert.ok(process.closed);
   return lines.map((line) => line.replace(/^\S+ /, "").trim());
 }
@@ -179,6 +181,20 @@ Deno.test("an orphan drains, is stopped hard at the cap, and killed in the end",
   }
 });
 
+Deno.test("a drain that is to end early does, whether it has begun or not", async () => {
+  for (const hasBegun of [true, false]) {
+    await using server = startProgram(["python3", "-c", SERVER, "SIGTERM"]);
+    await server.waitFor(/^up$/);
+    const stop = new AbortController();
+    if (!hasBegun) stop.abort();
+    const retired = retire(server, LONG, LONG, stop.signal);
+    await server.waitFor(/^got SIGUSR1$/);
+    stop.abort();
+    assert.equal((await retired).at(-1), `info drained pid=${server.pid}`);
+    assert.equal((await server.exited).code, 0);
+  }
+});
+
 Deno.test("without a drain time the stop is hard at once", async () => {
   await using server = startProgram(["python3", "-c", SERVER, "SIGTERM"]);
   await server.waitFor(/^up$/);
@@ -192,7 +208,7 @@ Deno.test("an orphan that has ended meanwhile is left alone", async () => {
   server.signal("SIGKILL");
   await server.exited;
   const log = createLog({ format: "text", level: "warn" }, (line) => assert.fail(line));
-  await retireOrphan({ pid: server.pid, process }, LONG, poller, log);
+  await retireOrphan({ pid: server.pid, process }, LONG, NEVER, poller, log);
   assert.ok(process.closed);
 });
 

@@ -79,6 +79,9 @@ class Wrapper {
   readonly #timers = new Map<number, number[]>();
   #control: Control | undefined;
   #orphans: Orphan[] = [];
+  readonly #retiring: Promise<void>[] = [];
+  /** Ends the drain of orphans. */
+  readonly #stopOrphans = new AbortController();
   /** The generation that was the last to serve. */
   #lastServed: number | undefined;
   /** Of the config prepared last: its sockets, lent by `#sockets`. */
@@ -158,13 +161,19 @@ class Wrapper {
     this.#perform(this.#supervisor.restore(before.generations));
     control.resume(before);
     this.#reporter.resumed();
+    // Those that the program before was about to retire.
+    this.#orphans = findOrphans(this.#service);
+    this.#retireOrphans();
     // What has ended between the programs told nobody.
     this.#children.reapAll();
   }
 
   #listenForSignals(): void {
     const reload = () => this.#tell({ type: "reload" });
-    const stop = () => this.#tell({ type: "stop" });
+    const stop = () => {
+      if (this.#supervisor.stopping) this.#stopOrphans.abort();
+      this.#tell({ type: "stop" });
+    };
     Deno.addSignalListener("SIGUSR2", reload);
     Deno.addSignalListener("SIGHUP", reload);
     Deno.addSignalListener("SIGTERM", stop);
@@ -207,7 +216,7 @@ class Wrapper {
       case "log":
         return this.log[action.level](action.message, action.fields);
       case "exit":
-        return this.#exit(action.code);
+        return void this.#exit(action.code);
     }
   }
 
@@ -262,9 +271,14 @@ class Wrapper {
     const { signal, pids } = this.command.replaces;
     // Once: a pid may be somebody else's by the next reload.
     for (const old of pids.splice(0)) this.#signal(old, signal);
+    this.#retireOrphans();
+  }
+
+  #retireOrphans(): void {
     const { drain } = this.options.limits;
+    const { signal } = this.#stopOrphans;
     for (const orphan of this.#orphans.splice(0)) {
-      void retireOrphan(orphan, drain, this.#poller, this.log);
+      this.#retiring.push(retireOrphan(orphan, drain, signal, this.#poller, this.log));
     }
   }
 
@@ -290,7 +304,9 @@ class Wrapper {
     this.#tell({ type: "failed", why: messageOf(error), exitCode });
   }
 
-  #exit(code: number): void {
+  async #exit(code: number): Promise<void> {
+    // A stop leaves nothing behind. After a crash the next wrapper takes care of it, and sooner.
+    if (this.#supervisor.stopping) await Promise.all(this.#retiring);
     this.#control?.close();
     this.#sockets.close();
     const { pidFile } = this.command;

@@ -200,6 +200,40 @@ Deno.test("an orphan whose request hangs is stopped at the drain cap", async () 
   assert.deepEqual(generationsOf(first.path), [next.serving.pid]);
 });
 
+Deno.test("an orphan that drains is retired by the wrapper's successor, and by its stop", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  using backend = new SlowBackend();
+  const template = site(tag(target), "ok", backend.options);
+  await using binder = await startBinder();
+  for (const then of ["upgrade", "stop"] as const) {
+    await using first = await startWrapper(template, { sock: binder.sock });
+    using slow = await HttpConnection.open(target);
+    await slow.send("/slow");
+    using request = await backend.request();
+    const { pid } = first.serving;
+    await kill(first);
+    await using next = await startNext(first, { sock: binder.sock });
+    const { program } = next;
+    await program.waitFor(new RegExp(` info draining a generation .* pid=${pid}$`));
+    if (then === "upgrade") {
+      program.signal("SIGUSR1");
+      await program.waitFor(new RegExp(` info draining a generation .* pid=${pid}$`), 2);
+      await request.answer("slow");
+      assert.equal(bodyOf(await slow.receive()), "slow");
+      await program.waitFor(new RegExp(` info drained pid=${pid}$`));
+      program.signal("SIGTERM");
+    } else {
+      program.signal("SIGTERM");
+      await program.waitFor(/ info stopped generation=1 /);
+      assert.deepEqual(generationsOf(first.path), [pid]);
+      program.signal("SIGTERM");
+      await program.waitFor(/ warn a generation of a wrapper that died does not end .*SIGUSR1$/);
+    }
+    assert.equal((await program.exited).code, 0);
+    assert.deepEqual(generationsOf(first.path), []);
+  }
+});
+
 Deno.test("what an orphan has bound by itself is not taken over", async () => {
   const hostname = loopbackHost();
   const [lent, own] = [{ hostname, port: 80 }, { hostname, port: 81 }];
