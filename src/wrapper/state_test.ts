@@ -8,6 +8,7 @@ const STATE: WrapperState = {
   version: WRAPPER_STATE_VERSION,
   generations: {
     generations: [
+      { number: 2, pid: 99, state: "draining", isStopped: true },
       { number: 3, pid: 100, state: "draining" },
       { number: 4, pid: 101, state: "serving" },
     ],

@@ -61,8 +61,16 @@ export type Action =
 
 /** The generations, for `status` and for a successor. */
 export interface SupervisorSnapshot {
-  generations: { number: number; pid: number; state: "starting" | "serving" | "draining" }[];
+  generations: GenerationSnapshot[];
   lastNumber: number;
+}
+
+interface GenerationSnapshot {
+  number: number;
+  pid: number;
+  state: "starting" | "serving" | "draining";
+  /** It was told to stop hard, if so. */
+  isStopped?: true;
 }
 
 interface Generation {
@@ -113,30 +121,33 @@ export class Supervisor {
   /** The generations, oldest first. */
   snapshot(): SupervisorSnapshot {
     const generations = this.#all().map((one) => {
-      const state: SupervisorSnapshot["generations"][number]["state"] = one === this.#serving
+      const state: GenerationSnapshot["state"] = one === this.#serving
         ? "serving"
         : one === this.#candidate
         ? "starting"
         : "draining";
-      return { number: one.number, pid: one.pid, state };
+      const { number, pid, isStopped } = one;
+      return { number, pid, state, ...(isStopped && { isStopped }) };
     });
     return { generations, lastNumber: this.#lastNumber };
   }
 
   /**
-   * Goes on where an earlier program, which was not busy, has left off. Drain caps begin anew.
+   * Goes on where an earlier program, which was not busy, has left off. Drain caps begin anew, and so
+   * does the time for a hard stop.
    * @returns what is to be done
    */
   restore(snapshot: SupervisorSnapshot): Action[] {
     this.#actions = [];
     this.#lastNumber = snapshot.lastNumber;
-    for (const { number, pid, state } of snapshot.generations) {
-      const generation = { number, pid, isUp: true, isStopped: false };
+    for (const { number, pid, state, isStopped = false } of snapshot.generations) {
+      const generation = { number, pid, isUp: true, isStopped };
       if (state === "serving") {
         this.#serving = generation;
       } else {
         this.#retired.push(generation);
-        this.#do({ do: "timer", timer: "drain", pid, ms: this.limits.drain });
+        if (isStopped) this.#do({ do: "timer", timer: "kill", pid, ms: HARD_STOP_TIME });
+        else this.#do({ do: "timer", timer: "drain", pid, ms: this.limits.drain });
       }
     }
     return this.#actions;

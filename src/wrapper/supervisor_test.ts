@@ -575,6 +575,22 @@ Deno.test("a successor goes on with the generations: drain caps begin anew", () 
   it.expect([exited(20, OK)], ["exit 0"]);
 });
 
+Deno.test("a successor kills what was stopped hard, instead of draining it anew", () => {
+  const before = new Scenario();
+  before.serve(10);
+  before.replace(10, 20);
+  before.expect([timeout("drain", 10)], ["hard 10", "kill timer 10"]);
+
+  const it = new Scenario();
+  const snapshot = before.supervisor.snapshot();
+  const actions = it.supervisor.restore(JSON.parse(JSON.stringify(snapshot)));
+  assert.deepEqual(actions.flatMap(brief), ["kill timer 10"]);
+  assert.deepEqual(it.supervisor.snapshot(), snapshot);
+  it.expect([timeout("drain", 10)], []);
+  it.expect([timeout("kill", 10)], ["kill 10"]);
+  it.expect([exited(10, KILLED)], []);
+});
+
 Deno.test("a successor notices that what it was handed has ended meanwhile", () => {
   const before = new Scenario();
   before.serve(10);
