@@ -47,7 +47,8 @@ export class Reporter {
     if (this.#stopping) return;
     this.#stopping = true;
     this.notifier.stopping();
-    this.notifier.extendTimeout(this.supervisor.limits.drain + HARD_STOP_TIME + MARGIN);
+    const { stopDelay, drain } = this.supervisor.limits;
+    this.notifier.extendTimeout(stopDelay + drain + HARD_STOP_TIME + MARGIN);
   }
 
   get #serving(): number | undefined {

@@ -11,7 +11,7 @@ async function withReporter(
   action: (tell: (event: Event) => string[], reporter: Reporter) => void,
 ): Promise<void> {
   await using socket = new NotifySocket();
-  const limits = { ready: 1000, settle: 100, drain: 2000, stopDelay: 0, maxRetired: 5 };
+  const limits = { ready: 1000, settle: 100, drain: 2000, stopDelay: 30_000, maxRetired: 5 };
   const supervisor = new Supervisor(limits);
   const notifier = new Notifier(new Poller(), silentLog, { NOTIFY_SOCKET: socket.path });
   const reporter = new Reporter(notifier, supervisor, 3000);
@@ -48,7 +48,7 @@ Deno.test("from the start over a reload to the stop, systemd hears each step", a
 
     assert.deepEqual(tell({ type: "stop" }), [
       "STOPPING=1",
-      "EXTEND_TIMEOUT_USEC=12000000",
+      "EXTEND_TIMEOUT_USEC=42000000",
       "STATUS=stopping, 2 draining",
     ]);
     assert.deepEqual(tell({ type: "exited", pid: 11, status: { code: 0 } }), [
