@@ -28,6 +28,19 @@ export function writeText(fd: Fd, text: string): void {
  * @throws {TypeError} when it is not UTF-8
  */
 export function readText(fd: Fd, limit: number): string {
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readBytes(fd, limit));
+}
+
+/**
+ * Reads what another program has written, from its beginning: what is not UTF-8, or cut at the limit,
+ * becomes U+FFFD.
+ * @param limit bytes read at most
+ */
+export function readOutput(fd: Fd, limit: number): string {
+  return new TextDecoder().decode(readBytes(fd, limit));
+}
+
+function readBytes(fd: Fd, limit: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(limit);
   let length = 0;
   while (length < limit) {
@@ -40,7 +53,5 @@ export function readText(fd: Fd, limit: number): string {
     if (count === 0) break;
     length += count;
   }
-  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
-    bytes.subarray(0, length),
-  );
+  return bytes.subarray(0, length);
 }

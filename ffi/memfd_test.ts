@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { ignoreIfEmulated } from "../tests/helpers/emulated.ts";
 import { leavesNoDescriptors, openFile } from "../tests/helpers/descriptors.ts";
 import { libc } from "./libc.ts";
-import { createMemfd, readText, writeText } from "./memfd.ts";
+import { createMemfd, readOutput, readText, writeText } from "./memfd.ts";
 
 const tooSlow = ignoreIfEmulated("making up texts takes minutes");
 
@@ -37,6 +37,14 @@ Deno.test("what is not UTF-8 is refused", () => {
   using fd = createMemfd("test");
   libc().write(fd.number, new Uint8Array([0x61, 0xff]), 2n);
   assert.throws(() => readText(fd, 100), TypeError);
+});
+
+Deno.test("of a program's output what is not UTF-8, or cut off, is replaced", () => {
+  using fd = createMemfd("test");
+  libc().write(fd.number, new Uint8Array([0x61, 0xff, 0x62]), 3n);
+  writeText(fd, "ü");
+  assert.equal(readOutput(fd, 100), "a\ufffdbü");
+  assert.equal(readOutput(fd, 4), "a\ufffdb\ufffd");
 });
 
 Deno.test("it is close-on-exec and carries its name", () => {

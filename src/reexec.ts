@@ -10,7 +10,7 @@
 import type { SignalName } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errno.ts";
 import { Fd } from "../ffi/fd.ts";
-import { createMemfd, readText, writeText } from "../ffi/memfd.ts";
+import { createMemfd, readOutput, readText, writeText } from "../ffi/memfd.ts";
 import { execute, sendSignal } from "../ffi/process.ts";
 import { inheritFdLimit, initialFdLimit } from "../ffi/rlimit.ts";
 import type { Children } from "./children.ts";
@@ -79,7 +79,7 @@ export async function checkSuccessor(state: string, children: Children): Promise
   const timer = setTimeout(() => sendSignal(child.pid, "SIGKILL"), CHECK_TIMEOUT);
   const status = await child.exited;
   clearTimeout(timer);
-  const said = readText(output, 4096).trim();
+  const said = readOutput(output, 4096).trim();
   const version = /^multibinder (\S+) understands the state$/m.exec(said)?.[1];
   if ("code" in status && status.code === 0 && version !== undefined) return version;
   const how = "code" in status ? `exit code ${status.code}` : `signal ${status.signal}`;

@@ -3,7 +3,7 @@
 import { SIGNALS } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { createMemfd, readText } from "../../ffi/memfd.ts";
+import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import { createPipe } from "../../ffi/pipe.ts";
 import { type ExitStatus, sendSignal } from "../../ffi/process.ts";
 import type { SpawnOptions } from "../../ffi/spawn.ts";
@@ -65,7 +65,7 @@ export class Launcher {
     const status = await child.exited;
     clearTimeout(timer);
     if ("code" in status && status.code === 0) return;
-    const lines = readText(output, MAX_OUTPUT).split("\n").filter((line) => line.trim() !== "");
+    const lines = readOutput(output, MAX_OUTPUT).split("\n").filter((line) => line.trim() !== "");
     throw new RefusedConfig(exitCode(status), lines);
   }
 

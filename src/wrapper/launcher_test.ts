@@ -191,6 +191,13 @@ Deno.test("a refused config is told in HAProxy's words", async () => {
   assert.equal(error.exitCode, 1);
 });
 
+Deno.test("what a check says is told, in whatever encoding the config is", async () => {
+  const { output } = await refusalOf("printf '[ALERT] (1) : b\\344nd\\n'; exit 1\n");
+  assert.deepEqual(output, ["[ALERT] (1) : b\ufffdnd"]);
+  const cut = "head -c 65535 /dev/zero | tr '\\0' x; printf '\\303\\274'; exit 1\n";
+  assert.equal((await refusalOf(cut)).output.join("").at(-1), "\ufffd");
+});
+
 Deno.test("a check that says nothing, says too much, is killed or hangs is a refusal", async () => {
   const silent = await refusalOf("exit 7\n");
   assert.deepEqual([silent.message, silent.output, silent.exitCode], [
