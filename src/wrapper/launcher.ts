@@ -22,13 +22,11 @@ import {
 /** Bytes of a check's output that are kept. */
 const MAX_OUTPUT = 64 * 1024;
 
-/** A config that HAProxy refused. */
+/** A config that HAProxy refused, or did not check in time. */
 export class RefusedConfig extends UserError {
   /** `output` is what HAProxy said, line by line. */
-  constructor(exitCode: number, readonly output: readonly string[]) {
-    const alert = output.find((line) => line.includes("[ALERT]"))?.replace(/^.*?: /, "");
-    const why = alert ?? (exitCode > 128 ? `signal ${exitCode - 128} ended the check` : undefined);
-    super(`HAProxy refused the config${why ? `: ${why}` : ""}`, { exitCode });
+  constructor(message: string, exitCode: number, readonly output: readonly string[]) {
+    super(message, { exitCode });
   }
 }
 
@@ -61,12 +59,21 @@ export class Launcher {
     using output = createMemfd("haproxy-check");
     const argv = toArgv(this.command, this.#targets, CHECK_OPTIONS);
     const child = this.#spawn({ argv, fds, stdout: output, stderr: output });
-    const timer = setTimeout(() => sendSignal(child.pid, "SIGKILL"), timeout);
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      sendSignal(child.pid, "SIGKILL");
+    }, timeout);
     const status = await child.exited;
     clearTimeout(timer);
     if ("code" in status && status.code === 0) return;
     const lines = readOutput(output, MAX_OUTPUT).split("\n").filter((line) => line.trim() !== "");
-    throw new RefusedConfig(exitCode(status), lines);
+    if (isLate) {
+      const why = `HAProxy did not check the config within ${timeout / 1000} s (--ready-timeout)`;
+      throw new RefusedConfig(why, EXIT.failure, lines);
+    }
+    const code = exitCode(status);
+    throw new RefusedConfig(`HAProxy refused the config${reason(code, lines)}`, code, lines);
   }
 
   /** Runs the command as it is, for a HAProxy that ends by itself. @returns its exit code */
@@ -115,6 +122,16 @@ export class Launcher {
       throw error instanceof SystemError ? cannotRun(options.argv[0], error) : error;
     }
   }
+}
+
+/** What HAProxy gives as its reason, of all that it said. */
+function reason(exitCode: number, output: readonly string[]): string {
+  const alert = output.find((line) => line.includes("[ALERT]"))?.replace(/^.*?: /, "");
+  if (alert !== undefined) return `: ${alert}`;
+  if (exitCode > 128) return `: signal ${exitCode - 128} ended the check`;
+  // Without a listener, for one, it says why in a line without a tag.
+  const line = output.find((line) => !line.startsWith("[NOTICE]"));
+  return line === undefined ? "" : `: ${line}`;
 }
 
 function cannotRun(program: string, error: SystemError): UserError {

@@ -191,6 +191,13 @@ Deno.test("a refused config is told in HAProxy's words", async () => {
   assert.equal(error.exitCode, 1);
 });
 
+Deno.test("without an alert the reason is the first line that is more than a notice", async () => {
+  const lines = ["[NOTICE]   (12) : haproxy version is 2.6.12", "no listener => exit(2).", "more"];
+  const error = await refusalOf(`cat <<'END' >&2\n${lines.join("\n")}\nEND\nexit 2\n`);
+  assert.equal(error.message, "HAProxy refused the config: no listener => exit(2).");
+  assert.deepEqual([error.exitCode, error.output], [2, lines]);
+});
+
 Deno.test("what a check says is told, in whatever encoding the config is", async () => {
   const { output } = await refusalOf("printf '[ALERT] (1) : b\\344nd\\n'; exit 1\n");
   assert.deepEqual(output, ["[ALERT] (1) : b\ufffdnd"]);
@@ -212,7 +219,8 @@ Deno.test("a check that says nothing, says too much, is killed or hangs is a ref
   assert.equal(crashed.message, "HAProxy refused the config: signal 11 ended the check");
   assert.equal(crashed.exitCode, 139);
   const hung = await refusalOf(SERVE, 10);
-  assert.equal(hung.message, "HAProxy refused the config: signal 9 ended the check");
+  assert.equal(hung.message, "HAProxy did not check the config within 0.01 s (--ready-timeout)");
+  assert.equal(hung.exitCode, 1);
 });
 
 Deno.test("a command that ends by itself passes its exit code on, 128 + n for a signal", async () => {

@@ -298,7 +298,8 @@ export class Supervisor {
     const how: Fields = { ...status };
     const code = "code" in status ? status.code : 128 + status.signal;
     if (this.#candidate?.pid === pid) {
-      this.#fail(`${describe(status)} before it served`, code || EXIT.failure);
+      const why = `${describe(status)} before it served: see its lines in the wrapper's log`;
+      this.#fail(why, code || EXIT.failure);
     }
     const drained = this.#retired.findIndex((one) => one.pid === pid);
     if (drained >= 0) {

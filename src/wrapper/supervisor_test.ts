@@ -495,8 +495,8 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
   assert.deepEqual(it.outcomes, [
     "ok: generation 1 serves",
     "failed: bad config",
-    "failed: exited with code 3 before it served",
-    "failed: ended by signal 11 before it served",
+    "failed: exited with code 3 before it served: see its lines in the wrapper's log",
+    "failed: ended by signal 11 before it served: see its lines in the wrapper's log",
     "failed: not ready within 0.06 s",
     "ok: generation 5 serves",
     "failed: stopped",

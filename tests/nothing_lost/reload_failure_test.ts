@@ -60,6 +60,10 @@ Deno.test("a config that is of no use: what was served goes on, and the reason i
       /HAProxy refused the config: .*\/missing/,
     ],
     [
+      () => wrapper.template = "",
+      /HAProxy refused the config: Configuration file has no error but will not start/,
+    ],
+    [
       () => wrapper.template = site("<%= bind_tcp('', 80", "x"),
       /site\.cfg\.eta:8: no %> closes this tag/,
     ],
@@ -152,7 +156,11 @@ Deno.test("a server that dies within the first second, and one that never gets r
   });
   await using load = new Load(target, { workers: 2 });
   server.next("dies");
-  await failToReload(wrapper, control, /exited with code 7 before it served/);
+  await failToReload(
+    wrapper,
+    control,
+    /exited with code 7 before it served: see its lines in the wrapper's log/,
+  );
   server.next("hangs");
   await failToReload(wrapper, control, /not ready within 2 s/);
   // It is not left behind.
