@@ -12,6 +12,7 @@
  */
 
 import { UserError } from "../errors.ts";
+import type { Level } from "../log.ts";
 import { withoutServiceVariables } from "../systemd/environment.ts";
 
 /** Endings that make a config file a template; the rendered file has the name without it. */
@@ -154,6 +155,12 @@ export const CHECK_OPTIONS = ["-c"];
 /** Options that start a generation which tells `latch` when it is up. */
 export function startOptions(latch: number): string[] {
   return ["-db", "-sf", String(latch)];
+}
+
+/** How grave a line that HAProxy writes is. */
+export function levelOf(line: string): Level {
+  if (line.startsWith("[NOTICE]")) return "info";
+  return line.startsWith("[WARNING]") ? "warn" : "error";
 }
 
 /** The environment for HAProxy: without what a master leaves to its workers, and what systemd told us. */

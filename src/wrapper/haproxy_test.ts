@@ -4,6 +4,7 @@ import {
   CHECK_OPTIONS,
   cleanEnvironment,
   type Command,
+  levelOf,
   parseCommand,
   renderedName,
   startOptions,
@@ -165,4 +166,12 @@ Deno.test("what a master tells its workers does not reach a server", () => {
   const env = { PATH: "/bin", HAPROXY_LOCALPEER: "a", MY_HAPROXY_PROCESSES: "b" };
   const masters = { HAPROXY_MWORKER: "1", HAPROXY_MWORKER_REEXEC: "1", HAPROXY_PROCESSES: "x" };
   assert.deepEqual(cleanEnvironment({ ...masters, ...env }), env);
+});
+
+Deno.test("a line of HAProxy's is as grave as its tag says, and without one an error", () => {
+  const levels = { NOTICE: "info", WARNING: "warn", ALERT: "error" };
+  for (const [tag, level] of Object.entries(levels)) {
+    assert.equal(levelOf(`[${tag}]  (1) : x`), level);
+  }
+  assert.equal(levelOf("no listener => exit(2)."), "error");
 });

@@ -19,7 +19,7 @@ import {
   writeFiles,
 } from "./config_files.ts";
 import { Control } from "./control.ts";
-import { type Command, HARD_STOP, SOFT_STOP } from "./haproxy.ts";
+import { type Command, HARD_STOP, levelOf, SOFT_STOP } from "./haproxy.ts";
 import { Launcher, RefusedConfig, type Server } from "./launcher.ts";
 import { findOrphans, listeningSocketsOf, marksOf, type Orphan, retireOrphan } from "./orphans.ts";
 import { Reloads } from "./reloads.ts";
@@ -227,7 +227,7 @@ class Wrapper {
       this.#tell({ type: "prepared" });
     } catch (error) {
       if (error instanceof RefusedConfig) {
-        error.output.forEach((line) => this.log.error(`haproxy: ${line}`));
+        error.output.forEach((line) => this.log[levelOf(line)](`haproxy: ${line}`));
       }
       this.#tellFailure(error);
     }

@@ -90,6 +90,10 @@ Deno.test("a config that is of no use: what was served goes on, and the reason i
     await until(async () => await get(target) === `good-${index}`);
   }
   assert.deepEqual((await load.stop()).failures, []);
+  const { stderr } = wrapper.program;
+  assert.match(stderr, / error haproxy: \[ALERT\] .*'nonsense'/);
+  assert.match(stderr, / info haproxy: \[NOTICE\] /);
+  assert.doesNotMatch(stderr, / error haproxy: \[NOTICE\] /);
   const { generations } = await wrapperStatus(control);
   assert.deepEqual(generations.map(({ pid }) => pid), [wrapper.serving.pid]);
 });
