@@ -82,6 +82,17 @@ export function formatAddress(address: Address): string {
   return `${address.transport === "udp" ? "udp:" : ""}${host}:${address.port}`;
 }
 
+/** Whether the kernel lets one process at a time listen on either of two addresses. */
+export function overlap(a: Address, b: Address): boolean {
+  if (a.transport === "unix" || b.transport === "unix") {
+    return formatAddress(a) === formatAddress(b);
+  }
+  if (a.transport !== b.transport || a.port !== b.port) return false;
+  if (a.family === "dual" || b.family === "dual") return true;
+  const isWildcard = [a.host, b.host].some((host) => host === "0.0.0.0" || host === "::");
+  return a.family === b.family && (isWildcard || a.host === b.host);
+}
+
 /** An address as a bind request has it. */
 export function toParts(address: Address): AddressParts {
   const text = formatAddress(address);

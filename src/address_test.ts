@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import "../tests/helpers/libc.ts";
 import { formatHost, MAX_UNIX_PATH } from "../ffi/sockaddr.ts";
-import { type Address, formatAddress, parsePort, resolveAddress } from "./address.ts";
+import { type Address, formatAddress, overlap, parsePort, resolveAddress } from "./address.ts";
 import { splitAddress, toParts } from "./address.ts";
 import { UserError } from "./errors.ts";
 
@@ -88,6 +88,31 @@ Deno.test("addresses have one canonical form", async () => {
   ];
   for (const [written, canonical] of spellings) {
     assert.equal(formatAddress(await parse(written)), canonical, written);
+  }
+});
+
+Deno.test("two addresses overlap when one process alone can listen on either", async () => {
+  const table: [one: string, other: string, overlaps: boolean][] = [
+    [":80", "127.0.0.1:80", true],
+    [":80", ":81", false],
+    [":80", "udp::80", false],
+    [":80", "[::]:80", false],
+    ["127.0.0.1:80", "127.0.0.2:80", false],
+    ["127.0.0.1:80", "[::1]:80", false],
+    ["[::]:80", "[::1]:80", true],
+    ["[::1]:80", "[::2]:80", false],
+    ["*:80", ":80", true],
+    ["*:80", "[::]:80", true],
+    ["*:80", "[::1]:80", true],
+    ["*:80", "*:80", true],
+    ["*:80", "*:81", false],
+    ["unix:/a", "unix:/a", true],
+    ["unix:/a", "unix:/b", false],
+    ["unix:/a", ":80", false],
+  ];
+  for (const [one, other, overlaps] of table) {
+    assert.equal(overlap(await parse(one), await parse(other)), overlaps, `${one} ${other}`);
+    assert.equal(overlap(await parse(other), await parse(one)), overlaps, `${other} ${one}`);
   }
 });
 

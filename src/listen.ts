@@ -25,7 +25,7 @@ import {
 import { type Address, formatAddress } from "./address.ts";
 import { UserError } from "./errors.ts";
 import { portHolder } from "./port_holder.ts";
-import { type FileId, listenAtPath } from "./unix_path.ts";
+import { type FileId, isSocket, listenAtPath, whyTaken } from "./unix_path.ts";
 
 /** The original's default length of the accept queue; the kernel caps it at net.core.somaxconn. */
 export const DEFAULT_BACKLOG = 1000;
@@ -34,12 +34,23 @@ export const DEFAULT_BACKLOG = 1000;
 const MAX_SEARCH = 2000;
 const SEARCH_SHARE = 0.1;
 
-/** A socket could not be bound. `code` is errno's name. */
+/** A socket could not be bound. */
 export class BindError extends UserError {
   override readonly name = "BindError";
 
-  constructor(readonly address: string, readonly code: string, why: string, cause: unknown) {
-    super(`${address}: ${why}`, { cause });
+  /**
+   * An address and why it cannot be had.
+   * @param code errno's name
+   * @param lasts whether it is in use by what nobody hands back
+   */
+  constructor(
+    readonly address: string,
+    readonly code: string,
+    why: string,
+    cause: unknown,
+    readonly lasts = false,
+  ) {
+    super(`${address}: ${why} (${code})`, { cause });
   }
 }
 
@@ -125,8 +136,10 @@ function withBoundPort(address: Address, fd: Fd): Address {
 }
 
 function explain(address: Address, error: SystemError, nameHolder: boolean): BindError {
-  const text = formatAddress(address);
-  return new BindError(text, error.code, reason(address, error, nameHolder), error);
+  const { code } = error;
+  const why = reason(address, error, nameHolder) ?? error.message.replace(` (${code})`, "");
+  const lasts = address.transport === "unix" && code === "EADDRINUSE" && !isSocket(address.path);
+  return new BindError(formatAddress(address), code, why, error, lasts);
 }
 
 /** Milliseconds that searches for the holder of a port may still take, as of when. */
@@ -146,23 +159,41 @@ function holderOf(address: Exclude<Address, { transport: "unix" }>): ReturnType<
   return holder;
 }
 
-function reason(address: Address, error: SystemError, nameHolder: boolean): string {
+/** In better words than the kernel's, if there are any. */
+function reason(address: Address, error: SystemError, nameHolder: boolean): string | undefined {
+  if (address.transport === "unix") return reasonAtPath(address.path, error, nameHolder);
   switch (error.code) {
     case "EADDRINUSE": {
-      const isPort = address.transport !== "unix";
-      const holder = isPort && nameHolder ? holderOf(address) : undefined;
-      return holder === undefined
-        ? "the address is in use (EADDRINUSE)"
-        : `the address is in use by ${holder.command} (pid ${holder.pid}) (EADDRINUSE)`;
+      const holder = nameHolder ? holderOf(address) : undefined;
+      const by = holder && ` by ${holder.command} (pid ${holder.pid})`;
+      return `the address is in use${by ?? ""}`;
     }
     case "EADDRNOTAVAIL":
-      return "this machine has no such address; `ip address` lists its own (EADDRNOTAVAIL)";
+      return "this machine has no such address; `ip address` lists its own";
     case "EACCES":
-      return address.transport === "unix"
-        ? "no permission to create the socket in that folder (EACCES)"
-        : "a port this low needs root, CAP_NET_BIND_SERVICE, or a lower " +
-          "net.ipv4.ip_unprivileged_port_start (EACCES)";
-    default:
-      return error.message;
+      return "a port this low needs root, CAP_NET_BIND_SERVICE, or a lower " +
+        "net.ipv4.ip_unprivileged_port_start";
+    case "EINVAL":
+      if (/^fe[89ab].:[^%]*$/.test(address.host)) {
+        return `a link-local address needs its interface, as in [${address.host}%eth0]`;
+      }
+      if (address.host.startsWith("::ffff:")) {
+        return `write it as the IPv4 address, ${address.host.slice("::ffff:".length)}`;
+      }
   }
+  return undefined;
+}
+
+function reasonAtPath(path: string, error: SystemError, nameHolder: boolean): string | undefined {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return nameHolder || !isSocket(path) ? whyTaken(path) : "the address is in use";
+    case "EACCES":
+      return "no permission to create the socket in that folder";
+    case "ENOENT":
+      return "its folder does not exist";
+    case "EAGAIN":
+      return error.syscall === "flock" ? "another program is just being started there" : undefined;
+  }
+  return undefined;
 }

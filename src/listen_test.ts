@@ -134,6 +134,16 @@ Deno.test("an address that this machine has not is said to be so", async () => {
   }
 });
 
+Deno.test("an address that the kernel wants to be written otherwise is said to be so", async () => {
+  const expected = {
+    "[fe80::1]:8080": "a link-local address needs its interface, as in [fe80::1%eth0]",
+    "[::ffff:127.0.0.1]:8080": "write it as the IPv4 address, 127.0.0.1",
+  };
+  for (const [text, why] of Object.entries(expected)) {
+    assert.equal((await refusal(text)).message, `${text}: ${why} (EINVAL)`);
+  }
+});
+
 Deno.test("a UNIX socket is made with its file, which is told", async () => {
   using dir = tempDir();
   const path = dir.file("site.sock");
@@ -143,7 +153,11 @@ Deno.test("a UNIX socket is made with its file, which is told", async () => {
   connectUnix(path).close();
 
   const error = await refusal(`unix:${path}`);
-  assert.equal(error.message, `unix:${path}: the address is in use (EADDRINUSE)`);
+  const command = Deno.readTextFileSync("/proc/self/comm").trim();
+  assert.equal(
+    error.message,
+    `unix:${path}: it is served by ${command} (pid ${Deno.pid}) (EADDRINUSE)`,
+  );
   assert.deepEqual(fileId(path), file);
   fd.close();
 });
@@ -152,7 +166,10 @@ Deno.test("a UNIX socket that cannot be made is refused with the reason", async 
   using dir = tempDir();
   const missing = await refusal(`unix:${dir.file("missing/site.sock")}`);
   assert.equal(missing.code, "ENOENT");
-  assert.match(missing.message, /missing\/site\.sock: .*\(ENOENT\)$/);
+  assert.match(missing.message, /missing\/site\.sock: its folder does not exist \(ENOENT\)$/);
+  Deno.writeTextFileSync(dir.file("precious"), "");
+  const taken = await refusal(`unix:${dir.file("precious")}`);
+  assert.match(taken.message, /precious: the file exists and is not a socket; .* \(EADDRINUSE\)$/);
 
   Deno.chmodSync(dir.path, 0o555);
   const address: Address = { transport: "unix", path: dir.file("site.sock") };

@@ -2,8 +2,8 @@
 
 import type { Fd } from "../ffi/fd.ts";
 import { listenSocket } from "../ffi/socket.ts";
-import { type Address, formatAddress } from "./address.ts";
-import { listen } from "./listen.ts";
+import { type Address, formatAddress, overlap } from "./address.ts";
+import { BindError, listen } from "./listen.ts";
 import { closeUnlessServed, type FileId, removeIfSame } from "./unix_path.ts";
 
 /** A socket held. */
@@ -109,7 +109,15 @@ export class Registry {
   }
 
   #listen({ address, backlog = this.defaultBacklog }: Wanted, nameHolder: boolean): Held {
-    return { ...listen(address, backlog, nameHolder), backlog };
+    try {
+      return { ...listen(address, backlog, nameHolder), backlog };
+    } catch (error) {
+      if (!(error instanceof BindError) || error.code !== "EADDRINUSE") throw error;
+      const own = this.list().find((held) => overlap(held.address, address));
+      if (own === undefined) throw error;
+      const why = `it overlaps ${formatAddress(own.address)}, which is held already`;
+      throw new BindError(error.address, error.code, why, error, true);
+    }
   }
 
   /** A longer queue serves all who share the socket; a shorter one might drop what waits. */

@@ -156,10 +156,17 @@ Deno.test("an address that cannot be bound is named, with the reason, and nothin
   );
   assert.match(
     await fails(1, "bind", "--sock", sock, `unix:${folder.path}/none/site.sock`),
-    /none\/site\.sock.*ENOENT/,
+    /none\/site\.sock: its folder does not exist \(ENOENT\)/,
   );
   Deno.writeTextFileSync(site, "precious");
-  assert.match(await fails(1, "bind", "--sock", sock, `unix:${site}`), /EADDRINUSE/);
+  assert.match(
+    await fails(1, "bind", "--sock", sock, `unix:${site}`),
+    /the file exists and is not a socket; it is left alone \(EADDRINUSE\)/,
+  );
+  assert.match(
+    await fails(1, "bind", "--sock", sock, `${hostname}:${port - 1}`, `:${port - 1}`),
+    /it overlaps \S+, which is held already \(EADDRINUSE\)/,
+  );
   assert.equal(Deno.readTextFileSync(site), "precious");
   assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["site.sock"]);
 });

@@ -85,7 +85,7 @@ export class Requests {
         return held;
       } catch (error) {
         const inUse = error instanceof BindError && error.code === "EADDRINUSE";
-        if (!inUse || left <= 0) throw error;
+        if (!inUse || error.lasts || left <= 0) throw error;
         log.debug("waiting for a client to hand an address back", { address: error.address });
         await registry.changed(left);
       }

@@ -346,6 +346,30 @@ Deno.test("an address that nobody hands back is in use, after the time and not b
   }
 });
 
+Deno.test("what nobody can hand back is not waited for", async () => {
+  await withBinder(async ({ binder, connect, folder }) => {
+    const [{ port, address }] = params(1);
+    const path = folder.file("precious");
+    Deno.writeTextFileSync(path, "precious");
+    const own = `${address}:${port}`;
+    const all = `0.0.0.0:${port}`;
+    await bound(connect(), [{ address, port }]);
+    const refused: [param: BindParam, message: string][] = [
+      [{ address: "", port }, `${all}: it overlaps ${own}, which is held already (EADDRINUSE)`],
+      [{ address: "*", port }, `*:${port}: it overlaps ${own}, which is held already (EADDRINUSE)`],
+      [
+        { address: `unix:${path}` },
+        `unix:${path}: the file exists and is not a socket; it is left alone (EADDRINUSE)`,
+      ],
+    ];
+    for (const [param, message] of refused) {
+      await assert.rejects(connect().bind([param]), { message: `Could not bind: ${message}` });
+    }
+    assert.equal(isWaiting(binder), false);
+    assert.equal(binder.held().length, 1);
+  }, { handBackTime: LONG });
+});
+
 Deno.test("other reasons than an address in use are not waited for", async () => {
   await withBinder(async ({ connect }) => {
     await assert.rejects(connect().bind([{ address: "192.0.2.1", port: 8000 }]), {
