@@ -165,14 +165,30 @@ function placeAt(path: string): Place | undefined {
     if (codeOf(error) === "EMFILE") throw error;
     return undefined;
   }
-  const held = `/proc/self/fd/${fd.number}`;
-  const info = Deno.statSync(held);
-  const id = identity(info);
-  if (isSame(fileId(path), id)) {
-    return { path: held, id, info, [Symbol.dispose]: () => fd.close() };
+  const info = infoOf(fd);
+  if (info && isSame(fileId(path), identity(info))) {
+    return {
+      path: pathOf(fd),
+      id: identity(info),
+      info,
+      [Symbol.dispose]: () => fd.close(),
+    };
   }
   fd.close();
   return undefined;
+}
+
+/** The path by which this process has what a descriptor is open on. */
+function pathOf(fd: Fd): string {
+  return `/proc/self/fd/${fd.number}`;
+}
+
+function infoOf(fd: Fd): Deno.FileInfo | undefined {
+  try {
+    return Deno.statSync(pathOf(fd));
+  } catch {
+    return undefined;
+  }
 }
 
 /** The socket at a path if nobody listens on it. */
@@ -220,18 +236,18 @@ function takeTurn(path: string): Disposable | undefined {
       file.close();
       throw new SystemError("flock", EAGAIN);
     }
-    const id = identity(Deno.statSync(`/proc/self/fd/${file.number}`));
-    // Whoever had it before has removed it.
-    if (!isSame(fileId(name), id)) {
-      file.close();
-      continue;
+    const info = infoOf(file);
+    const id = info && identity(info);
+    // Unless whoever had it before has removed it.
+    if (id && isSame(fileId(name), id)) {
+      return {
+        [Symbol.dispose]() {
+          removeIfSame(name, id);
+          file.close();
+        },
+      };
     }
-    return {
-      [Symbol.dispose]() {
-        removeIfSame(name, id);
-        file.close();
-      },
-    };
+    file.close();
   }
   return undefined;
 }
