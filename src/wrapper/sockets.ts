@@ -8,7 +8,7 @@ import { DEFAULT_BACKLOG } from "../listen.ts";
 import type { Log } from "../log.ts";
 import type { BindParam } from "../protocol/messages.ts";
 import { type Held, Registry, type Wanted } from "../registry.ts";
-import { fileId } from "../unix_path.ts";
+import { fileId, leadsTo } from "../unix_path.ts";
 import { BinderLink, describeParam, type HeldSocket } from "./binder_link.ts";
 
 /**
@@ -198,7 +198,9 @@ class OwnSockets implements Sockets {
   async restore(sockets: readonly HeldSocket[]): Promise<void> {
     for (const { param: { backlog = DEFAULT_BACKLOG, ...parts }, fd } of sockets) {
       const address = await resolveAddress(parts);
-      const file = address.transport === "unix" ? fileId(address.path) : undefined;
+      // What lies at the path by now may be another's, and is not to be removed.
+      const isOurs = address.transport === "unix" && leadsTo(address.path, fd);
+      const file = isOurs ? fileId(address.path) : undefined;
       this.#registry.add({ address, fd, backlog, ...(file && { file }) });
     }
     this.#served = new Set(this.#registry.list());

@@ -251,6 +251,24 @@ Deno.test("own sockets: the file of a UNIX socket goes with it", async () => {
   assert.throws(() => Deno.lstatSync(path), Deno.errors.NotFound);
 });
 
+Deno.test("own sockets: what has taken the place of a restored one's file is left alone", async () => {
+  using folder = tempDir();
+  const path = folder.file("site.sock");
+  const param = { address: `unix:${path}` };
+  const before = ownSockets(folder);
+  const [fd] = await before.prepare([param]);
+  assert.ok(fd);
+  const sockets = ownSockets(folder);
+  await sockets.restore([{ param, fd: fd.duplicate() }]);
+  await close(before);
+  Deno.writeTextFileSync(path, "precious");
+  const after = ownSockets(folder);
+  await after.restore([{ param, fd: sockets.served[0]?.fd.duplicate() ?? fd }]);
+  await close(sockets);
+  await close(after);
+  assert.equal(Deno.readTextFileSync(path), "precious");
+});
+
 Deno.test("a binder at the default path is used, though nobody named it", async () => {
   await leavesNoDescriptors(async () => {
     using folder = tempDir();
