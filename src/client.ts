@@ -180,6 +180,10 @@ export class BinderClient implements Disposable {
   }
 
   async #exchange(request: object, fds: readonly Fd[]): Promise<Answer> {
+    if (this.channel.fd.closed) {
+      // The request before this one has failed.
+      throw new NoBinderError(this.path, "ENOTCONN", `the connection to ${this.path} is closed`);
+    }
     try {
       await this.channel.send(request, fds, this.timeout);
       const answer = await this.channel.receive(this.timeout);

@@ -305,7 +305,8 @@ Deno.test("an answer that comes too late is not taken for the next one", async (
       using client = BinderClient.connect(path, poller, 10);
       await noBinder(() => client.bind(ONE), path, "ETIMEDOUT", silent(path));
       late.resolve();
-      await noBinder(() => client.bind(ONE), path, "ETIMEDOUT", silent(path));
+      const closed = `the connection to ${path} is closed`;
+      await noBinder(() => client.bind(ONE), path, "ENOTCONN", closed);
     });
   });
 });

@@ -63,6 +63,8 @@ export class BinderLink {
         return fds;
       } catch (error) {
         if (error instanceof NoBinderError) this.#drop(client);
+        // It had ended before it was asked: that says nothing of the binder that is there now.
+        if (error instanceof NoBinderError && error.code === "ENOTCONN") continue;
         const isOver = this.#closed || performance.now() >= deadline;
         if (!isAbsent(error) || isOver) throw error;
         if (!told) this.log.info("waiting for the binder", { sock: this.path });
