@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { leavesNoDescriptors, openCopies, openFile } from "./tests/helpers/descriptors.ts";
-import { type LocalBinder, startLocalBinder } from "./tests/helpers/local_binder.ts";
-import { loopbackHost, tempDir } from "./tests/helpers/temp_dir.ts";
+import { leavesNoDescriptors, openCopies, openFile } from "./tests/support/descriptors.ts";
+import { type LocalBinder, startLocalBinder } from "./tests/support/local_binder.ts";
+import { loopbackHost, tempDir } from "./tests/support/temp_dir.ts";
 import { Fd } from "./ffi/fd.ts";
 import { bind, bindAll, NoBinderError, RefusedError, UserError } from "./mod.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import "../tests/helpers/libc.ts";
+import "../tests/support/libc.ts";
 import { monotonicMicroseconds } from "./clock.ts";
 
 Deno.test("the monotonic clock counts microseconds since about the boot, and never back", () => {

@@ -1,7 +1,7 @@
 /**
  * Constants of Linux, the same on x86_64 and aarch64.
  * Source: the UAPI headers asm-generic/{socket,fcntl,poll,resource}.h and linux/{socket,in6,tcp,time}.h,
- * glibc's spawn.h and netdb.h. `scripts/check_layouts.ts` compiles them against the headers.
+ * glibc's spawn.h and netdb.h. `scripts/check/layouts.ts` compiles them against the headers.
  * @module
  */
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import "../tests/helpers/libc.ts";
+import "../tests/support/libc.ts";
 import { AF_UNIX, SOCK_STREAM } from "./constants.ts";
 import { check, checkNonBlocking, checkReturned, errno, SystemError } from "./errno.ts";
 import { libc } from "./libc.ts";
 import { bindSocket, connectUnix, createSocket } from "./socket.ts";
-import { tempDir } from "../tests/helpers/temp_dir.ts";
+import { tempDir } from "../tests/support/temp_dir.ts";
 
 const EINTR = 4;
 const EAGAIN = 11;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { connectedPair } from "../tests/helpers/connection.ts";
-import { leavesNoDescriptors, openFile } from "../tests/helpers/descriptors.ts";
+import { connectedPair } from "../tests/support/connection.ts";
+import { leavesNoDescriptors, openFile } from "../tests/support/descriptors.ts";
 import { check } from "./errno.ts";
 import { RLIMIT_NOFILE, SCM_MAX_FD } from "./constants.ts";
 import { Fd } from "./fd.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { leavesNoDescriptors, openFile } from "../tests/helpers/descriptors.ts";
+import { leavesNoDescriptors, openFile } from "../tests/support/descriptors.ts";
 import { Fd } from "./fd.ts";
 import { createMemfd } from "./memfd.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import "../tests/helpers/libc.ts";
-import { tempDir } from "../tests/helpers/temp_dir.ts";
+import "../tests/support/libc.ts";
+import { tempDir } from "../tests/support/temp_dir.ts";
 import { createFile, openFile, openPlace, tryLock } from "./file.ts";
 
 Deno.test("a place is held whatever becomes of its name, and whatever it is", () => {

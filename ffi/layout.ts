@@ -1,6 +1,6 @@
 /**
  * Sizes and offsets, in bytes, of the C structs that cross the FFI boundary: LP64 Linux with glibc,
- * x86_64 and aarch64. `scripts/check_layouts.ts` compiles this table against the C headers.
+ * x86_64 and aarch64. `scripts/check/layouts.ts` compiles this table against the C headers.
  * @module
  */
 

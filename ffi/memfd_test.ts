@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ignoreIfEmulated } from "../tests/helpers/emulated.ts";
-import { leavesNoDescriptors, openFile } from "../tests/helpers/descriptors.ts";
+import { ignoreIfEmulated } from "../tests/support/emulated.ts";
+import { leavesNoDescriptors, openFile } from "../tests/support/descriptors.ts";
 import { libc } from "./libc.ts";
 import { createMemfd, readOutput, readText, writeText } from "./memfd.ts";
 

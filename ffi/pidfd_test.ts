@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { leavesNoDescriptors, openFile } from "../tests/helpers/descriptors.ts";
-import { startProgram } from "../tests/helpers/program.ts";
+import { leavesNoDescriptors, openFile } from "../tests/support/descriptors.ts";
+import { startProgram } from "../tests/support/program.ts";
 import { POLLIN } from "./constants.ts";
 import { createMemfd } from "./memfd.ts";
 import { copyDescriptor, openProcess, signalProcess } from "./pidfd.ts";

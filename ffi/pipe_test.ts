@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { leavesNoDescriptors } from "../tests/helpers/descriptors.ts";
+import { leavesNoDescriptors } from "../tests/support/descriptors.ts";
 import { libc } from "./libc.ts";
 import { writeText } from "./memfd.ts";
 import { createPipe } from "./pipe.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ignoreIfEmulated } from "../tests/helpers/emulated.ts";
-import { connectedPair } from "../tests/helpers/connection.ts";
+import { ignoreIfEmulated } from "../tests/support/emulated.ts";
+import { connectedPair } from "../tests/support/connection.ts";
 import { check } from "./errno.ts";
 import { EFD_CLOEXEC, EFD_NONBLOCK, POLLERR, POLLHUP, POLLIN, POLLOUT } from "./constants.ts";
 import { Fd } from "./fd.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { ignoreIfEmulated } from "../tests/helpers/emulated.ts";
-import { leavesNoDescriptors } from "../tests/helpers/descriptors.ts";
-import { type Program, startProgram } from "../tests/helpers/program.ts";
-import { tempDir } from "../tests/helpers/temp_dir.ts";
+import { ignoreIfEmulated } from "../tests/support/emulated.ts";
+import { leavesNoDescriptors } from "../tests/support/descriptors.ts";
+import { type Program, startProgram } from "../tests/support/program.ts";
+import { tempDir } from "../tests/support/temp_dir.ts";
 import { createMemfd, writeText } from "./memfd.ts";
 import { createPipe } from "./pipe.ts";
 import { AF_UNIX, POLLIN, SOCK_STREAM } from "./constants.ts";

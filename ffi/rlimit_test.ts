@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import "../tests/helpers/libc.ts";
+import "../tests/support/libc.ts";
 import { check } from "./errno.ts";
 import { RLIMIT_NOFILE } from "./constants.ts";
 import { libc } from "./libc.ts";

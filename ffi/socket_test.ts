@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { ignoreIfEmulated } from "../tests/helpers/emulated.ts";
-import { listenAbstract } from "../tests/helpers/connection.ts";
-import { leavesNoDescriptors } from "../tests/helpers/descriptors.ts";
-import { tempDir } from "../tests/helpers/temp_dir.ts";
+import { ignoreIfEmulated } from "../tests/support/emulated.ts";
+import { listenAbstract } from "../tests/support/connection.ts";
+import { leavesNoDescriptors } from "../tests/support/descriptors.ts";
+import { tempDir } from "../tests/support/temp_dir.ts";
 import {
   AF_INET,
   AF_INET6,

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ignoreIfEmulated } from "../tests/helpers/emulated.ts";
-import { leavesNoDescriptors, openFile } from "../tests/helpers/descriptors.ts";
-import { openFds } from "../tests/helpers/process.ts";
-import { tempDir } from "../tests/helpers/temp_dir.ts";
+import { ignoreIfEmulated } from "../tests/support/emulated.ts";
+import { leavesNoDescriptors, openFile } from "../tests/support/descriptors.ts";
+import { openFds } from "../tests/support/process.ts";
+import { tempDir } from "../tests/support/temp_dir.ts";
 import { check } from "./errno.ts";
 import { RLIMIT_NOFILE, SIG_BLOCK, SIGNALS } from "./constants.ts";
 import { Fd } from "./fd.ts";

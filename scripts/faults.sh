@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 need_tools strace
 scripts/build.sh
 export MULTIBINDER_BIN=$PWD/dist/multibinder
-"$DENO" run --allow-all --no-check scripts/faults.ts
+"$DENO" run --allow-all --no-check scripts/trials/faults.ts
 "$DENO" fmt --quiet docs/faults.md

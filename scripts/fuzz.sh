@@ -8,4 +8,4 @@ cd "$(dirname "$0")/.."
 . scripts/toolchain.sh
 scripts/build.sh
 export MULTIBINDER_BIN=$PWD/dist/multibinder MULTIBINDER_FUZZ_CASES=${1:-100000} NO_COLOR=1
-exec "$DENO" test --allow-all --no-check src/protocol/fuzz_test.ts tests/hostile/fuzz_test.ts
+exec "$DENO" test --allow-all --no-check src/control/fuzz_test.ts tests/binder/fuzz_test.ts

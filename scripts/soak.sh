@@ -11,4 +11,4 @@ need_tools haproxy
 scripts/build.sh
 
 export MULTIBINDER_BIN=$PWD/dist/multibinder NO_COLOR=1
-exec "$DENO" run --quiet --no-prompt --allow-all scripts/soak.ts "$@"
+exec "$DENO" run --quiet --no-prompt --allow-all scripts/trials/soak.ts "$@"

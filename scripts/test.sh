@@ -93,8 +93,8 @@ if [[ $part == all || $part == checks ]]; then
   step "types" "$DENO" check .
   step "documentation of mod.ts" "$DENO" doc --lint mod.ts
   step "examples in mod.ts" "$DENO" check --doc mod.ts
-  step "layers" "$DENO" run --allow-read=. scripts/check_layers.ts
-  step "struct layouts" "$DENO" run --allow-all scripts/check_layouts.ts
+  step "layers" "$DENO" run --allow-read=. scripts/check/layers.ts
+  step "struct layouts" "$DENO" run --allow-all scripts/check/layouts.ts
 fi
 if [[ $part == all || $part == unit ]]; then
   if has_tests . -path ./tests -prune -o; then tests "unit tests" --ignore=tests "$@"; fi
@@ -102,8 +102,8 @@ fi
 # What differs between processors, in an emulator; the program for the other one is not built here.
 arm64_tests() {
   local DENO
-  DENO=$(scripts/arm64_deno.sh) || fail "no Deno for arm64"
-  tests "FFI and protocol tests, arm64" --frozen --preload=tests/helpers/brief_properties.ts ffi src/protocol
+  DENO=$(scripts/check/arm64_deno.sh) || fail "no Deno for arm64"
+  tests "FFI and protocol tests, arm64" --frozen --preload=tests/support/brief_properties.ts ffi src/control
   echo "  not run: the compiled program for arm64"
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import "../tests/helpers/libc.ts";
+import "../tests/support/libc.ts";
 import { SystemError } from "../ffi/errno.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
 

@@ -1,8 +1,8 @@
 /** What `mod.ts` exports. */
 
 import type { Fd } from "../ffi/fd.ts";
-import { splitAddress } from "./address.ts";
-import { BinderClient, DEFAULT_SOCK, NoBinderError, RefusedError } from "./client.ts";
+import { splitAddress } from "./sockets/address.ts";
+import { BinderClient, DEFAULT_SOCK, NoBinderError, RefusedError } from "./control/client.ts";
 import { UserError } from "./errors.ts";
 
 export { NoBinderError, RefusedError, UserError };

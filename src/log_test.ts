@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import "../tests/helpers/libc.ts";
+import "../tests/support/libc.ts";
 import { SystemError } from "../ffi/errno.ts";
 import {
   createLog,

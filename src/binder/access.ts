@@ -1,8 +1,8 @@
 /** Who may use the control socket, and who may do what is for the binder's own user. */
 
-import { groupId, userId } from "../accounts.ts";
-import { MAX_MESSAGE_BYTES } from "../protocol/framing.ts";
-import type { Peer, Rights } from "../protocol/server.ts";
+import { groupId, userId } from "./accounts.ts";
+import { MAX_MESSAGE_BYTES } from "../control/framing.ts";
+import type { Peer, Rights } from "../control/server.ts";
 
 /** Descriptors that one request of a trusted client may carry. */
 const MAX_HANDED_BACK = 65_536;

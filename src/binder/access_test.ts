@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Peer } from "../protocol/server.ts";
+import type { Peer } from "../control/server.ts";
 import { Access, accessRules } from "./access.ts";
 
 const OWN = 1000;

@@ -5,9 +5,9 @@ import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { createSocket, networkNamespace } from "../../ffi/socket.ts";
 import { FAMILIES } from "../../ffi/sockaddr.ts";
-import { type Address, formatAddress } from "../address.ts";
-import { listeningAddress } from "../listen.ts";
-import { leadsTo } from "../unix_path.ts";
+import { type Address, formatAddress } from "../sockets/address.ts";
+import { listeningAddress } from "../sockets/listen.ts";
+import { leadsTo } from "../sockets/unix_path.ts";
 
 /**
  * Checks that a descriptor is what a binder would have bound for an address: a listening socket of that

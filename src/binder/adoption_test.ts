@@ -6,12 +6,12 @@ import { receiveMessage } from "../../ffi/fd_passing.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { acceptSocket, bindSocket, createSocket, listenSocket } from "../../ffi/socket.ts";
-import { leavesNoDescriptors } from "../../tests/helpers/descriptors.ts";
-import { startProgram } from "../../tests/helpers/program.ts";
-import { freePort, loopbackHost, tempDir } from "../../tests/helpers/temp_dir.ts";
-import { ignoreUnless } from "../../tests/helpers/users.ts";
-import { type Address, resolveAddress, splitAddress } from "../address.ts";
-import { listen } from "../listen.ts";
+import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
+import { startProgram } from "../../tests/support/program.ts";
+import { freePort, loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
+import { ignoreUnless } from "../../tests/support/users.ts";
+import { type Address, resolveAddress, splitAddress } from "../sockets/address.ts";
+import { listen } from "../sockets/listen.ts";
 import { refusal } from "./adoption.ts";
 
 async function parse(text: string): Promise<Address> {

@@ -3,12 +3,12 @@
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue } from "../../ffi/socket.ts";
-import { type Address, formatAddress } from "../address.ts";
-import { listeningAddress } from "../listen.ts";
-import type { ControlSocket } from "../protocol/control_socket.ts";
-import type { Held } from "../registry.ts";
+import { type Address, formatAddress } from "../sockets/address.ts";
+import { listeningAddress } from "../sockets/listen.ts";
+import type { ControlSocket } from "../control/control_socket.ts";
+import type { Held } from "../sockets/registry.ts";
 import type { PassedFd } from "../systemd/listen_fds.ts";
-import { fileId } from "../unix_path.ts";
+import { fileId } from "../sockets/unix_path.ts";
 
 /** The descriptors, by their purpose. */
 export interface PassedSockets {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { leavesNoDescriptors, openFile } from "../../tests/helpers/descriptors.ts";
-import { loopbackHost, tempDir } from "../../tests/helpers/temp_dir.ts";
+import { leavesNoDescriptors, openFile } from "../../tests/support/descriptors.ts";
+import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
-import { type Address, formatAddress, resolveAddress, splitAddress } from "../address.ts";
-import { listen } from "../listen.ts";
+import { type Address, formatAddress, resolveAddress, splitAddress } from "../sockets/address.ts";
+import { listen } from "../sockets/listen.ts";
 import { sortPassed, storeName } from "./passed_sockets.ts";
 
 async function addressOf(text: string): Promise<Address> {

@@ -1,6 +1,6 @@
 /** Which addresses clients may ask for. */
 
-import { type Address, formatAddress, resolveAddress } from "../address.ts";
+import { type Address, formatAddress, resolveAddress } from "../sockets/address.ts";
 import { EXIT, fromCommandLine, UserError } from "../errors.ts";
 
 /** A pattern of addresses: a host or `*`, and ports. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import "../../tests/helpers/libc.ts";
-import { tempDir } from "../../tests/helpers/temp_dir.ts";
-import { resolveAddress, splitAddress } from "../address.ts";
+import "../../tests/support/libc.ts";
+import { tempDir } from "../../tests/support/temp_dir.ts";
+import { resolveAddress, splitAddress } from "../sockets/address.ts";
 import { UserError } from "../errors.ts";
 import { parsePatterns, Policy } from "./policy.ts";
 

@@ -1,14 +1,14 @@
 /** What clients may ask of a binder. */
 
 import { acceptQueue, discard, socketCookie } from "../../ffi/socket.ts";
-import { type Address, formatAddress, resolveAddress } from "../address.ts";
+import { type Address, formatAddress, resolveAddress } from "../sockets/address.ts";
 import { UserError } from "../errors.ts";
-import { BindError } from "../listen.ts";
+import { BindError } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
-import { type BindParam, parseBindParams, RPC, RpcError } from "../protocol/messages.ts";
-import type { Caller, Handler, Reply } from "../protocol/server.ts";
-import type { Held, Registry, Wanted } from "../registry.ts";
-import { fileId } from "../unix_path.ts";
+import { type BindParam, parseBindParams, RPC, RpcError } from "../control/messages.ts";
+import type { Caller, Handler, Reply } from "../control/server.ts";
+import type { Held, Registry, Wanted } from "../sockets/registry.ts";
+import { fileId } from "../sockets/unix_path.ts";
 import { refusal } from "./adoption.ts";
 import type { Policy } from "./policy.ts";
 

@@ -3,19 +3,19 @@ import type { Fd } from "../../ffi/fd.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
-import { leavesNoDescriptors } from "../../tests/helpers/descriptors.ts";
+import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import {
   type LocalBinder,
   type LocalBinderOptions,
   startLocalBinder,
-} from "../../tests/helpers/local_binder.ts";
-import { settled } from "../../tests/helpers/poller.ts";
-import { until } from "../../tests/helpers/process_status.ts";
-import { loopbackHost, type TempDir, tempDir } from "../../tests/helpers/temp_dir.ts";
-import { resolveAddress } from "../address.ts";
-import { BinderClient, RefusedError } from "../client.ts";
-import { listen } from "../listen.ts";
-import { type BindParam, RPC } from "../protocol/messages.ts";
+} from "../../tests/support/local_binder.ts";
+import { settled } from "../../tests/support/poller.ts";
+import { until } from "../../tests/support/process_status.ts";
+import { loopbackHost, type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
+import { resolveAddress } from "../sockets/address.ts";
+import { BinderClient, RefusedError } from "../control/client.ts";
+import { listen } from "../sockets/listen.ts";
+import { type BindParam, RPC } from "../control/messages.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;

@@ -1,10 +1,10 @@
 /** What a binder hands to its successor. */
 
-import { formatAddress } from "../address.ts";
-import type { Address } from "../address.ts";
+import { formatAddress } from "../sockets/address.ts";
+import type { Address } from "../sockets/address.ts";
 import { UserError } from "../errors.ts";
-import { type ConnectionState, parseConnection } from "../protocol/connection_state.ts";
-import type { FileId } from "../unix_path.ts";
+import { type ConnectionState, parseConnection } from "../control/connection_state.ts";
+import type { FileId } from "../sockets/unix_path.ts";
 import type { Rules } from "./options.ts";
 
 /** The format's version. A binder reads its own and every older one. */

@@ -1,8 +1,8 @@
 /** `multibinder bind`: the binder. */
 
-import { DEFAULT_BACKLOG } from "../listen.ts";
+import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
 import { runBinder } from "../binder/binder.ts";
-import { DEFAULT_SOCK } from "../client.ts";
+import { DEFAULT_SOCK } from "../control/client.ts";
 import {
   collect,
   createCommand,

@@ -1,8 +1,8 @@
 /** `multibinder exec`: the wrapper. */
 
 import { EXIT, fromCommandLine, UserError } from "../errors.ts";
-import { DEFAULT_SOCK } from "../client.ts";
-import { parseCommand } from "../wrapper/haproxy.ts";
+import { DEFAULT_SOCK } from "../control/client.ts";
+import { parseCommand } from "../servers/haproxy.ts";
 import {
   createCommand,
   duration,

@@ -1,7 +1,7 @@
 /** What the subcommands' command lines have in common. */
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { BinderClient, DEFAULT_SOCK } from "../client.ts";
+import { BinderClient, DEFAULT_SOCK } from "../control/client.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { createLog, type Format, FORMATS, type Level, LEVELS, type Log } from "../log.ts";
 

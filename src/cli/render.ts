@@ -1,7 +1,7 @@
 /** `multibinder render`: shows what a template becomes. */
 
 import { Poller } from "../../ffi/poll.ts";
-import { DEFAULT_SOCK } from "../client.ts";
+import { DEFAULT_SOCK } from "../control/client.ts";
 import { EXIT } from "../errors.ts";
 import { renderFiles, writeOutput } from "../wrapper/config_files.ts";
 import { chooseSockets } from "../wrapper/sockets.ts";

@@ -3,7 +3,7 @@
 import { parseState } from "../binder/state.ts";
 import { parseWrapperState } from "../wrapper/state.ts";
 import { EXIT } from "../errors.ts";
-import { selfCheck } from "../reexec.ts";
+import { selfCheck } from "../process/successor.ts";
 
 /** Reads the state on descriptor 3, and prints a line that a foreign program would not. */
 export function run(): number {

@@ -1,6 +1,6 @@
 /** `multibinder unbind`: makes a binder give addresses up. */
 
-import { splitAddress } from "../address.ts";
+import { splitAddress } from "../sockets/address.ts";
 import { EXIT, fromCommandLine } from "../errors.ts";
 import { addSockOption, createCommand, parse, print, request } from "./options.ts";
 

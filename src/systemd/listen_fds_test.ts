@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { openFile } from "../../tests/helpers/descriptors.ts";
+import { openFile } from "../../tests/support/descriptors.ts";
 import { createMemfd, readText } from "../../ffi/memfd.ts";
 import { check } from "../../ffi/errno.ts";
 import { libc } from "../../ffi/libc.ts";
 import { spawn } from "../../ffi/spawn.ts";
 
-const FIXTURE = new URL("../../tests/fixtures/listen_fds.ts", import.meta.url).pathname;
+const FIXTURE = new URL("../../tests/support/listen_fds.ts", import.meta.url).pathname;
 
 /** Runs the fixture with two files from descriptor 3 on. @param script sets variables and execs "$@" */
 function pass(script: string) {

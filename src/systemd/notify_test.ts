@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { leavesNoDescriptors, openFile } from "../../tests/helpers/descriptors.ts";
-import { silentLog } from "../../tests/helpers/local_binder.ts";
-import { NotifySocket } from "../../tests/helpers/notify_socket.ts";
-import { settled } from "../../tests/helpers/poller.ts";
-import { tempDir } from "../../tests/helpers/temp_dir.ts";
+import { leavesNoDescriptors, openFile } from "../../tests/support/descriptors.ts";
+import { silentLog } from "../../tests/support/local_binder.ts";
+import { NotifySocket } from "../../tests/support/notify_socket.ts";
+import { settled } from "../../tests/support/poller.ts";
+import { tempDir } from "../../tests/support/temp_dir.ts";
 import { monotonicMicroseconds } from "../../ffi/clock.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";

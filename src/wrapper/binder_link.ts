@@ -2,10 +2,10 @@
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
-import { BinderClient, isAbsent, NoBinderError, RefusedError } from "../client.ts";
+import { BinderClient, isAbsent, NoBinderError, RefusedError } from "../control/client.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { type BindParam, RPC } from "../protocol/messages.ts";
+import { type BindParam, RPC } from "../control/messages.ts";
 
 /** A socket that is held, with what was asked for. */
 export interface HeldSocket {

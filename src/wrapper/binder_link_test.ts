@@ -2,19 +2,19 @@ import assert from "node:assert/strict";
 import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { socketCookie } from "../../ffi/socket.ts";
-import { leavesNoDescriptors } from "../../tests/helpers/descriptors.ts";
+import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import {
   type LocalBinder,
   type LocalBinderOptions,
   startLocalBinder,
-} from "../../tests/helpers/local_binder.ts";
-import { settled } from "../../tests/helpers/poller.ts";
-import { until } from "../../tests/helpers/process_status.ts";
-import { loopbackHost, tempDir } from "../../tests/helpers/temp_dir.ts";
-import { NoBinderError } from "../client.ts";
+} from "../../tests/support/local_binder.ts";
+import { settled } from "../../tests/support/poller.ts";
+import { until } from "../../tests/support/process_status.ts";
+import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
+import { NoBinderError } from "../control/client.ts";
 import { createLog } from "../log.ts";
-import { type BindParam, RPC, RpcError } from "../protocol/messages.ts";
-import type { Handler } from "../protocol/server.ts";
+import { type BindParam, RPC, RpcError } from "../control/messages.ts";
+import type { Handler } from "../control/server.ts";
 import { BinderLink, describeParam, type HeldSocket } from "./binder_link.ts";
 
 /** Milliseconds that no test needs: it would fail. */

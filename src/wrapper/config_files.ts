@@ -2,11 +2,11 @@
 
 import fs from "node:fs";
 import { resolve } from "node:path";
-import { splitAddress } from "../address.ts";
+import { splitAddress } from "../sockets/address.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
-import type { BindParam } from "../protocol/messages.ts";
-import { type Command, renderedName } from "./haproxy.ts";
-import { render } from "./template.ts";
+import type { BindParam } from "../control/messages.ts";
+import { type Command, renderedName } from "../servers/haproxy.ts";
+import { render } from "../templates/render.ts";
 
 /** The first descriptor after standard input, output and error. */
 const FIRST_FD = 3;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { ignoreUnless } from "../../tests/helpers/users.ts";
-import { type TempDir, tempDir } from "../../tests/helpers/temp_dir.ts";
+import { ignoreUnless } from "../../tests/support/users.ts";
+import { type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
 import { UserError } from "../errors.ts";
 import {
   planTargets,
@@ -10,8 +10,8 @@ import {
   writeFiles,
   writeOutput,
 } from "./config_files.ts";
-import { parseCommand } from "./haproxy.ts";
-import { TemplateError } from "./template.ts";
+import { parseCommand } from "../servers/haproxy.ts";
+import { TemplateError } from "../templates/render.ts";
 
 /** Writes a template; its target is beside it. */
 function template(folder: TempDir, name: string, text: string | Uint8Array) {

@@ -7,9 +7,9 @@ import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import { createPipe } from "../../ffi/pipe.ts";
 import { type ExitStatus, sendSignal } from "../../ffi/process.ts";
 import type { SpawnOptions } from "../../ffi/spawn.ts";
-import type { Child, Children } from "../children.ts";
+import type { Child, Children } from "../process/children.ts";
 import { EXIT, UserError } from "../errors.ts";
-import { ownCommand } from "../reexec.ts";
+import { ownCommand } from "../process/successor.ts";
 import {
   CHECK_OPTIONS,
   cleanEnvironment,
@@ -17,7 +17,7 @@ import {
   SOFT_STOP,
   startOptions,
   toArgv,
-} from "./haproxy.ts";
+} from "../servers/haproxy.ts";
 
 /** Bytes of a check's output that are kept. */
 const MAX_OUTPUT = 64 * 1024;

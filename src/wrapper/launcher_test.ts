@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
-import { leavesNoDescriptors, openDescriptors, openFile } from "../../tests/helpers/descriptors.ts";
-import { connectedPair } from "../../tests/helpers/connection.ts";
-import { settled } from "../../tests/helpers/poller.ts";
-import { openFds } from "../../tests/helpers/process.ts";
-import { childrenOf, processStatus, until } from "../../tests/helpers/process_status.ts";
-import { tempDir } from "../../tests/helpers/temp_dir.ts";
+import { leavesNoDescriptors, openDescriptors, openFile } from "../../tests/support/descriptors.ts";
+import { connectedPair } from "../../tests/support/connection.ts";
+import { settled } from "../../tests/support/poller.ts";
+import { openFds } from "../../tests/support/process.ts";
+import { childrenOf, processStatus, until } from "../../tests/support/process_status.ts";
+import { tempDir } from "../../tests/support/temp_dir.ts";
 import { POLLIN } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { sendSignal } from "../../ffi/process.ts";
-import { Children } from "../children.ts";
+import { Children } from "../process/children.ts";
 import { UserError } from "../errors.ts";
-import { parseCommand } from "./haproxy.ts";
+import { parseCommand } from "../servers/haproxy.ts";
 import { Launcher, RefusedConfig } from "./launcher.ts";
 
 /** Milliseconds that no test needs: it would fail. */

@@ -19,11 +19,11 @@ import { copyDescriptor, openProcess, signalProcess } from "../../ffi/pidfd.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
-import { formatAddress, toParts } from "../address.ts";
-import { listeningAddress } from "../listen.ts";
+import { formatAddress, toParts } from "../sockets/address.ts";
+import { listeningAddress } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import type { HeldSocket } from "./binder_link.ts";
-import { HARD_STOP, SOFT_STOP } from "./haproxy.ts";
+import { HARD_STOP, SOFT_STOP } from "../servers/haproxy.ts";
 
 const SERVICE = "MULTIBINDER_SERVICE";
 const WRAPPER = "MULTIBINDER_WRAPPER";

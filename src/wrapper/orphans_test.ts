@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { leavesNoDescriptors } from "../../tests/helpers/descriptors.ts";
-import { childrenOf, processStatus, until } from "../../tests/helpers/process_status.ts";
-import { type Program, startProgram } from "../../tests/helpers/program.ts";
-import { loopbackHost } from "../../tests/helpers/temp_dir.ts";
-import { ignoreUnless } from "../../tests/helpers/users.ts";
+import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
+import { childrenOf, processStatus, until } from "../../tests/support/process_status.ts";
+import { type Program, startProgram } from "../../tests/support/program.ts";
+import { loopbackHost } from "../../tests/support/temp_dir.ts";
+import { ignoreUnless } from "../../tests/support/users.ts";
 import { openProcess } from "../../ffi/pidfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { createLog } from "../log.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { silentLog } from "../../tests/helpers/local_binder.ts";
-import { NotifySocket } from "../../tests/helpers/notify_socket.ts";
+import { silentLog } from "../../tests/support/local_binder.ts";
+import { NotifySocket } from "../../tests/support/notify_socket.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { Reporter } from "./reporter.ts";

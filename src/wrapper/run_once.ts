@@ -2,10 +2,10 @@
 
 import { Poller } from "../../ffi/poll.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
-import { Children } from "../children.ts";
+import { Children } from "../process/children.ts";
 import type { Log } from "../log.ts";
 import { planTargets, renderFiles, writeFiles } from "./config_files.ts";
-import type { Command } from "./haproxy.ts";
+import type { Command } from "../servers/haproxy.ts";
 import { Launcher } from "./launcher.ts";
 import { chooseSockets } from "./sockets.ts";
 import type { WrapperOptions } from "./wrapper.ts";

@@ -2,13 +2,13 @@
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
-import { formatAddress, numericAddress, resolveAddress, toParts } from "../address.ts";
-import { BinderClient, DEFAULT_SOCK, isAbsent, NoBinderError } from "../client.ts";
-import { DEFAULT_BACKLOG } from "../listen.ts";
+import { formatAddress, numericAddress, resolveAddress, toParts } from "../sockets/address.ts";
+import { BinderClient, DEFAULT_SOCK, isAbsent, NoBinderError } from "../control/client.ts";
+import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
-import type { BindParam } from "../protocol/messages.ts";
-import { type Held, Registry, type Wanted } from "../registry.ts";
-import { fileId, leadsTo } from "../unix_path.ts";
+import type { BindParam } from "../control/messages.ts";
+import { type Held, Registry, type Wanted } from "../sockets/registry.ts";
+import { fileId, leadsTo } from "../sockets/unix_path.ts";
 import { BinderLink, describeParam, type HeldSocket } from "./binder_link.ts";
 
 /**

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
-import { leavesNoDescriptors, openCopies, openFile } from "../../tests/helpers/descriptors.ts";
-import { silentLog, startLocalBinder } from "../../tests/helpers/local_binder.ts";
-import { settled } from "../../tests/helpers/poller.ts";
-import { loopbackHost, type TempDir, tempDir } from "../../tests/helpers/temp_dir.ts";
+import { leavesNoDescriptors, openCopies, openFile } from "../../tests/support/descriptors.ts";
+import { silentLog, startLocalBinder } from "../../tests/support/local_binder.ts";
+import { settled } from "../../tests/support/poller.ts";
+import { loopbackHost, type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
-import { NoBinderError, RefusedError } from "../client.ts";
-import { BindError } from "../listen.ts";
+import { NoBinderError, RefusedError } from "../control/client.ts";
+import { BindError } from "../sockets/listen.ts";
 import { createLog, type Log } from "../log.ts";
-import type { BindParam } from "../protocol/messages.ts";
+import type { BindParam } from "../control/messages.ts";
 import { chooseSockets, type Sockets, type SocketsOptions } from "./sockets.ts";
 
 /** Milliseconds that no test needs: it would fail. */

@@ -1,9 +1,9 @@
 /** What a wrapper hands to its successor. */
 
 import { UserError } from "../errors.ts";
-import { type ConnectionState, parseConnection } from "../protocol/connection_state.ts";
-import type { BindParam } from "../protocol/messages.ts";
-import type { FileId } from "../unix_path.ts";
+import { type ConnectionState, parseConnection } from "../control/connection_state.ts";
+import type { BindParam } from "../control/messages.ts";
+import type { FileId } from "../sockets/unix_path.ts";
 import type { ReloadOutcome } from "./reloads.ts";
 import type { SupervisorSnapshot } from "./supervisor.ts";
 

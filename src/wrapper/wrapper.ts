@@ -6,10 +6,10 @@ import { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { type ExitStatus, sendSignal, unblockSignals } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
-import { Children } from "../children.ts";
+import { Children } from "../process/children.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 import { type Log, stackOf } from "../log.ts";
-import { inheritedState } from "../reexec.ts";
+import { inheritedState } from "../process/successor.ts";
 import { Notifier } from "../systemd/notify.ts";
 import {
   insistOnWritable,
@@ -19,7 +19,7 @@ import {
   writeFiles,
 } from "./config_files.ts";
 import { Control } from "./control.ts";
-import { type Command, HARD_STOP, levelOf, SOFT_STOP } from "./haproxy.ts";
+import { type Command, HARD_STOP, levelOf, SOFT_STOP } from "../servers/haproxy.ts";
 import { Launcher, RefusedConfig, type Server } from "./launcher.ts";
 import { findOrphans, listeningSocketsOf, marksOf, type Orphan, retireOrphan } from "./orphans.ts";
 import { Reloads } from "./reloads.ts";

@@ -1,7 +1,7 @@
 /** The binder's container is restarted: what that does to its sockets is a matter of whose namespace it is. */
 
 import assert from "node:assert/strict";
-import { Load } from "../helpers/http_client.ts";
+import { Load } from "../support/http_client.ts";
 import { Container, containerTest, engine } from "./engine.ts";
 import { Site } from "./site.ts";
 

@@ -1,9 +1,9 @@
 /** Podman with a storage of its own, so that a test run meets no other one and leaves nothing behind. */
 
-import { multibinder } from "../helpers/binder.ts";
-import { type Program, startProgram } from "../helpers/program.ts";
-import { freePort, type TempDir, tempDir } from "../helpers/temp_dir.ts";
-import { ignoreUnless } from "../helpers/users.ts";
+import { multibinder } from "../support/binder.ts";
+import { type Program, startProgram } from "../support/program.ts";
+import { freePort, type TempDir, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless } from "../support/users.ts";
 import { importDistroless } from "./bases.ts";
 
 /** How long one command of podman's may take, in milliseconds. */

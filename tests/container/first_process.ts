@@ -1,9 +1,9 @@
 /** The wrapper as the first process of a container. */
 
 import assert from "node:assert/strict";
-import { childrenOf, commandOf, processStatus, until } from "../helpers/process_status.ts";
-import { Load } from "../helpers/http_client.ts";
-import { tempDir } from "../helpers/temp_dir.ts";
+import { childrenOf, commandOf, processStatus, until } from "../support/process_status.ts";
+import { Load } from "../support/http_client.ts";
+import { tempDir } from "../support/temp_dir.ts";
 import { containerTest, engine } from "./engine.ts";
 import { EXAMPLE } from "./images.ts";
 import { Site } from "./site.ts";

@@ -1,7 +1,7 @@
 /** Containers that may do little: other users than root, no capabilities, a root file system to read. */
 
 import assert from "node:assert/strict";
-import { processStatus } from "../helpers/process_status.ts";
+import { processStatus } from "../support/process_status.ts";
 import { buildImage } from "./bases.ts";
 import { type Container, containerTest, engine } from "./engine.ts";
 import { buildImages, EXAMPLE } from "./images.ts";

@@ -1,9 +1,9 @@
 /** The commands in the example's README, run as they stand there, by a `docker` that is podman. */
 
 import assert from "node:assert/strict";
-import { until } from "../helpers/process_status.ts";
-import { MARKER, type Program, startProgram } from "../helpers/program.ts";
-import { freePort } from "../helpers/temp_dir.ts";
+import { until } from "../support/process_status.ts";
+import { MARKER, type Program, startProgram } from "../support/program.ts";
+import { freePort } from "../support/temp_dir.ts";
 import { BUILD_OPTIONS } from "./bases.ts";
 import { Container, containerTest, engine } from "./engine.ts";
 import { buildImages, EXAMPLE } from "./images.ts";

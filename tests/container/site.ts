@@ -1,7 +1,7 @@
 /** The example's containers: a binder, and two versions of a site that share its port. */
 
-import { get, type Target } from "../helpers/http_client.ts";
-import { freePort } from "../helpers/temp_dir.ts";
+import { get, type Target } from "../support/http_client.ts";
+import { freePort } from "../support/temp_dir.ts";
 import { type Container, engine, type Volume } from "./engine.ts";
 import { buildImages, EXAMPLE, MULTIBINDER, PAUSE, SITE } from "./images.ts";
 

@@ -2,7 +2,7 @@
 
 // deno-lint-ignore-file no-console -- what was measured is worth reading
 import assert from "node:assert/strict";
-import { HttpConnection, Load, type Outcome } from "../helpers/http_client.ts";
+import { HttpConnection, Load, type Outcome } from "../support/http_client.ts";
 import { containerTest } from "./engine.ts";
 import { Site, type Version } from "./site.ts";
 

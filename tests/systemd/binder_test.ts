@@ -1,13 +1,13 @@
 /** The binder under a systemd that the test plays: what it is told, stores, and passes on. */
 
 import assert from "node:assert/strict";
-import { openFile } from "../helpers/descriptors.ts";
-import { multibinder, startBinder } from "../helpers/binder.ts";
-import { bindOnce, ControlConnection } from "../helpers/control_client.ts";
-import { NotifySocket } from "../helpers/notify_socket.ts";
-import { listeningSockets } from "../helpers/process.ts";
-import { runProgram, startProgram } from "../helpers/program.ts";
-import { loopbackHost, tempDir } from "../helpers/temp_dir.ts";
+import { openFile } from "../support/descriptors.ts";
+import { multibinder, startBinder } from "../support/binder.ts";
+import { bindOnce, ControlConnection } from "../support/control_client.ts";
+import { NotifySocket } from "../support/notify_socket.ts";
+import { listeningSockets } from "../support/process.ts";
+import { runProgram, startProgram } from "../support/program.ts";
+import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import type { Fd } from "../../ffi/fd.ts";
 
 /** A datagram of the store, without the other ones on the way to it. */

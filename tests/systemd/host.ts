@@ -2,10 +2,10 @@
 
 import { rootArchive } from "../container/bases.ts";
 import { engine } from "../container/engine.ts";
-import { multibinder } from "../helpers/binder.ts";
-import type { Target } from "../helpers/http_client.ts";
-import { listeningSockets } from "../helpers/process.ts";
-import { type Exit, type Program, runProgram, startProgram } from "../helpers/program.ts";
+import { multibinder } from "../support/binder.ts";
+import type { Target } from "../support/http_client.ts";
+import { listeningSockets } from "../support/process.ts";
+import { type Exit, type Program, runProgram, startProgram } from "../support/program.ts";
 
 const UNITS = new URL("../../examples/systemd", import.meta.url).pathname;
 const IMAGE = "localhost/debian-systemd";

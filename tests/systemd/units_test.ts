@@ -3,8 +3,8 @@
 // deno-lint-ignore-file no-console -- what was measured is worth reading
 import assert from "node:assert/strict";
 import { containerTest } from "../container/engine.ts";
-import { multibinder } from "../helpers/binder.ts";
-import { get, HttpConnection, Load, type Outcome } from "../helpers/http_client.ts";
+import { multibinder } from "../support/binder.ts";
+import { get, HttpConnection, Load, type Outcome } from "../support/http_client.ts";
 import { BINDER, config, HAPROXY, Host } from "./host.ts";
 
 const CONFIG = "/etc/haproxy/site.cfg.eta";

@@ -1,10 +1,10 @@
 /** The wrapper under a systemd that the test plays. */
 
 import assert from "node:assert/strict";
-import { startBinder } from "../helpers/binder.ts";
-import { site, startWrapper, tag } from "../helpers/haproxy.ts";
-import { NotifySocket } from "../helpers/notify_socket.ts";
-import { loopbackHost } from "../helpers/temp_dir.ts";
+import { startBinder } from "../support/binder.ts";
+import { site, startWrapper, tag } from "../support/haproxy.ts";
+import { NotifySocket } from "../support/notify_socket.ts";
+import { loopbackHost } from "../support/temp_dir.ts";
 
 /** Without signs of life and what depends on the time. */
 function steady(datagrams: string[][]): string[] {

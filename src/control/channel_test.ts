@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { POLLOUT } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { sendMessage } from "../../ffi/fd_passing.ts";
+import { createMemfd } from "../../ffi/memfd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { raiseFdLimit } from "../../ffi/rlimit.ts";
+import { connectedPair } from "../../tests/support/connection.ts";
+import { leavesNoDescriptors, openDescriptors, openFile } from "../../tests/support/descriptors.ts";
+import { settled } from "../../tests/support/poller.ts";
+import { Channel, ChannelClosed } from "./channel.ts";
+import { FramingError } from "./framing.ts";
+
+/** Milliseconds that no test needs: it would fail. */
+const LONG = 20_000;
+const poller = new Poller();
+const encode = (text: string) => new Uint8Array(new TextEncoder().encode(text));
+
+/** Runs `action` with a channel and the other end of its connection. */
+async function withChannel(action: (near: Channel, far: Fd) => Promise<void>): Promise<void> {
+  const [fd, far] = connectedPair();
+  const near = new Channel(fd, poller);
+  try {
+    await action(near, far);
+  } finally {
+    near.close();
+    far.close();
+    await settled(poller);
+  }
+}
+
+/** Runs `action` with both ends as channels. */
+function withChannels(action: (near: Channel, far: Channel) => Promise<void>): Promise<void> {
+  return withChannel(async (near, fd) => {
+    const far = new Channel(fd, poller);
+    try {
+      await action(near, far);
+    } finally {
+      far.close();
+    }
+  });
+}
+
+/** Files in memory, which their names tell apart. */
+function memfds(count: number): Fd[] {
+  return Array.from({ length: count }, (_, index) => createMemfd(`test-${index}`));
+}
+
+/** Sends all at once, past the channel. */
+function sendRaw(fd: Fd, text: string, fds: readonly Fd[] = []): void {
+  assert.equal(sendMessage(fd, encode(text), fds), text.length);
+}
+
+for (const count of [0, 1, 253, 254, 1000]) {
+  Deno.test(`a message arrives with its ${count} descriptors, in their order`, async () => {
+    raiseFdLimit();
+    await leavesNoDescriptors(() =>
+      withChannels(async (near, far) => {
+        const sent = memfds(Math.min(count, 7));
+        const fds = Array.from({ length: count }, (_, index) => sent[index % 7]).filter((fd) =>
+          fd !== undefined
+        );
+        far.maxFds = count;
+        const message = { id: 1, result: fds.map((_, index) => `127.0.0.1:${index}`) };
+        const [text] = await Promise.all([far.receive(LONG), near.send(message, fds, LONG)]);
+        assert.deepEqual(JSON.parse(text ?? ""), { jsonrpc: "2.0", ...message });
+        const received = far.takeFds();
+        assert.deepEqual(received.map(openFile), fds.map(openFile));
+        assert(received.every((fd) => fd.closeOnExec));
+        assert.equal(far.truncated, false);
+        [...received, ...sent].forEach((fd) => fd.close());
+      })
+    );
+  });
+}
+
+Deno.test("a message longer than the socket's buffer goes as the peer reads", async () => {
+  await withChannels(async (near, far) => {
+    const message = { text: "x".repeat(1_000_000) };
+    const [text] = await Promise.all([far.receive(LONG), near.send(message, [], LONG)]);
+    assert.equal(JSON.parse(text ?? "").text, message.text);
+  });
+});
+
+Deno.test("a message to a peer that does not read ends after the timeout", async () => {
+  await withChannel(async (near) => {
+    await assert.rejects(near.send({ text: "x".repeat(1_000_000) }, [], 10), ChannelClosed);
+  });
+});
+
+Deno.test("messages of both directions and without newlines come in their order", async () => {
+  await withChannels(async (near, far) => {
+    sendRaw(near.fd, '{"a":1}{"a":2}\n\n {"a":3}');
+    for (const a of [1, 2, 3]) assert.equal(await far.receive(LONG), `{"a":${a}}`);
+    await far.send({ b: 1 }, [], LONG);
+    assert.equal(await near.receive(LONG), '{"jsonrpc":"2.0","b":1}');
+  });
+});
+
+Deno.test("a peer that closes, between messages or within one, ends the stream", async () => {
+  for (const text of ["\n", '{"a":', '{"a":1}{']) {
+    await withChannel(async (near, far) => {
+      sendRaw(far, text);
+      far.close();
+      if (text.includes("}")) assert.equal(await near.receive(LONG), '{"a":1}');
+      assert.equal(await near.receive(LONG), undefined);
+    });
+  }
+});
+
+Deno.test("a peer that is gone is a failed system call", async () => {
+  await withChannel(async (near, far) => {
+    far.close();
+    await assert.rejects(near.send({}, [], LONG), { name: "SystemError", code: "EPIPE" });
+  });
+  await withChannel(async (near, far) => {
+    await near.send({}, [], LONG);
+    far.close();
+    await assert.rejects(
+      near.receive(LONG),
+      (error) => error instanceof SystemError && error.code === "ECONNRESET",
+    );
+  });
+});
+
+Deno.test("garbage is a framing error", async () => {
+  await withChannel(async (near, far) => {
+    sendRaw(far, "GET / HTTP/1.1\r\n");
+    await assert.rejects(near.receive(LONG), FramingError);
+  });
+});
+
+Deno.test("descriptors that nobody asked for are closed as they come", async () => {
+  await withChannel(async (near, far) => {
+    const sent = memfds(5);
+    const before = openDescriptors();
+    sendRaw(far, '{"a":1}', sent);
+    await near.receive(LONG);
+    assert.equal(openDescriptors(), before);
+
+    near.maxFds = 2;
+    sendRaw(far, '{"a"', sent);
+    sendRaw(far, ":1}", sent);
+    await near.receive(LONG);
+    assert.equal(openDescriptors(), before + 2);
+    near.close();
+    assert.equal(openDescriptors(), before - 1, "the two are closed with the connection");
+    sent.forEach((fd) => fd.close());
+  });
+});
+
+Deno.test("a peer that sends nothing, or never finishes, is given up at the deadline", async () => {
+  await withChannel(async (near, far) => {
+    await assert.rejects(near.receive(10), ChannelClosed);
+    sendRaw(far, '{"a":');
+    await assert.rejects(near.receive(10), ChannelClosed);
+    sendRaw(far, "1}");
+    assert.equal(await near.receive(LONG), '{"a":1}', "what came in time is kept");
+  });
+});
+
+Deno.test("a peer that sends byte after byte is given up at the deadline", async () => {
+  await withChannel(async (near, far) => {
+    sendRaw(far, '{"a":"');
+    const received = near.receive(10).finally(() => poller.cancel(far));
+    const dribble = async () => {
+      while ((await poller.wait(far, POLLOUT, LONG)) !== 0) sendRaw(far, "x");
+    };
+    const dribbling = dribble();
+    await assert.rejects(received, ChannelClosed);
+    await dribbling;
+  });
+});
+
+Deno.test("a closed channel says so, whether one waits for it or comes later", async () => {
+  await withChannel(async (near) => {
+    const waiting = near.receive(LONG);
+    near.close();
+    await assert.rejects(waiting, ChannelClosed);
+    await assert.rejects(near.receive(LONG), ChannelClosed);
+    await assert.rejects(near.send({}, [], LONG), ChannelClosed);
+    near.close();
+  });
+});
+
+Deno.test("another channel goes on with a half-received message", async () => {
+  await withChannel(async (near, far) => {
+    sendRaw(far, '{"a":1}{"b"');
+    await near.receive(LONG);
+    await assert.rejects(near.receive(0), ChannelClosed);
+    const successor = new Channel(near.fd.duplicate(), poller, near.pending.slice());
+    near.close();
+    sendRaw(far, ":2}");
+    assert.equal(await successor.receive(LONG), '{"b":2}');
+    successor.close();
+  });
+});

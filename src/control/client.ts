@@ -1,0 +1,241 @@
+/** Talking to a binder: what the wrapper and the library use. */
+
+import { POLLRDHUP } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { fdLimit, raiseFdLimit } from "../../ffi/rlimit.ts";
+import { MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
+import { connectUnix } from "../../ffi/socket.ts";
+import { messageOf, UserError } from "../errors.ts";
+import { Channel, ChannelClosed } from "./channel.ts";
+import { type Answer, type BindParam, parseAnswer, RPC } from "./messages.ts";
+
+/** Where a binder listens when nothing else is said. */
+export const DEFAULT_SOCK = "/run/multibinder.sock";
+
+/** How long a binder may take for an answer, in milliseconds. */
+const ANSWER_TIMEOUT = 10_000;
+
+/** No binder could be reached, or none that answers as one does. `code` is errno's name. */
+export class NoBinderError extends UserError {
+  /** The class's name. */
+  override readonly name = "NoBinderError";
+
+  /** The binder's control socket was tried at `path`. */
+  constructor(readonly path: string, readonly code: string, message: string, cause?: unknown) {
+    super(message, { cause });
+  }
+}
+
+/** Whether an error says that nobody listens on a control socket, or takes no more, which may change. */
+export function isAbsent(error: unknown): boolean {
+  return error instanceof NoBinderError &&
+    ["ENOENT", "ECONNREFUSED", "EAGAIN"].includes(error.code);
+}
+
+/** The binder refused. `data.code` is errno's name, where a system call failed. */
+export class RefusedError extends UserError {
+  /** The class's name. */
+  override readonly name = "RefusedError";
+
+  /** `code` is that of JSON-RPC, or 10000 for a bind that failed. */
+  constructor(
+    readonly code: number,
+    message: string,
+    readonly data: { code?: string; address?: string } | undefined,
+  ) {
+    super(message);
+  }
+}
+
+interface RequestOptions {
+  /** Descriptors to send along; they stay the caller's. */
+  fds?: readonly Fd[];
+  /** How many descriptors may come with the answer. */
+  expected?: number;
+}
+
+interface Outcome {
+  result: unknown;
+  fds: Fd[];
+}
+
+let sharedPoller: Poller | undefined;
+
+/** A connection to a binder. */
+export class BinderClient implements Disposable {
+  #lastId = 0;
+  #lastRequest: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    readonly path: string,
+    readonly channel: Channel,
+    readonly timeout: number,
+  ) {}
+
+  /**
+   * Connects.
+   * @param path of the control socket
+   * @param poller the program's own, if it has one; connections share one otherwise
+   * @param timeout milliseconds that the binder may take for an answer
+   * @throws {NoBinderError}
+   */
+  static connect(
+    path: string,
+    poller: Poller = sharedPoller ??= new Poller(),
+    timeout: number = ANSWER_TIMEOUT,
+  ): BinderClient {
+    const length = new TextEncoder().encode(path).length;
+    if (length > MAX_UNIX_PATH) {
+      const why = `the path has ${length} bytes, and a UNIX socket's has at most ${MAX_UNIX_PATH}`;
+      throw new NoBinderError(path, "ENAMETOOLONG", `no binder at ${path}: ${why}`);
+    }
+    try {
+      return new BinderClient(path, new Channel(connectUnix(path), poller), timeout);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      const message = `no binder at ${path}: ${unreachable(error)}`;
+      throw new NoBinderError(path, error.code, message, error);
+    }
+  }
+
+  /**
+   * Asks for listening sockets, all or none.
+   * @param params the addresses
+   * @returns one socket an address, in their order; close-on-exec, the caller's
+   * @throws {RefusedError} when the binder refuses or fails to bind one
+   * @throws {NoBinderError} when it goes away, is silent for too long, or is no binder; the connection
+   *   is closed then
+   */
+  async bind(params: readonly BindParam[]): Promise<Fd[]> {
+    if (params.length === 0) return [];
+    if (BigInt(params.length) >= fdLimit().soft / 2n) raiseFdLimit();
+    const { fds } = await this.#request("bind", params, { expected: params.length });
+    if (fds.length === params.length) return fds;
+    fds.forEach((fd) => fd.close());
+    throw new UserError(
+      this.channel.truncated
+        ? `cannot take ${params.length} sockets: the limit of ${fdLimit().soft} open files is ` +
+          "reached; raise it with ulimit -n or LimitNOFILE="
+        : `the binder at ${this.path} sent ${fds.length} sockets for ${params.length} addresses`,
+    );
+  }
+
+  /**
+   * Hands sockets back that a binder before had given out, or just says which ones this process has. The
+   * connection is kept from then on.
+   * @param params the addresses
+   * @param fds one an address; they stay the caller's
+   * @returns for each `adopted`, `held`, or `refused: ` and why
+   * @throws {RefusedError} when this user may not
+   */
+  async adopt(params: readonly BindParam[], fds: readonly Fd[]): Promise<string[]> {
+    const { result } = await this.#request("adopt", params, { fds });
+    return Array.isArray(result) ? result.map(String) : [];
+  }
+
+  /**
+   * Waits until the binder closes the connection, or {@link close} is called, and the requests under way
+   * have failed of that.
+   */
+  async gone(): Promise<void> {
+    await this.channel.poller.wait(this.channel.fd, POLLRDHUP);
+    await this.#lastRequest;
+  }
+
+  /** Closes the connection. */
+  close(): void {
+    this.channel.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /**
+   * Makes a request that carries no descriptors.
+   * @returns its result
+   * @throws {RefusedError} when it is answered with an error
+   * @throws {NoBinderError} when the connection ends or nothing comes in time
+   */
+  async call(method: string, params: unknown): Promise<unknown> {
+    return (await this.#request(method, params)).result;
+  }
+
+  /** Makes a request, after those before it were answered. */
+  #request(method: string, params: unknown, options: RequestOptions = {}): Promise<Outcome> {
+    const outcome = this.#lastRequest.then(async () => {
+      const { fds = [], expected = 0 } = options;
+      this.channel.maxFds = expected;
+      const { error, result } = await this.#exchange({ method, id: ++this.#lastId, params }, fds);
+      const received = this.channel.takeFds();
+      if (error === undefined) return { result, fds: received };
+      received.forEach((fd) => fd.close());
+      const message = this.#wrongRole(method, error.code) ?? error.message;
+      throw new RefusedError(error.code, message, error.data);
+    });
+    this.#lastRequest = outcome.catch(() => {});
+    return outcome;
+  }
+
+  async #exchange(request: object, fds: readonly Fd[]): Promise<Answer> {
+    if (this.channel.fd.closed) {
+      // The request before this one has failed.
+      throw new NoBinderError(this.path, "ENOTCONN", `the connection to ${this.path} is closed`);
+    }
+    try {
+      await this.channel.send(request, fds, this.timeout);
+      const answer = await this.channel.receive(this.timeout);
+      if (answer !== undefined) return parseAnswer(answer);
+    } catch (error) {
+      // An answer that comes late must not be taken for the next one.
+      this.close();
+      throw this.#failed(error);
+    }
+    this.close();
+    const message = `${this.path} closed the connection without an answer`;
+    throw new NoBinderError(this.path, "ECONNRESET", message);
+  }
+
+  /** Binders and wrappers have the same kind of control socket, and are easily mistaken. */
+  #wrongRole(method: string, code: number): string | undefined {
+    if (code !== RPC.methodNotFound) return undefined;
+    const { path } = this;
+    if (method === "reload") {
+      return `a binder answers at ${path}, and has no server; name a wrapper's control socket`;
+    }
+    const isBinders = method === "bind" || method === "unbind";
+    return isBinders ? `a wrapper answers at ${path}; name a binder's control socket` : undefined;
+  }
+
+  #failed(error: unknown): NoBinderError {
+    const { path } = this;
+    if (error instanceof ChannelClosed) {
+      const message = `no answer from ${path} within ${this.timeout / 1000} s; ` +
+        "what it was asked for may still be done";
+      return new NoBinderError(path, "ETIMEDOUT", message, error);
+    }
+    if (error instanceof SystemError) {
+      const message = `the connection to ${path} failed: ${error.message}`;
+      return new NoBinderError(path, error.code, message, error);
+    }
+    const message = `what answers at ${path} is no binder: ${messageOf(error)}`;
+    return new NoBinderError(path, "EPROTO", message, error);
+  }
+}
+
+function unreachable(error: SystemError): string {
+  switch (error.code) {
+    case "ENOENT":
+      return "there is no such file (ENOENT); is `multibinder bind` running?";
+    case "ECONNREFUSED":
+      return "nobody listens on that socket (ECONNREFUSED); is `multibinder bind` running?";
+    case "EAGAIN":
+      return "too many clients wait to be accepted (EAGAIN)";
+    case "EACCES":
+      return "no permission (EACCES); see the binder's --mode and --group";
+    default:
+      return error.message;
+  }
+}

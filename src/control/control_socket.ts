@@ -1,0 +1,79 @@
+/** The binder's control socket as a file: its place, mode and owner. */
+
+import { AF_UNIX, SOCK_NONBLOCK, SOCK_STREAM } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
+import { createSocket } from "../../ffi/socket.ts";
+import { messageOf, UserError } from "../errors.ts";
+import {
+  type FileId,
+  isSocket,
+  listenAtPath,
+  removeIfSame,
+  whyTaken,
+} from "../sockets/unix_path.ts";
+
+/** Clients that may wait to be accepted; the kernel caps it at net.core.somaxconn. */
+const BACKLOG = 4096;
+
+/** Whose the file is to be; this process's own where it does not say. */
+export interface Owner {
+  uid?: number;
+  gid?: number;
+}
+
+export interface ControlSocket {
+  fd: Fd;
+  path: string;
+  file: FileId;
+}
+
+/**
+ * Listens on a path. The file is never more open than `mode`, and nobody can connect before its owner
+ * and group are right.
+ * @param mode permission bits; connecting needs the write bit
+ * @param owner whom it is given to
+ * @throws {UserError}
+ */
+export function listenOn(path: string, mode: number, owner: Owner = {}): ControlSocket {
+  const length = new TextEncoder().encode(path).length;
+  if (length > MAX_UNIX_PATH) {
+    throw new UserError(
+      `control socket ${path}: the path has ${length} bytes, and a UNIX socket's has at most ` +
+        `${MAX_UNIX_PATH}`,
+    );
+  }
+  let fd: Fd | undefined;
+  try {
+    fd = createSocket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK);
+    return { fd, path, file: listenAtPath(fd, path, BACKLOG, { mode, ...owner }) };
+  } catch (error) {
+    fd?.close();
+    throw new UserError(`control socket ${path}: ${why(path, error)}`, { cause: error });
+  }
+}
+
+/** Closes the socket and removes its file, unless another binder's has taken the place. */
+export function removeControlSocket({ fd, path, file }: ControlSocket): void {
+  removeIfSame(path, file);
+  fd.close();
+}
+
+function why(path: string, error: unknown): string {
+  if (!(error instanceof SystemError)) return messageOf(error);
+  switch (error.code) {
+    case "ENOENT":
+      return "its folder does not exist (ENOENT)";
+    case "EACCES":
+      return "no permission to create it there (EACCES)";
+    case "EADDRINUSE":
+      return isSocket(path)
+        ? `${whyTaken(path)} (EADDRINUSE); stop that one, or upgrade it with SIGUSR1`
+        : `${whyTaken(path)} (EADDRINUSE)`;
+    case "EAGAIN":
+      return "another program is just being started there (EAGAIN)";
+    default:
+      return messageOf(error);
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The messages of the control socket: JSON-RPC 2.0 (https://www.jsonrpc.org/specification), as the
+ * original multibinder speaks it.
+ *
+ * A `bind` request names addresses; its answer carries one listening socket for each as ancillary data.
+ * One address is answered with `result: true`, several with a list of them.
+ * @module
+ */
+
+import { type AddressParts, parsePort } from "../sockets/address.ts";
+import { MAX_BACKLOG } from "../sockets/listen.ts";
+
+/** JSON-RPC's own error codes, the original's for a bind that failed, and ours above it. */
+export const RPC = {
+  parseError: -32700,
+  invalidRequest: -32600,
+  methodNotFound: -32601,
+  invalidParams: -32602,
+  couldNotBind: 10000,
+  notPermitted: 10001,
+  failed: 10002,
+} as const;
+
+export type RequestId = string | number | null;
+
+export interface Request {
+  id: RequestId;
+  method: string;
+  params: unknown;
+}
+
+/** One address of a bind request. */
+export interface BindParam extends AddressParts {
+  /** Length of the accept queue; the binder's default when absent. */
+  backlog?: number;
+}
+
+/** The `error` member of an answer. */
+export interface RpcErrorBody {
+  code: number;
+  message: string;
+  /** For a bind that failed: errno's name, and the address. */
+  data?: { code?: string; address?: string };
+}
+
+/** An answer of the binder. */
+export interface Answer {
+  id: RequestId;
+  result?: unknown;
+  error?: RpcErrorBody;
+}
+
+/** A request that is answered with an error. */
+export class RpcError extends Error {
+  override readonly name = "RpcError";
+  readonly body: RpcErrorBody;
+
+  constructor(code: number, message: string, data?: RpcErrorBody["data"]) {
+    super(message);
+    this.body = data === undefined ? { code, message } : { code, message, data };
+  }
+}
+
+/** Characters of a request's id. */
+const MAX_ID = 1000;
+
+/**
+ * Reads a request. The version member is not insisted on.
+ * @throws {RpcError} parse error or invalid request
+ */
+export function parseRequest(text: string): Request {
+  const value = parseObject(text, (why) => new RpcError(RPC.parseError, `Parse error: ${why}`));
+  const id = value.id;
+  if (typeof value.method !== "string") {
+    throw new RpcError(RPC.invalidRequest, "Invalid Request: method must be a string");
+  }
+  if (id !== undefined && id !== null && typeof id !== "string" && typeof id !== "number") {
+    throw new RpcError(RPC.invalidRequest, "Invalid Request: id must be a string or a number");
+  }
+  // The answer repeats it: a client that never reads would have us keep as much as it likes.
+  if (typeof id === "string" && id.length > MAX_ID) {
+    throw new RpcError(RPC.invalidRequest, `Invalid Request: id is longer than ${MAX_ID}`);
+  }
+  return { id: id ?? null, method: value.method, params: value.params };
+}
+
+/**
+ * Reads the params of a bind request.
+ * @throws {RpcError} invalid params, naming the one at fault
+ */
+export function parseBindParams(params: unknown): [BindParam, ...BindParam[]] {
+  if (!Array.isArray(params)) throw invalidParams("params must be a list of addresses");
+  const [first, ...rest] = params.map(parseBindParam);
+  if (first === undefined) throw invalidParams("params must name at least one address");
+  return [first, ...rest];
+}
+
+function parseBindParam(value: unknown, index: number): BindParam {
+  if (!isObject(value)) throw invalidParams(`params[${index}] must be an object`);
+  const { address, backlog } = value;
+  if (typeof address !== "string") throw invalidParams(`params[${index}].address must be a string`);
+  const param: BindParam = { address };
+  if (!address.startsWith("unix:")) {
+    param.port = parsePort(value.port);
+    if (param.port === undefined) {
+      throw invalidParams(`params[${index}].port must be a number from 0 to 65535`);
+    }
+  }
+  if (backlog !== undefined && backlog !== null) {
+    if (typeof backlog !== "number" || !Number.isInteger(backlog) || backlog < 0) {
+      throw invalidParams(`params[${index}].backlog must be a whole number of connections`);
+    }
+    param.backlog = Math.min(backlog, MAX_BACKLOG);
+  }
+  return param;
+}
+
+/**
+ * Reads an answer.
+ * @throws {Error} when it is none
+ */
+export function parseAnswer(text: string): Answer {
+  const value = parseObject(text, (why) => new Error(`not an answer of a binder: ${why}`));
+  const { id, result, error } = value;
+  const answer: Answer = { id: typeof id === "string" || typeof id === "number" ? id : null };
+  if (!isObject(error)) return { ...answer, result };
+  return {
+    ...answer,
+    error: {
+      code: typeof error.code === "number" ? error.code : 0,
+      message: typeof error.message === "string" ? error.message : "unknown error",
+      ...(isObject(error.data) ? { data: error.data } : {}),
+    },
+  };
+}
+
+/** A message as it goes over the wire. */
+export function encodeMessage(message: object): Uint8Array<ArrayBuffer> {
+  const text = JSON.stringify({ jsonrpc: "2.0", ...message }) + "\n";
+  return new Uint8Array(new TextEncoder().encode(text));
+}
+
+function parseObject(text: string, fail: (why: string) => Error): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw fail(error instanceof Error ? error.message : "invalid JSON");
+  }
+  if (!isObject(value)) throw fail("not an object");
+  return value;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function invalidParams(why: string): RpcError {
+  return new RpcError(RPC.invalidParams, `Invalid params: ${why}`);
+}

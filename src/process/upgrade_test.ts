@@ -1,0 +1,174 @@
+import assert from "node:assert/strict";
+import "../../tests/support/libc.ts";
+import { Fd } from "../../ffi/fd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { Children } from "./children.ts";
+import { UserError } from "../errors.ts";
+import { createLog } from "../log.ts";
+import { Notifier } from "../systemd/notify.ts";
+import { RPC, RpcError } from "../control/messages.ts";
+import { Upgrade, type UpgradeContext } from "./upgrade.ts";
+import { VERSION } from "../version.ts";
+
+/** A successor that is no program: it is checked, and executed in vain, which ends an attempt. */
+class Scene implements Disposable {
+  readonly log: string[] = [];
+  readonly children = new Children();
+  /** What happened, in its order. */
+  readonly events: string[] = [];
+  readonly kept: (readonly Fd[])[] = [];
+  readonly blocked = new Set<string>();
+  readonly upgrade: Upgrade;
+  /** How often `busy` says so. */
+  busy = 0;
+  /** How the check ends. */
+  checked: Promise<string> = Promise.resolve("9.9.9");
+
+  constructor(context: Partial<UpgradeContext> = {}) {
+    let states = 0;
+    const log = createLog({ format: "text", level: "debug" }, (line) => this.log.push(line));
+    const full: UpgradeContext = {
+      log,
+      notifier: new Notifier(new Poller(), log, {}),
+      children: this.children,
+      busy: () => this.busy-- > 0,
+      patience: 20_000,
+      givesWay: false,
+      handOver: () => ({ state: `state ${++states}`, keep: [new Fd(states)] }),
+      ...context,
+    };
+    this.upgrade = new Upgrade(full, {
+      check: (state) => {
+        this.events.push(`check ${state}`);
+        return this.checked;
+      },
+      become: (state, keep, blocked) => {
+        this.events.push(`become ${state}`);
+        this.kept.push(keep);
+        blocked.forEach((signal) => this.blocked.add(signal));
+        throw new Error("execve: Text file busy (ETXTBSY)");
+      },
+    });
+  }
+
+  /** Asks for an upgrade. @returns why it failed */
+  async attempt(): Promise<string> {
+    try {
+      return await this.upgrade.request();
+    } catch (error) {
+      assert(error instanceof RpcError);
+      assert.equal(error.body.code, RPC.failed);
+      return error.message;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.children[Symbol.dispose]();
+  }
+}
+
+const GIVEN_UP = `upgrade failed, ${VERSION} goes on: execve: Text file busy (ETXTBSY)`;
+
+Deno.test("the successor is checked, then gets a state that is still true", async () => {
+  using scene = new Scene();
+  assert.equal(await scene.attempt(), GIVEN_UP);
+  assert.deepEqual(scene.events, ["check state 1", "become state 2"]);
+  assert.deepEqual(scene.kept.map((fds) => fds.map(({ number }) => number)), [[2]]);
+  assert.ok(scene.log.some((line) => line.includes(`upgrading from=${VERSION} to=9.9.9`)));
+});
+
+Deno.test("every signal that one of the roles listens for waits for the successor", async () => {
+  using scene = new Scene();
+  await scene.attempt();
+  const signals = ["SIGCHLD", "SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"];
+  assert.deepEqual([...scene.blocked].sort(), signals);
+});
+
+Deno.test("what fails is told, logged and shown, and the next attempt is made", async () => {
+  using scene = new Scene();
+  assert.deepEqual(scene.upgrade.describe(), { upgrades: 0, lastUpgrade: null });
+  scene.checked = Promise.reject(new UserError("it failed its self-check (signal 11)"));
+  const why = "it failed its self-check (signal 11)";
+  assert.equal(await scene.attempt(), `upgrade failed, ${VERSION} goes on: ${why}`);
+  assert.deepEqual(scene.events, ["check state 1"], "it is not executed");
+  const { upgrades, lastUpgrade } = scene.upgrade.describe();
+  assert.equal(upgrades, 0);
+  const { at = "", ...rest } = lastUpgrade ?? {};
+  assert.ok(Date.parse(at) > 0);
+  assert.deepEqual(rest, { ok: false, from: VERSION, message: why });
+  assert.ok(scene.log.some((line) => /error upgrade failed, the old version goes on/.test(line)));
+
+  scene.checked = Promise.resolve("9.9.9");
+  assert.equal(await scene.attempt(), GIVEN_UP);
+});
+
+Deno.test("a state that cannot be given keeps the upgrade from its beginning", async () => {
+  using scene = new Scene({
+    handOver: () => {
+      throw new UserError("the wrapper is stopping");
+    },
+  });
+  const why = "the wrapper is stopping";
+  assert.equal(await scene.attempt(), `upgrade failed, ${VERSION} goes on: ${why}`);
+  assert.deepEqual(scene.events, []);
+});
+
+Deno.test("one upgrade at a time", async () => {
+  using scene = new Scene();
+  const check = Promise.withResolvers<string>();
+  scene.checked = check.promise;
+  const first = scene.attempt();
+  assert.equal(await scene.attempt(), "an upgrade is under way already");
+  check.resolve("9.9.9");
+  assert.equal(await first, GIVEN_UP);
+  assert.equal(await scene.attempt(), GIVEN_UP);
+});
+
+Deno.test("what is under way is waited for", async () => {
+  for (const givesWay of [false, true]) {
+    using scene = new Scene({ givesWay });
+    scene.busy = 3;
+    assert.equal(await scene.attempt(), GIVEN_UP);
+    assert.ok(scene.busy < 0, "it was asked until it said no");
+    assert.equal(scene.events.length, 2);
+  }
+});
+
+Deno.test("when it does not end in time it is given up, or the upgrade is", async () => {
+  const busy = () => true;
+  using goesOn = new Scene({ busy, patience: 5 });
+  assert.equal(await goesOn.attempt(), GIVEN_UP);
+  assert.deepEqual(goesOn.events, ["check state 1", "become state 2"]);
+
+  using gives = new Scene({ busy, patience: 5, givesWay: true });
+  assert.match(await gives.attempt(), /a reload is under way; try again after it$/);
+  assert.deepEqual(gives.events, ["check state 1"]);
+});
+
+Deno.test("a successor says from what it came, and counts", () => {
+  using scene = new Scene();
+  const outcome = scene.upgrade.succeeded("0.0.1", 7);
+  assert.deepEqual(scene.upgrade.describe(), { upgrades: 7, lastUpgrade: outcome });
+  const { at, ...rest } = outcome;
+  assert.ok(Date.parse(at) > 0);
+  const message = `upgraded from 0.0.1 to ${VERSION}`;
+  assert.deepEqual(rest, { ok: true, from: "0.0.1", to: VERSION, message });
+});
+
+Deno.test("a program that runs from source says that it cannot be upgraded", async () => {
+  using children = new Children();
+  const log = createLog({ format: "text", level: "error" }, () => {});
+  const upgrade = new Upgrade({
+    log,
+    children,
+    notifier: new Notifier(new Poller(), log, {}),
+    busy: () => false,
+    patience: 0,
+    givesWay: false,
+    handOver: () => ({ state: "", keep: [] }),
+  });
+  await assert.rejects(upgrade.request(), {
+    name: "RpcError",
+    message: /needs the compiled binary/,
+  });
+});

@@ -1,0 +1,170 @@
+/**
+ * Addresses of listening sockets, as people write them.
+ *
+ * | written                     | means                                   |
+ * | --------------------------- | --------------------------------------- |
+ * | `:80`, `0.0.0.0:80`         | every IPv4 address, as HAProxy reads it |
+ * | `[::]:80`, `[::1]:80`       | IPv6 only                               |
+ * | `*:80`                      | one socket for both (dual-stack)        |
+ * | `localhost:80`              | the name's first address, looked up once |
+ * | `udp:0.0.0.0:443`           | a UDP socket                            |
+ * | `unix:/run/site.sock`       | a UNIX stream socket                    |
+ * @module
+ */
+
+import {
+  formatHost,
+  type InetAddress,
+  lookup,
+  MAX_UNIX_PATH,
+  parseHost,
+} from "../../ffi/sockaddr.ts";
+import { messageOf, UserError } from "../errors.ts";
+
+/** An address whose host is numeric, or `*` for both Internet families at once. */
+export type Address =
+  | { transport: "tcp" | "udp"; host: string; family: "inet" | "inet6" | "dual"; port: number }
+  | { transport: "unix"; path: string };
+
+/** An address in the two parts of a bind request. */
+export interface AddressParts {
+  /** With `udp:` or `unix:` before it when it is not TCP. */
+  address: string;
+  /** Absent for a UNIX socket. */
+  port?: number;
+}
+
+/**
+ * Splits a written address.
+ * @throws {UserError} when it is malformed
+ */
+export function splitAddress(text: string): AddressParts {
+  if (text.startsWith("unix:")) return { address: text };
+  const colon = text.lastIndexOf(":");
+  const port = colon < 0 ? undefined : parsePort(text.slice(colon + 1));
+  if (port === undefined) {
+    const hint = parsePort(text) === undefined ? "" : `; did you mean ":${text}"?`;
+    throw malformed(text, `an address is HOST:PORT, such as :80 or [::1]:80${hint}`);
+  }
+  return { address: text.slice(0, colon), port };
+}
+
+/**
+ * Understands the two parts of an address, and looks a host name up.
+ * @returns at once, and a promise for a name alone: a config may have thousands of addresses
+ * @throws {UserError} when it is malformed, or the name has no address
+ */
+export function resolveAddress(parts: AddressParts): Address | Promise<Address> {
+  const numeric = numericAddress(parts);
+  if (numeric !== undefined) return numeric;
+  const { transport, host } = transportOf(parts.address);
+  return lookupHost(host).then((found) => ({ transport, ...found, port: parts.port ?? 0 }));
+}
+
+/**
+ * Understands the two parts of an address, and looks nothing up.
+ * @returns undefined for a host name
+ * @throws {UserError} when it is malformed
+ */
+export function numericAddress({ address, port }: AddressParts): Address | undefined {
+  const written = port === undefined ? address : `${address}:${port}`;
+  if (address.startsWith("unix:")) return unixAddress(address.slice("unix:".length), written);
+  if (port === undefined || !isPort(port)) throw malformed(written, "a port is 0 to 65535");
+  const { transport, host } = transportOf(address);
+  if (host === "*") return { transport, host: "*", family: "dual", port };
+  const numeric = numericHost(host);
+  if (numeric !== undefined) return { transport, ...numeric, port };
+  if (!/^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$/.test(host) && !host.includes("%")) {
+    throw malformed(written, `"${host}" is neither an IP address nor a host name`);
+  }
+  if (/^[0-9.]+$/.test(host)) throw malformed(written, `"${host}" is not an IPv4 address`);
+  return undefined;
+}
+
+/** The one way to write an address: equal text means the same socket. */
+export function formatAddress(address: Address): string {
+  if (address.transport === "unix") return `unix:${address.path}`;
+  const host = address.family === "inet6" ? `[${address.host}]` : address.host;
+  return `${address.transport === "udp" ? "udp:" : ""}${host}:${address.port}`;
+}
+
+/** Whether the kernel lets one process at a time listen on either of two addresses. */
+export function overlap(a: Address, b: Address): boolean {
+  if (a.transport === "unix" || b.transport === "unix") {
+    return formatAddress(a) === formatAddress(b);
+  }
+  if (a.transport !== b.transport || a.port !== b.port) return false;
+  if (a.family === "dual" || b.family === "dual") return true;
+  const isWildcard = [a.host, b.host].some((host) => host === "0.0.0.0" || host === "::");
+  return a.family === b.family && (isWildcard || a.host === b.host);
+}
+
+/** An address as a bind request has it. */
+export function toParts(address: Address): AddressParts {
+  const text = formatAddress(address);
+  return address.transport === "unix"
+    ? { address: text }
+    : { address: text.slice(0, text.lastIndexOf(":")), port: address.port };
+}
+
+/** A port number from text or a JSON value; undefined when it is none. */
+export function parsePort(value: unknown): number | undefined {
+  const port = typeof value === "string" && /^\d{1,5}$/.test(value) ? Number(value) : value;
+  return isPort(port) ? port : undefined;
+}
+
+/** Four decimal numbers up to 255 without leading zeros, as inet_pton(3) takes them. */
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+
+function isPort(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 65535;
+}
+
+function transportOf(address: string): { transport: "tcp" | "udp"; host: string } {
+  return address.startsWith("udp:")
+    ? { transport: "udp", host: address.slice("udp:".length) }
+    : { transport: "tcp", host: address };
+}
+
+function unixAddress(text: string, written: string): Address {
+  const path = text.replace(/\/(\.?\/)+/g, "/");
+  if (!path.startsWith("/")) throw malformed(written, "the path of a UNIX socket is absolute");
+  if (path.includes("\0")) throw malformed(written, "a path has no NUL");
+  // It would lead out of the folder that a policy allows.
+  if (path.split("/").includes("..")) throw malformed(written, `the path has no ".."`);
+  const length = new TextEncoder().encode(path).length;
+  if (length > MAX_UNIX_PATH) {
+    throw malformed(written, `a UNIX socket's path has at most ${MAX_UNIX_PATH} bytes`);
+  }
+  return { transport: "unix", path };
+}
+
+function numericHost(host: string): { host: string; family: "inet" | "inet6" } | undefined {
+  if (host === "") return { host: "0.0.0.0", family: "inet" };
+  if (IPV4.test(host)) return { host, family: "inet" };
+  if (host.includes("\0")) return undefined;
+  const bytes = parseHost("inet6", withoutBrackets(host));
+  if (bytes === undefined) return undefined;
+  return { host: formatHost("inet6", new Uint8Array(bytes)), family: "inet6" };
+}
+
+async function lookupHost(name: string): Promise<{ host: string; family: "inet" | "inet6" }> {
+  let found: InetAddress;
+  try {
+    found = await lookup(withoutBrackets(name), 0);
+  } catch (error) {
+    throw new UserError(`cannot look up the host "${name}": ${messageOf(error)}`);
+  }
+  if (found.family === "inet" || found.scope === 0) {
+    return { host: found.host, family: found.family };
+  }
+  return { host: `${found.host}%${found.scope}`, family: "inet6" };
+}
+
+function withoutBrackets(host: string): string {
+  return host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
+}
+
+function malformed(written: string, why: string): UserError {
+  return new UserError(`malformed address "${written}": ${why}`);
+}

@@ -1,0 +1,202 @@
+/** Making a listening socket, and saying why it could not be made. */
+
+import {
+  AF_UNIX,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
+  SO_ACCEPTCONN,
+  SO_REUSEADDR,
+  SO_TYPE,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { FAMILIES, type SocketAddress } from "../../ffi/sockaddr.ts";
+import {
+  bindSocket,
+  boundAddress,
+  createSocket,
+  getOption,
+  listenSocket,
+  setOption,
+} from "../../ffi/socket.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { UserError } from "../errors.ts";
+import { portHolder } from "./port_holder.ts";
+import { type FileId, isSocket, listenAtPath, whyTaken } from "./unix_path.ts";
+
+/** The original's default length of the accept queue; the kernel caps it at net.core.somaxconn. */
+export const DEFAULT_BACKLOG = 1000;
+
+/** The largest backlog that listen(2) takes: an int. */
+export const MAX_BACKLOG = 2 ** 31 - 1;
+
+/** Milliseconds that searches for the holders of ports may take at once, and their share of the time. */
+const MAX_SEARCH = 2000;
+const SEARCH_SHARE = 0.1;
+
+/** A socket could not be bound. */
+export class BindError extends UserError {
+  override readonly name = "BindError";
+
+  /**
+   * An address and why it cannot be had.
+   * @param code errno's name
+   * @param lasts whether it is in use by what nobody hands back
+   */
+  constructor(
+    readonly address: string,
+    readonly code: string,
+    why: string,
+    cause: unknown,
+    readonly lasts = false,
+  ) {
+    super(`${address}: ${why} (${code})`, { cause });
+  }
+}
+
+/**
+ * Binds a listening socket (a bound one for UDP), in the blocking mode, close-on-exec.
+ * @param backlog length of the accept queue
+ * @param nameHolder whether to look for who uses an address in use: through every process's descriptors
+ * @returns the socket, its address with the port that the kernel chose if 0 was asked for, and the file
+ *   of a UNIX socket, which the caller removes in the end
+ * @throws {BindError}
+ */
+export function listen(
+  address: Address,
+  backlog: number,
+  nameHolder = true,
+): { fd: Fd; address: Address; file?: FileId } {
+  let fd: Fd | undefined;
+  let file: FileId | undefined;
+  try {
+    fd = createSocket(familyOf(address), address.transport === "udp" ? SOCK_DGRAM : SOCK_STREAM);
+    if (address.transport === "unix") {
+      file = listenAtPath(fd, address.path, backlog);
+    } else {
+      // On UDP this option would let a stranger share the port.
+      if (address.transport === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+      if (address.family !== "inet") {
+        setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, address.family === "dual" ? 0 : 1);
+      }
+      bindSocket(fd, toSocketAddress(address));
+    }
+    if (address.transport === "tcp") listenSocket(fd, backlog);
+    return { fd, address: withBoundPort(address, fd), ...(file && { file }) };
+  } catch (error) {
+    fd?.close();
+    if (error instanceof SystemError) throw explain(address, error, nameHolder);
+    throw error;
+  }
+}
+
+/**
+ * What a socket that somebody else has bound listens on.
+ * @returns undefined for a socket that does not listen (UDP: is not bound), or is none of ours
+ * @throws {SystemError} ENOTSOCK
+ */
+export function listeningAddress(fd: Fd): Address | undefined {
+  const type = getOption(fd, SOL_SOCKET, SO_TYPE);
+  const listens = type === SOCK_DGRAM || getOption(fd, SOL_SOCKET, SO_ACCEPTCONN) === 1;
+  const bound = boundAddress(fd);
+  if (!listens || bound === undefined) return undefined;
+  if (bound.family === "unix") {
+    return type === SOCK_STREAM ? { transport: "unix", path: bound.path } : undefined;
+  }
+  const transport = type === SOCK_DGRAM ? "udp" : "tcp";
+  const { host, port } = bound;
+  if (port === 0) return undefined;
+  if (bound.family === "inet") return { transport, family: "inet", host, port };
+  if (getOption(fd, IPPROTO_IPV6, IPV6_V6ONLY) === 0) {
+    return { transport, family: "dual", host: "*", port };
+  }
+  const scoped = bound.scope === 0 ? host : `${host}%${bound.scope}`;
+  return { transport, family: "inet6", host: scoped, port };
+}
+
+function familyOf(address: Address): number {
+  if (address.transport === "unix") return AF_UNIX;
+  return FAMILIES[address.family === "dual" ? "inet6" : address.family];
+}
+
+function toSocketAddress(address: Exclude<Address, { transport: "unix" }>): SocketAddress {
+  const { port } = address;
+  if (address.family === "inet") return { family: "inet", host: address.host, port };
+  const [host = "", scope = "0"] = address.host.split("%");
+  if (address.family === "dual") return { family: "inet6", host: "::", port, scope: 0 };
+  return { family: "inet6", host, port, scope: Number(scope) };
+}
+
+function withBoundPort(address: Address, fd: Fd): Address {
+  if (address.transport === "unix" || address.port !== 0) return address;
+  const bound = boundAddress(fd);
+  return bound === undefined || bound.family === "unix"
+    ? address
+    : { ...address, port: bound.port };
+}
+
+function explain(address: Address, error: SystemError, nameHolder: boolean): BindError {
+  const { code } = error;
+  const why = reason(address, error, nameHolder) ?? error.message.replace(` (${code})`, "");
+  const lasts = address.transport === "unix" && code === "EADDRINUSE" && !isSocket(address.path);
+  return new BindError(formatAddress(address), code, why, error, lasts);
+}
+
+/** Milliseconds that searches for the holder of a port may still take, as of when. */
+const search = { credit: MAX_SEARCH, at: 0 };
+
+/**
+ * Who holds a port, while that may be searched for: it means to look at every descriptor of the machine, and
+ * clients that ask for such ports all the time must not have us do nothing else.
+ */
+function holderOf(address: Exclude<Address, { transport: "unix" }>): ReturnType<typeof portHolder> {
+  const start = performance.now();
+  search.credit = Math.min(MAX_SEARCH, search.credit + SEARCH_SHARE * (start - search.at));
+  search.at = start;
+  if (search.credit <= 0) return undefined;
+  const holder = portHolder(address);
+  search.credit -= performance.now() - start;
+  return holder;
+}
+
+/** In better words than the kernel's, if there are any. */
+function reason(address: Address, error: SystemError, nameHolder: boolean): string | undefined {
+  if (address.transport === "unix") return reasonAtPath(address.path, error, nameHolder);
+  switch (error.code) {
+    case "EADDRINUSE": {
+      const holder = nameHolder ? holderOf(address) : undefined;
+      const by = holder && ` by ${holder.command} (pid ${holder.pid})`;
+      return `the address is in use${by ?? ""}`;
+    }
+    case "EADDRNOTAVAIL":
+      return "this machine has no such address; `ip address` lists its own";
+    case "EACCES":
+      return "a port this low needs root, CAP_NET_BIND_SERVICE, or a lower " +
+        "net.ipv4.ip_unprivileged_port_start";
+    case "EINVAL":
+      if (/^fe[89ab].:[^%]*$/.test(address.host)) {
+        return `a link-local address needs its interface, as in [${address.host}%eth0]`;
+      }
+      if (address.host.startsWith("::ffff:")) {
+        return `write it as the IPv4 address, ${address.host.slice("::ffff:".length)}`;
+      }
+  }
+  return undefined;
+}
+
+function reasonAtPath(path: string, error: SystemError, nameHolder: boolean): string | undefined {
+  switch (error.code) {
+    case "EADDRINUSE":
+      return nameHolder || !isSocket(path) ? whyTaken(path) : "the address is in use";
+    case "EACCES":
+      return "no permission to create the socket in that folder";
+    case "ENOENT":
+      return "its folder does not exist";
+    case "EAGAIN":
+      return error.syscall === "flock" ? "another program is just being started there" : undefined;
+  }
+  return undefined;
+}

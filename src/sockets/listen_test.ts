@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import { SO_TYPE, SOCK_DGRAM, SOL_SOCKET } from "../../ffi/constants.ts";
+import { acceptQueue, boundAddress, connectUnix, getOption } from "../../ffi/socket.ts";
+import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
+import { asStranger } from "../../tests/support/file_user.ts";
+import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
+import { type Address, formatAddress, resolveAddress, splitAddress } from "./address.ts";
+import { UserError } from "../errors.ts";
+import { BindError, DEFAULT_BACKLOG, listen } from "./listen.ts";
+import { fileId } from "./unix_path.ts";
+
+const open = async (text: string, backlog = DEFAULT_BACKLOG) =>
+  listen(await resolveAddress(splitAddress(text)), backlog);
+
+function portOf(address: Address): number {
+  return address.transport === "unix" ? 0 : address.port;
+}
+
+/** Connects over TCP; the connection waits in the accept queue. */
+async function connects(hostname: string, port: number): Promise<boolean> {
+  try {
+    (await Deno.connect({ hostname, port })).close();
+    return true;
+  } catch (error) {
+    assert(error instanceof Deno.errors.ConnectionRefused, String(error));
+    return false;
+  }
+}
+
+/** The error of an address that cannot be bound. */
+async function refusal(text: string): Promise<BindError> {
+  try {
+    (await open(text)).fd.close();
+  } catch (error) {
+    assert(error instanceof BindError && error instanceof UserError, String(error));
+    return error;
+  }
+  return assert.fail(`${text} was bound`);
+}
+
+Deno.test("port 0 becomes the port that the kernel chose", async () => {
+  const host = loopbackHost();
+  const { fd, address } = await open(`${host}:0`);
+  using socket = fd;
+  assert(portOf(address) > 0);
+  assert.deepEqual(boundAddress(socket), { family: "inet", host, port: portOf(address) });
+  assert.equal(await connects(host, portOf(address)), true);
+  assert.equal(socket.closeOnExec, true);
+});
+
+Deno.test("an IPv6 address serves IPv6 alone, a star both", async () => {
+  const only = await open("[::]:0");
+  assert.equal(await connects("::1", portOf(only.address)), true);
+  assert.equal(await connects(loopbackHost(), portOf(only.address)), false);
+  only.fd.close();
+
+  const both = await open("*:0");
+  assert.match(formatAddress(both.address), /^\*:[1-9]/);
+  assert.equal(await connects("::1", portOf(both.address)), true);
+  assert.equal(await connects("127.0.0.1", portOf(both.address)), true);
+  both.fd.close();
+});
+
+Deno.test("an IPv6 address and an IPv4 address share a port", async () => {
+  const six = await open("[::]:0");
+  const four = await open(`${loopbackHost()}:${portOf(six.address)}`);
+  four.fd.close();
+  six.fd.close();
+});
+
+Deno.test("[::1]:0 gets a port, whose address is written back", async () => {
+  const { fd, address } = await open("[::1]:0");
+  assert.match(formatAddress(address), /^\[::1\]:[1-9]\d*$/);
+  assert.equal(await connects("::1", portOf(address)), true);
+  fd.close();
+});
+
+Deno.test("a UDP socket is bound and receives", async () => {
+  const host = loopbackHost();
+  const { fd, address } = await open(`udp:${host}:0`);
+  assert.equal(getOption(fd, SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+  const error = await refusal(`udp:${host}:${portOf(address)}`);
+  assert.match(error.message, new RegExp(`\\(pid ${Deno.pid}\\)`));
+  fd.close();
+});
+
+Deno.test("the accept queue is as long as asked, up to the kernel's own limit", async () => {
+  const most = Number(Deno.readTextFileSync("/proc/sys/net/core/somaxconn"));
+  for (const backlog of [1, 100, 2 ** 31 - 1]) {
+    const { fd } = await open(`${loopbackHost()}:0`, backlog);
+    assert.equal(acceptQueue(fd).limit, Math.min(backlog, most));
+    fd.close();
+  }
+});
+
+Deno.test("a port that this process holds is said to be in use by it", async () => {
+  const host = loopbackHost();
+  const { fd, address } = await open(`${host}:0`);
+  const text = formatAddress(address);
+  const error = await refusal(text);
+  const command = Deno.readTextFileSync("/proc/self/comm").trim();
+  assert.equal(
+    error.message,
+    `${text}: the address is in use by ${command} (pid ${Deno.pid}) (EADDRINUSE)`,
+  );
+  assert.deepEqual([error.code, error.address, error.exitCode], ["EADDRINUSE", text, 1]);
+  fd.close();
+});
+
+Deno.test("a port that another process holds is said to be in use by that one", async () => {
+  const host = loopbackHost();
+  const program = "import socket, sys; s = socket.create_server((sys.argv[1], 0)); " +
+    "print(s.getsockname()[1], flush=True); sys.stdin.read()";
+  const child = new Deno.Command("python3", {
+    args: ["-c", program, host],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  const port = new TextDecoder().decode((await reader.read()).value).trim();
+  const error = await refusal(`${host}:${port}`);
+  assert.match(error.message, new RegExp(`in use by python3\\S* \\(pid ${child.pid}\\)`));
+  await child.stdin.close();
+  await reader.cancel();
+  await child.status;
+});
+
+Deno.test("an address that this machine has not is said to be so", async () => {
+  // TEST-NET-1 and the documentation prefix (RFC 5737, RFC 3849): nobody's.
+  for (const text of ["192.0.2.1:8080", "[2001:db8::1]:8080", "udp:192.0.2.1:8080"]) {
+    const error = await refusal(text);
+    assert.equal(error.code, "EADDRNOTAVAIL");
+    assert.match(error.message, /: this machine has no such address; `ip address` lists its own/);
+  }
+});
+
+Deno.test("an address that the kernel wants to be written otherwise is said to be so", async () => {
+  const expected = {
+    "[fe80::1]:8080": "a link-local address needs its interface, as in [fe80::1%eth0]",
+    "[::ffff:127.0.0.1]:8080": "write it as the IPv4 address, 127.0.0.1",
+  };
+  for (const [text, why] of Object.entries(expected)) {
+    assert.equal((await refusal(text)).message, `${text}: ${why} (EINVAL)`);
+  }
+});
+
+Deno.test("a UNIX socket is made with its file, which is told", async () => {
+  using dir = tempDir();
+  const path = dir.file("site.sock");
+  const { fd, address, file } = await open(`unix:${path}`);
+  assert.deepEqual(address, { transport: "unix", path });
+  assert.deepEqual(file, fileId(path));
+  connectUnix(path).close();
+
+  const error = await refusal(`unix:${path}`);
+  const command = Deno.readTextFileSync("/proc/self/comm").trim();
+  assert.equal(
+    error.message,
+    `unix:${path}: it is served by ${command} (pid ${Deno.pid}) (EADDRINUSE)`,
+  );
+  assert.deepEqual(fileId(path), file);
+  fd.close();
+});
+
+Deno.test("a UNIX socket that cannot be made is refused with the reason", async () => {
+  using dir = tempDir();
+  const missing = await refusal(`unix:${dir.file("missing/site.sock")}`);
+  assert.equal(missing.code, "ENOENT");
+  assert.match(missing.message, /missing\/site\.sock: its folder does not exist \(ENOENT\)$/);
+  Deno.writeTextFileSync(dir.file("precious"), "");
+  const taken = await refusal(`unix:${dir.file("precious")}`);
+  assert.match(taken.message, /precious: the file exists and is not a socket; .* \(EADDRINUSE\)$/);
+
+  Deno.chmodSync(dir.path, 0o555);
+  const address: Address = { transport: "unix", path: dir.file("site.sock") };
+  assert.throws(() => asStranger(() => listen(address, 1)), {
+    name: "BindError",
+    code: "EACCES",
+    message: /no permission to create the socket in that folder/,
+  });
+  Deno.chmodSync(dir.path, 0o755);
+});
+
+Deno.test("an address that is refused leaves no descriptor open", async () => {
+  using dir = tempDir();
+  await leavesNoDescriptors(async () => {
+    await refusal("192.0.2.1:8080");
+    await refusal(`unix:${dir.path}`);
+  });
+});

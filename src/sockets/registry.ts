@@ -1,0 +1,140 @@
+/** The listening sockets that a process holds: one for each address. */
+
+import type { Fd } from "../../ffi/fd.ts";
+import { listenSocket } from "../../ffi/socket.ts";
+import { type Address, formatAddress, overlap } from "./address.ts";
+import { BindError, listen } from "./listen.ts";
+import { closeUnlessServed, type FileId, removeIfSame } from "./unix_path.ts";
+
+/** A socket held. */
+export interface Held {
+  address: Address;
+  fd: Fd;
+  /** Length of its accept queue as last asked for. */
+  backlog: number;
+  /** The file of a UNIX socket, removed with it. */
+  file?: FileId;
+}
+
+/** An address to hold. */
+export interface Wanted {
+  address: Address;
+  backlog?: number;
+}
+
+/** The sockets held, by address. */
+export class Registry {
+  readonly #held = new Map<string, Held>();
+  readonly #waiting: (() => void)[] = [];
+
+  /** @param defaultBacklog for a request that names none */
+  constructor(readonly defaultBacklog: number) {}
+
+  /** Takes over a socket that is bound already. */
+  add(held: Held): void {
+    this.#held.set(formatAddress(held.address), held);
+    this.#waiting.splice(0).forEach((resolve) => resolve());
+  }
+
+  /** The socket held for an address. */
+  find(address: Address): Held | undefined {
+    return this.#held.get(formatAddress(address));
+  }
+
+  /** Waits until a socket is added, or the time is over. @param timeout milliseconds */
+  changed(timeout: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, timeout);
+      this.#waiting.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  /**
+   * Finds or binds the sockets for addresses, all or none: what was newly bound is closed again when a
+   * later one fails, since nobody would accept from it.
+   * @param nameHolder whether to look for who uses an address in use
+   * @returns one an address, in their order; the registry's
+   * @throws {BindError} for the first that cannot be bound
+   */
+  bind(wanted: readonly Wanted[], nameHolder = true): Held[] {
+    const fresh: string[] = [];
+    try {
+      return wanted.map((one) => {
+        const held = this.#held.get(formatAddress(one.address));
+        if (held !== undefined) return this.#growBacklog(held, one.backlog);
+        const added = this.#listen(one, nameHolder);
+        const key = formatAddress(added.address);
+        this.#held.set(key, added);
+        fresh.push(key);
+        return added;
+      });
+    } catch (error) {
+      fresh.forEach((key) => this.#release(key));
+      throw error;
+    }
+  }
+
+  /** Every socket held, in the order in which they were bound. */
+  list(): Held[] {
+    return [...this.#held.values()];
+  }
+
+  /** Closes the socket held for an address, and removes the file of a UNIX socket. */
+  release(address: Address): void {
+    this.#release(formatAddress(address));
+  }
+
+  /** Closes every socket but those given, and removes the files of UNIX sockets. */
+  closeExcept(kept: ReadonlySet<Held>): void {
+    for (const [key, held] of this.#held) {
+      if (!kept.has(held)) this.#release(key);
+    }
+  }
+
+  /** Closes every socket, and removes the files of those that have one. */
+  close(): void {
+    this.closeExcept(new Set());
+  }
+
+  /** Closes every socket; the file of a UNIX socket stays when somebody else goes on serving that. */
+  abandon(): void {
+    for (const { address, fd, file } of this.#held.values()) {
+      if (address.transport === "unix" && file) closeUnlessServed(fd, address.path, file);
+      else fd.close();
+    }
+    this.#held.clear();
+  }
+
+  #listen({ address, backlog = this.defaultBacklog }: Wanted, nameHolder: boolean): Held {
+    try {
+      return { ...listen(address, backlog, nameHolder), backlog };
+    } catch (error) {
+      if (!(error instanceof BindError) || error.code !== "EADDRINUSE") throw error;
+      const own = this.list().find((held) => overlap(held.address, address));
+      if (own === undefined) throw error;
+      const why = `it overlaps ${formatAddress(own.address)}, which is held already`;
+      throw new BindError(error.address, error.code, why, error, true);
+    }
+  }
+
+  /** A longer queue serves all who share the socket; a shorter one might drop what waits. */
+  #growBacklog(held: Held, backlog: number | undefined): Held {
+    if (backlog !== undefined && backlog > held.backlog && held.address.transport !== "udp") {
+      listenSocket(held.fd, backlog);
+      held.backlog = backlog;
+    }
+    return held;
+  }
+
+  #release(key: string): void {
+    const held = this.#held.get(key);
+    if (held === undefined) return;
+    this.#held.delete(key);
+    // While the socket is open no other file gets the number by which its own is known.
+    if (held.address.transport === "unix" && held.file) removeIfSame(held.address.path, held.file);
+    held.fd.close();
+  }
+}

@@ -1,0 +1,239 @@
+import assert from "node:assert/strict";
+import { AF_UNIX, SOCK_DGRAM, SOCK_STREAM } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { withUmask } from "../../ffi/process.ts";
+import { bindSocket, connectUnix, createSocket, listenSocket } from "../../ffi/socket.ts";
+import { asStranger } from "../../tests/support/file_user.ts";
+import { justBefore } from "../../tests/support/intruder.ts";
+import "../../tests/support/libc.ts";
+import { tempDir } from "../../tests/support/temp_dir.ts";
+import { fileId, listenAtPath, removeIfSame } from "./unix_path.ts";
+
+const newSocket = () => createSocket(AF_UNIX, SOCK_STREAM);
+
+/** A socket that listens on a path. */
+function listenAt(path: string): Fd {
+  const fd = newSocket();
+  listenAtPath(fd, path, 1);
+  return fd;
+}
+
+/** Leaves a socket's file behind, of a program that ended long ago. */
+function leaveStale(path: string): void {
+  listenAt(path).close();
+  Deno.utimeSync(path, 0, 0);
+  assert.throws(() => connectUnix(path), { code: "ECONNREFUSED" });
+}
+
+function permissions(path: string): number {
+  return (Deno.lstatSync(path).mode ?? 0) & 0o777;
+}
+
+/** Asserts that a path is refused as taken. */
+function refuses(path: string): void {
+  using fd = newSocket();
+  assert.throws(
+    () => listenAtPath(fd, path, 1),
+    (error) => error instanceof SystemError && error.code === "EADDRINUSE",
+  );
+}
+
+Deno.test("a free path is bound, and its file is known again", () => {
+  using dir = tempDir();
+  using fd = newSocket();
+  const path = dir.file("a.sock");
+  assert.deepEqual(listenAtPath(fd, path, 1), fileId(path));
+  connectUnix(path).close();
+});
+
+Deno.test("a stale socket is replaced, and nothing else is left in the folder", () => {
+  using dir = tempDir();
+  // As long as a path can be: no longer one may be bound or connected to meanwhile.
+  const path = dir.file("x".repeat(106 - dir.path.length));
+  leaveStale(path);
+  using _fd = listenAt(path);
+  connectUnix(path).close();
+  assert.equal([...Deno.readDirSync(dir.path)].length, 1);
+});
+
+Deno.test("a live socket is kept", () => {
+  using dir = tempDir();
+  const path = dir.file("a.sock");
+  using _live = listenAt(path);
+  const before = fileId(path);
+  refuses(path);
+  assert.deepEqual(fileId(path), before);
+  connectUnix(path).close();
+});
+
+Deno.test("a live socket with a full accept queue is kept", () => {
+  using dir = tempDir();
+  const path = dir.file("a.sock");
+  using _live = listenAt(path);
+  const waiting: Fd[] = [];
+  assert.throws(() => {
+    for (;;) waiting.push(connectUnix(path));
+  }, { code: "EAGAIN" });
+  refuses(path);
+  waiting.forEach((fd) => fd.close());
+});
+
+Deno.test("a file, a folder, a symbolic link and a fifo are kept", () => {
+  using dir = tempDir();
+  const path = dir.file("taken");
+  const stale = dir.file("stale");
+  leaveStale(stale);
+  const kinds = [
+    () => Deno.writeTextFileSync(path, "precious"),
+    () => Deno.mkdirSync(path),
+    () => Deno.symlinkSync("nowhere", path),
+    () => Deno.symlinkSync(stale, path),
+    () => Deno.symlinkSync(path, path),
+    () => new Deno.Command("mkfifo", { args: [path] }).outputSync(),
+  ];
+  for (const make of kinds) {
+    make();
+    const before = fileId(path);
+    assert.notEqual(before, undefined);
+    refuses(path);
+    assert.deepEqual(fileId(path), before);
+    Deno.removeSync(path);
+  }
+  assert.notEqual(fileId(stale), undefined);
+});
+
+Deno.test("a live socket that takes the stale one's place while we look is kept", () => {
+  using dir = tempDir();
+  const path = dir.file("a.sock");
+  leaveStale(path);
+  using live = newSocket();
+  using _other = justBefore("renameSync", () => {
+    Deno.removeSync(path);
+    bindSocket(live, { family: "unix", path });
+    listenSocket(live, 1);
+  });
+  refuses(path);
+  connectUnix(path).close();
+  assert.deepEqual([...Deno.readDirSync(dir.path)].map(({ name }) => name), ["a.sock"]);
+});
+
+Deno.test("a program that has its turn is waited for by none, and its stale lock by none", () => {
+  using dir = tempDir();
+  const path = dir.file("a.sock");
+  leaveStale(path);
+  const stale = fileId(path);
+  {
+    // A folder that somebody else locks is no obstacle.
+    using folder = Deno.openSync(dir.path);
+    folder.lockSync(true);
+    using turn = Deno.openSync(`${path}.lock`, { create: true, write: true });
+    turn.lockSync(true);
+    using fd = newSocket();
+    assert.throws(() => listenAtPath(fd, path, 1), { code: "EAGAIN", syscall: "flock" });
+    assert.deepEqual(fileId(path), stale, "who has the turn may be about to listen");
+    turn.unlockSync();
+    using _fd = listenAt(path);
+    connectUnix(path).close();
+  }
+  assert.deepEqual([...Deno.readDirSync(dir.path)].map(({ name }) => name), ["a.sock"]);
+});
+
+Deno.test("what is no lock is left, and no obstacle", () => {
+  using dir = tempDir();
+  const [path, lock, precious] = [
+    dir.file("a.sock"),
+    dir.file("a.sock.lock"),
+    dir.file("precious"),
+  ];
+  const kinds = [
+    () => Deno.mkdirSync(lock),
+    () => Deno.symlinkSync(precious, lock),
+    () => new Deno.Command("mkfifo", { args: [lock] }).outputSync(),
+  ];
+  for (const make of kinds) {
+    make();
+    const before = fileId(lock);
+    using _fd = listenAt(path);
+    assert.deepEqual(fileId(lock), before);
+    assert.equal(fileId(precious), undefined, "nothing is made where a link leads");
+    Deno.removeSync(lock);
+    Deno.removeSync(path);
+  }
+});
+
+Deno.test("a socket that cannot listen leaves no file", () => {
+  using dir = tempDir();
+  using fd = createSocket(AF_UNIX, SOCK_DGRAM);
+  assert.throws(() => listenAtPath(fd, dir.file("a.sock"), 1), { syscall: "listen" });
+  assert.deepEqual([...Deno.readDirSync(dir.path)], []);
+});
+
+Deno.test("a stale socket that goes away while we look is no obstacle", () => {
+  using dir = tempDir();
+  const path = dir.file("a.sock");
+  leaveStale(path);
+  using _other = justBefore("renameSync", () => Deno.removeSync(path));
+  using _fd = listenAt(path);
+  connectUnix(path).close();
+});
+
+Deno.test("a stale socket in a folder that we may not write to is left", () => {
+  using dir = tempDir();
+  const path = dir.file("a.sock");
+  leaveStale(path);
+  Deno.chmodSync(path, 0o777);
+  Deno.chmodSync(dir.path, 0o555);
+  asStranger(() => refuses(path));
+  assert.notEqual(fileId(path), undefined);
+  Deno.chmodSync(dir.path, 0o755);
+});
+
+Deno.test("a socket's file is never more open than asked", () => {
+  using dir = tempDir();
+  for (const mode of [0o000, 0o600, 0o660, 0o666, 0o755, 0o777]) {
+    for (const umask of [0o000, 0o022, 0o777]) {
+      const path = dir.file(`${mode}-${umask}`);
+      using fd = newSocket();
+      withUmask(umask, () => {
+        listenAtPath(fd, path, 1, { mode });
+        assert.equal(Deno.umask(), umask, "the process's own mask is put back");
+      });
+      assert.equal(permissions(path), mode);
+    }
+  }
+});
+
+Deno.test("without a mode the process's mask decides, for a replaced socket too", () => {
+  using dir = tempDir();
+  const path = dir.file("a.sock");
+  leaveStale(path);
+  using fd = newSocket();
+  withUmask(0o027, () => listenAtPath(fd, path, 1));
+  assert.equal(permissions(path), 0o750);
+});
+
+Deno.test("the mask is put back when the path cannot be bound", () => {
+  using dir = tempDir();
+  using fd = newSocket();
+  const before = Deno.umask();
+  assert.throws(() => listenAtPath(fd, dir.file("missing/a.sock"), 1, { mode: 0o600 }), {
+    code: "ENOENT",
+  });
+  assert.equal(Deno.umask(), before);
+});
+
+Deno.test("a file is removed while it is the same, and left alone once it is another", () => {
+  using dir = tempDir();
+  const path = dir.file("a.sock");
+  using mine = newSocket();
+  const id = listenAtPath(mine, path, 1);
+  Deno.removeSync(path);
+  using theirs = newSocket();
+  const other = listenAtPath(theirs, path, 1);
+  removeIfSame(path, id);
+  assert.deepEqual(fileId(path), other);
+  removeIfSame(path, other);
+  assert.equal(fileId(path), undefined);
+  removeIfSame(path, other);
+});

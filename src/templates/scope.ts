@@ -1,0 +1,91 @@
+/** What the code of a template sees: `bind_tcp`, `bind` and `ENV`. */
+
+import { MAX_BACKLOG } from "../sockets/listen.ts";
+
+/** One socket that a template asked for. */
+export interface SocketRequest {
+  /** As written, not yet parsed: `0.0.0.0:80`, `[::1]:80`, `:80`, `*:80`, `unix:/run/x.sock`. */
+  address: string;
+  /** Length asked for the accept queue, in connections. */
+  backlog?: number;
+}
+
+/** What `bind` threw, thrown again within the template so that its stack tells the line. */
+export class Refused extends Error {
+  constructor(override readonly cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause));
+  }
+}
+
+/** The names in scope. Their functions throw what is wrong with a call, and {@link Refused}. */
+export function scopeOf(env: Record<string, string>, bind: (request: SocketRequest) => string) {
+  const ask = (request: SocketRequest): string => {
+    try {
+      return bind(request);
+    } catch (cause) {
+      throw new Refused(cause);
+    }
+  };
+  const ENV: Record<string, unknown> = Object.create({
+    __proto__: null,
+    fetch(name: string, ...fallback: unknown[]) {
+      if (Object.hasOwn(env, name)) return env[name];
+      if (fallback.length > 0) return fallback[0];
+      throw new Error(`ENV has no '${name}'`);
+    },
+  });
+  return {
+    ...NOT_SUPPORTED,
+    ENV: Object.assign(ENV, env),
+    bind(address: unknown, options?: unknown): string {
+      if (typeof address !== "string" || address === "") {
+        throw new TypeError(`bind: address must be a string like ':80', not ${shown(address)}`);
+      }
+      return ask(request("bind", address, options));
+    },
+    bind_tcp(ip: unknown, port: unknown, options?: unknown): string {
+      if (typeof ip !== "string") {
+        throw new TypeError(`bind_tcp: ip must be a string like '0.0.0.0', not ${shown(ip)}`);
+      }
+      const number = typeof port === "string" && /^\s*\d+\s*$/.test(port) ? Number(port) : port;
+      if (typeof number !== "number" || !Number.isInteger(number) || number < 0) {
+        throw new TypeError(`bind_tcp: port must be a number, not ${shown(port)}`);
+      }
+      const host = ip.includes(":") && !ip.startsWith("[") ? `[${ip}]` : ip;
+      return ask(request("bind_tcp", `${host}:${number}`, options));
+    },
+  };
+}
+
+function request(caller: string, address: string, options: unknown): SocketRequest {
+  if (options === undefined) return { address };
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new TypeError(`${caller}: options must be like { backlog: 100 }, not ${shown(options)}`);
+  }
+  const { backlog } = options as Record<string, unknown>;
+  for (const name in options) {
+    if (name === "backlog") continue;
+    throw new TypeError(`${caller}: unknown option '${name}'; there is only backlog`);
+  }
+  if (backlog === undefined) return { address };
+  if (
+    typeof backlog !== "number" || !Number.isInteger(backlog) || backlog < 0 ||
+    backlog > MAX_BACKLOG
+  ) {
+    throw new TypeError(
+      `${caller}: backlog must be a whole number from 0 to ${MAX_BACKLOG}, not ${shown(backlog)}`,
+    );
+  }
+  return { address, backlog };
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? `'${value}'` : String(value);
+}
+
+/** What Eta offers to templates but a config has no use for; unshadowed, each fails as a riddle. */
+const NOT_SUPPORTED = Object.fromEntries(
+  ["include", "includeAsync", "layout"].map((name) => [name, () => {
+    throw new Error(`${name} is not supported; HAProxy takes several -f files instead`);
+  }]),
+);

@@ -1,0 +1,272 @@
+/** The binder over its control socket: the protocol, the addresses, the policy. */
+
+import assert from "node:assert/strict";
+import { multibinder, startBinder } from "../support/binder.ts";
+import {
+  bindOnce,
+  type BindParam,
+  bindRequest,
+  callFromPython,
+  startPython,
+} from "../support/control_client.ts";
+import { listeningSockets, socketInodes } from "../support/process.ts";
+import { startProgram } from "../support/program.ts";
+import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
+
+Deno.test("a client of the original gets the binder's own socket and accepts from it", async () => {
+  const address = loopbackHost();
+  await using binder = await startBinder();
+  const params = JSON.stringify([{ address, port: 8000, backlog: 1000 }]);
+  await using python = await startPython("serve", binder.sock, params);
+  const [line] = await python.waitFor(/^.*sockets.*$/);
+  const [{ inode, name, listening }] = JSON.parse(line).sockets;
+  assert.deepEqual({ name, listening }, { name: [address, 8000], listening: true });
+  assert.ok(socketInodes(binder.program.pid).includes(inode), "the binder holds the same socket");
+
+  using connection = await Deno.connect({ hostname: address, port: 8000 });
+  await connection.write(new TextEncoder().encode("world"));
+  assert.equal(await new Response(connection.readable).text(), "hello world");
+});
+
+Deno.test("the original's messages are answered as the original did", async () => {
+  const address = loopbackHost();
+  await using binder = await startBinder();
+  const [one, two, unknown, failed, again] = await callFromPython(
+    binder.sock,
+    `{"jsonrpc":"2.0","method":"bind","id":"7b0c","params":[{"address":"${address}","port":2080}]}`,
+    `{"jsonrpc":"2.0","method":"bind","id":2,"params":[{"address":"${address}","port":"2081"},` +
+      `{"address":"${address}","port":2082}]}`,
+    '{"jsonrpc":"2.0","method":"rebind","id":"x","params":[]}',
+    bindRequest({ address: "203.0.113.1", port: 2080 }),
+    bindRequest({ address, port: 2080, backlog: 5 }),
+  );
+  assert.deepEqual(one?.answer, { jsonrpc: "2.0", id: "7b0c", result: true });
+  assert.equal(one.sockets.length, 1);
+  assert.deepEqual(two?.answer, {
+    jsonrpc: "2.0",
+    id: 2,
+    result: [`${address}:2081`, `${address}:2082`],
+  });
+  assert.deepEqual(two.sockets.map(({ name }) => name), [[address, 2081], [address, 2082]]);
+  assert.equal(unknown?.answer.error?.code, -32601);
+  assert.equal(failed?.answer.error?.code, 10000);
+  assert.match(
+    failed.answer.error.message,
+    /^Could not bind: 203\.0\.113\.1:2080: .*EADDRNOTAVAIL/,
+  );
+  assert.deepEqual(failed.answer.error.data, {
+    code: "EADDRNOTAVAIL",
+    address: "203.0.113.1:2080",
+  });
+  assert.deepEqual(again?.sockets, one.sockets, "the same socket on the same connection");
+});
+
+Deno.test("requests that name no valid address are refused, and say which", async () => {
+  await using binder = await startBinder();
+  const refusals: [unknown, number, RegExp][] = [
+    [{ method: "bind" }, -32602, /params must be a list/],
+    [{ method: "bind", params: [] }, -32602, /at least one/],
+    [{ method: "bind", params: [{ address: "::1" }] }, -32602, /params\[0\]\.port/],
+    [{ method: "bind", params: [{ address: 1, port: 1 }] }, -32602, /params\[0\]\.address/],
+    [{ method: "bind", params: [{ address: "", port: 70000 }] }, -32602, /params\[0\]\.port/],
+    [{ method: "bind", params: [{ address: "", port: 1, backlog: -1 }] }, -32602, /backlog/],
+    [{ method: "bind", params: [{ address: "a b", port: 2080 }] }, 10000, /malformed address/],
+    [{ method: "bind", params: [{ address: "1.2.3", port: 2080 }] }, 10000, /not an IPv4 address/],
+    [{ method: "bind", params: [{ address: "::1", port: 0 }] }, 10000, /must name a port/],
+    [{ method: 1 }, -32600, /method must be a string/],
+    [{ method: "bind", id: [] }, -32600, /id must be/],
+  ];
+  const answers = await callFromPython(binder.sock, ...refusals.map(([it]) => JSON.stringify(it)));
+  refusals.forEach(([request, code, message], index) => {
+    const { error } = answers[index]?.answer ?? {};
+    assert.equal(error?.code, code, JSON.stringify(request));
+    assert.match(error.message, message);
+  });
+});
+
+Deno.test("1000 addresses come in one answer, all or none", async () => {
+  const address = loopbackHost();
+  await using binder = await startBinder();
+  const many = Array.from({ length: 1000 }, (_, index) => ({ address, port: 3000 + index }));
+  const broken = many.with(900, { address: "203.0.113.1", port: 2080 });
+  const [refused] = await callFromPython(binder.sock, bindRequest(...broken));
+  assert.match(refused?.answer.error?.message ?? "", /203\.0\.113\.1:2080/);
+  const left = listeningSockets(binder.program.pid).map(({ table }) => table);
+  assert.deepEqual(left, ["unix"], "none is left bound");
+
+  const [all] = await callFromPython(binder.sock, bindRequest(...many));
+  assert.deepEqual(all?.sockets.map(({ name }) => name), many.map(({ port }) => [address, port]));
+  assert.equal(new Set(all.sockets.map(({ inode }) => inode)).size, 1000);
+});
+
+Deno.test("one address is one socket, however and by whom it is written", async () => {
+  const [v4, v6, dual, named] = [freePort(), freePort(), freePort(), freePort()];
+  using folder = tempDir();
+  const path = folder.file("site.sock");
+  await using binder = await startBinder([`:${v4}`, `[::1]:${v6}`, `unix:${path}`], {
+    args: ["--allow", "*"],
+  });
+  const same: [BindParam, BindParam][] = [
+    [{ address: "", port: v4 }, { address: "0.0.0.0", port: v4 }],
+    [{ address: "::1", port: v6 }, { address: "[0:0:0:0:0:0:0:1]", port: String(v6) }],
+    [{ address: "*", port: dual }, { address: "*", port: dual }],
+    [{ address: "localhost", port: named }, { address: "LOCALHOST", port: named }],
+    [{ address: `unix:${path}` }, { address: `unix:${path}` }],
+    [{ address: "udp:127.0.0.1", port: v4 }, { address: "udp:127.0.0.1", port: v4 }],
+  ];
+  const sockets = await Promise.all(same.map(async (pair) => {
+    const answers = pair.map((param) => callFromPython(binder.sock, bindRequest(param)));
+    const [first, second] = (await Promise.all(answers)).flat();
+    assert.equal(first?.sockets.length, 1, JSON.stringify(first?.answer));
+    assert.deepEqual(second?.sockets, first.sockets);
+    return first.sockets[0];
+  }));
+  const kinds = sockets.map((socket) => `${socket?.family} ${socket?.type} ${socket?.name}`);
+  assert.deepEqual(kinds.slice(0, 3), [
+    `AF_INET SOCK_STREAM 0.0.0.0,${v4}`,
+    `AF_INET6 SOCK_STREAM ::1,${v6}`,
+    `AF_INET6 SOCK_STREAM ::,${dual}`,
+  ]);
+  assert.deepEqual(kinds.slice(4), [
+    `AF_UNIX SOCK_STREAM ${path}`,
+    `AF_INET SOCK_DGRAM 127.0.0.1,${v4}`,
+  ]);
+});
+
+Deno.test("port 0 on the command line is a port that the kernel chooses, and clients may ask for it", async () => {
+  await using binder = await startBinder([":0", "[::1]:0", "*:0"]);
+  const held = binder.program.stderr.matchAll(/holding address=(\S+):([1-9]\d*) /g);
+  const params = [...held].map(([, address = "", port = ""]) => ({ address, port }));
+  assert.deepEqual(params.map(({ address }) => address), ["0.0.0.0", "[::1]", "*"]);
+  const answer = await bindOnce(binder.sock, ...params);
+  assert.equal((answer.result as unknown[]).length, 3, JSON.stringify(answer));
+});
+
+Deno.test("a dual-stack socket serves both families, and the IPv6 one only its own", async () => {
+  await using binder = await startBinder(["*:0", "[::]:0"]);
+  const [dual = 0, v6 = 0] = [...binder.program.stderr.matchAll(/holding address=\S+:(\d+) /g)]
+    .map(([, port]) => Number(port));
+  for (const hostname of ["127.0.0.1", "::1"]) {
+    (await Deno.connect({ hostname, port: dual })).close();
+  }
+  (await Deno.connect({ hostname: "::1", port: v6 })).close();
+  await assert.rejects(Deno.connect({ hostname: "127.0.0.1", port: v6 }), /refused/);
+});
+
+Deno.test("clients get the addresses of the command line and what --allow adds, or any without either", async () => {
+  const host = loopbackHost();
+  const ask = async (sock: string, ...ports: number[]) => {
+    const answers = ports.map((port) => bindOnce(sock, { address: host, port }));
+    return (await Promise.all(answers)).map(({ error }) => error?.data?.code ?? "ok");
+  };
+  {
+    await using binder = await startBinder([`${host}:2080`]);
+    assert.deepEqual(await ask(binder.sock, 2080, 2081), ["ok", "EACCES"]);
+    const both = await bindOnce(binder.sock, { address: host, port: 2080 }, {
+      address: host,
+      port: 2081,
+    });
+    assert.match(both.error?.message ?? "", /:2081: not allowed by this binder.*--allow/);
+  }
+  {
+    const args = ["--allow", `${host}:8000-8009`, "--allow", "*:2443"];
+    await using binder = await startBinder([`${host}:2080`], { args });
+    const got = await ask(binder.sock, 2080, 2443, 7999, 8000, 8009, 8010);
+    assert.deepEqual(got, ["ok", "ok", "EACCES", "ok", "ok", "EACCES"]);
+  }
+  {
+    await using binder = await startBinder();
+    assert.deepEqual(await ask(binder.sock, 2080, 2443), ["ok", "ok"]);
+  }
+});
+
+Deno.test("a name is looked up once: afterwards the address is the socket", async () => {
+  const port = freePort();
+  await using binder = await startBinder([`localhost:${port}`]);
+  const [, held = ""] = await binder.program.waitFor(/holding address=(\S+):\d+ /);
+  const answers = await Promise.all(
+    ["localhost", held].map((address) =>
+      callFromPython(binder.sock, bindRequest({ address, port }))
+    ),
+  );
+  assert.deepEqual(answers[0]?.[0]?.sockets, answers[1]?.[0]?.sockets);
+});
+
+Deno.test("the backlog is the request's, else the binder's, and only grows", async () => {
+  const address = loopbackHost();
+  await using binder = await startBinder([`${address}:2080`], { args: ["--backlog", "7"] });
+  const lengths = [];
+  for (const backlog of [undefined, 5, 9, 6]) {
+    const request = bindRequest({ address, port: 2080, ...(backlog && { backlog }) });
+    lengths.push((await callFromPython(binder.sock, request))[0]?.sockets[0]?.backlog);
+  }
+  assert.deepEqual(lengths, [7, 7, 9, 9]);
+});
+
+Deno.test("it stops when told to while an address of its own is in use", async () => {
+  using folder = tempDir();
+  using stranger = Deno.listen({ hostname: loopbackHost(), port: 0 });
+  const [sock, site] = [folder.file("control.sock"), folder.file("site.sock")];
+  const { hostname, port } = stranger.addr;
+  const words = [multibinder(), "bind", "--sock", sock, "--log-level=debug"] as const;
+  await using program = startProgram([...words, `unix:${site}`, `${hostname}:${port}`]);
+  await program.waitFor(/waiting for a client to hand an address back/);
+  program.signal("SIGTERM");
+  assert.deepEqual(await program.exited, { code: 0, signal: null });
+  assert.match(program.stderr, / info stopping signal=SIGTERM\n$/);
+  assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+});
+
+Deno.test("the log as JSON is one object a line, and holds nothing of the environment", async () => {
+  const address = loopbackHost();
+  await using binder = await startBinder([`${address}:2080`], {
+    args: ["--log-format=json", "--log-level=debug"],
+    env: { PASSWORD: "correct horse" },
+  });
+  await bindOnce(binder.sock, { address, port: 2080 });
+  await bindOnce(binder.sock, { address: 'forged"\n{"level":"error"}', port: 2080 });
+  for (const signal of ["SIGHUP", "SIGUSR2"] as const) {
+    binder.program.signal(signal);
+    await binder.program.waitFor(new RegExp(`${signal} does nothing`));
+  }
+  binder.program.signal("SIGUSR1");
+  await binder.program.waitFor(/"upgraded"/);
+  binder.program.signal("SIGTERM");
+  assert.deepEqual(await binder.program.exited, { code: 0, signal: null });
+  const events = binder.program.stderr.trim().split("\n").map((line) => JSON.parse(line));
+  const messages = events.map(({ time, level, message }) => {
+    assert.ok(
+      Math.abs(Date.parse(time) - Date.now()) < 3_600_000 && /^(debug|info|warn)$/.test(level),
+    );
+    return message;
+  });
+  for (
+    const message of ["holding", "listening for binds", "bind", "refused a request", "stopping"]
+  ) {
+    assert.ok(messages.includes(message), message);
+  }
+  assert.doesNotMatch(binder.program.stderr, /horse/);
+});
+
+Deno.test("it listens nowhere else, and leaves no file behind", async () => {
+  using folder = tempDir();
+  const address = loopbackHost();
+  Deno.mkdirSync(folder.file("tmp"));
+  const sock = folder.file("control.sock");
+  await using binder = await startBinder([`${address}:2080`], {
+    sock,
+    env: { TMPDIR: folder.file("tmp"), HOME: folder.file("tmp") },
+  });
+  for (let upgrades = 0; upgrades < 2; upgrades++) {
+    const tables = listeningSockets(binder.program.pid).map(({ table }) => table);
+    assert.deepEqual(tables, ["tcp", "unix"]);
+    await bindOnce(sock, { address, port: 2080 });
+    // In Deno itself this signal opens a debugger's port.
+    binder.program.signal("SIGUSR1");
+    await binder.program.waitFor(/ upgraded /, upgrades + 1);
+  }
+  binder.program.signal("SIGTERM");
+  assert.equal((await binder.program.exited).code, 0);
+  assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["tmp"]);
+  assert.deepEqual([...Deno.readDirSync(folder.file("tmp"))], []);
+});

@@ -1,0 +1,219 @@
+/** A binder that is killed: servers go on, wrappers keep its sockets and give them to the next one. */
+
+import assert from "node:assert/strict";
+import { multibinder, startBinder } from "../support/binder.ts";
+import { type Answer, bindOnce, bindRequest, callFromPython } from "../support/control_client.ts";
+import { site, startWrapper, tag } from "../support/haproxy.ts";
+import { get, Load } from "../support/http_client.ts";
+import { listeningSockets, socketInodes } from "../support/process.ts";
+import { until } from "../support/process_status.ts";
+import { runProgram, startProgram } from "../support/program.ts";
+import { binderStatus, wrapperStatus } from "../support/status.ts";
+import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+
+/** The sockets that a binder holds, its control socket not among them. */
+function heldBy(pid: number, sock: string): number[] {
+  return listeningSockets(pid).filter(({ address }) => address !== sock).map(({ inode }) => inode)
+    .sort((a, b) => a - b);
+}
+
+Deno.test("kill -9 of the binder under load, three times: nothing is lost, the sockets return", async () => {
+  using folder = tempDir();
+  const target = { hostname: loopbackHost(), port: 80 };
+  const [sock, control] = [folder.file("sock"), folder.file("control")];
+  const path = folder.file("site.sock");
+  const addresses = [`${target.hostname}:80`, `unix:${path}`];
+  const template = (reply: string, more: string[] = []) =>
+    site([tag(target), `<%= bind('unix:${path}') %>`, ...more], reply);
+  await using binders = new AsyncDisposableStack();
+  let binder = binders.use(await startBinder(addresses, { sock }));
+  await using wrapper = await startWrapper(template("first"), {
+    sock,
+    args: ["--control", control],
+  });
+  const { pid } = wrapper.program;
+  const before = heldBy(binder.program.pid, sock);
+  assert.equal(before.length, 2);
+  await using load = new Load(target, { workers: 2 });
+  for (let round = 1; round <= 3; round++) {
+    binder.program.signal("SIGKILL");
+    await wrapper.program.waitFor(/ warn the binder is gone; its sockets are kept/, round);
+    assert.deepEqual((await wrapperStatus(control)).binder, { sock, connected: false });
+
+    wrapper.template = template(`alone-${round}`);
+    assert.match(await wrapper.reload(), / info reloaded /);
+    await until(async () => await get(target) === `alone-${round}`);
+    wrapper.template = template("more", [tag({ ...target, port: 81 })]);
+    assert.match(await wrapper.reload(), / reload failed, .*no binder at /);
+
+    // Its addresses are in use, by its own sockets.
+    binder = binders.use(await startBinder(addresses, { sock }));
+    await binder.program.waitFor(new RegExp(` info adopted address=${addresses[0]} pid=${pid}$`));
+    await binder.program.waitFor(new RegExp(` info adopted address=${addresses[1]} pid=${pid}$`));
+    await wrapper.program.waitFor(/ info handed back to the binder /, 2 * round);
+    assert.deepEqual(heldBy(binder.program.pid, sock), before, "the same sockets");
+    const [call] = await callFromPython(sock, bindRequest({ address: target.hostname, port: 80 }));
+    assert.ok(before.includes(call?.sockets[0]?.inode ?? 0), "and a client gets that one");
+    const { sockets } = await binderStatus(sock);
+    assert.deepEqual(sockets.map(({ holders }) => holders), [[pid], [pid]]);
+    assert.deepEqual((await wrapperStatus(control)).binder, { sock, connected: true });
+
+    wrapper.template = template(`together-${round}`);
+    assert.match(await wrapper.reload(), / info reloaded /);
+    await until(async () => await get(target) === `together-${round}`);
+  }
+  assert.deepEqual((await load.stop()).failures, []);
+});
+
+Deno.test("a binder that is stopped leaves the UNIX socket that is still served to the next one", async () => {
+  using folder = tempDir();
+  const [sock, path] = [folder.file("sock"), folder.file("site.sock")];
+  const reply = async () => {
+    return (await runProgram(["curl", "-s", "--unix-socket", path, "http://site/"])).stdout;
+  };
+  const template = (text: string) => site(`<%= bind('unix:${path}') %>`, text);
+  await using first = await startBinder([`unix:${path}`], { sock });
+  await using wrapper = await startWrapper(template("first"), { sock });
+  const before = heldBy(first.program.pid, sock);
+  first.program.signal("SIGTERM");
+  assert.equal((await first.program.exited).code, 0);
+  assert.equal(await reply(), "first");
+  {
+    await using next = await startBinder([`unix:${path}`], { sock });
+    await next.program.waitFor(/ info adopted address=unix:/);
+    assert.deepEqual(heldBy(next.program.pid, sock), before);
+    next.program.signal("SIGTERM");
+    await next.program.exited;
+  }
+  // What leads nowhere is not taken back: clients could not connect to it.
+  Deno.removeSync(path);
+  await using last = await startBinder([], { sock });
+  await last.program.waitFor(
+    / warn refused a socket handed back .* why="its file is gone, or is another's"/,
+  );
+  wrapper.template = template("second");
+  assert.match(await wrapper.reload(), / info reloaded /);
+  await until(async () => await reply() === "second");
+});
+
+Deno.test("of two wrappers with one socket, the next binder takes it once; clients wait for it", async () => {
+  using folder = tempDir();
+  const target = { hostname: loopbackHost(), port: 80 };
+  const sock = folder.file("sock");
+  await using first = await startBinder([], { sock });
+  await using v1 = await startWrapper(site(tag(target), "v1"), { sock });
+  await using v2 = await startWrapper(site(tag(target), "v2"), { sock });
+  const before = heldBy(first.program.pid, sock);
+  await using load = new Load(target, { workers: 2 });
+  first.program.signal("SIGKILL");
+  await first.program.exited;
+
+  await using next = await startBinder([], { sock });
+  // Whether it comes before a wrapper does or after: a port of this very service is never "in use".
+  const answer = await bindOnce(sock, { address: target.hostname, port: 80 });
+  assert.equal(answer.result, true, JSON.stringify(answer));
+  const pids = [v1.program.pid, v2.program.pid].sort((a, b) => a - b);
+  await until(async () => {
+    const [socket] = (await binderStatus(sock)).sockets;
+    return socket?.holders.toSorted((a, b) => a - b).join() === pids.join();
+  });
+  assert.deepEqual(heldBy(next.program.pid, sock), before);
+  assert.equal(next.program.stderr.match(/ info adopted /g)?.length, 1);
+  const { failures, replies } = await load.stop();
+  assert.deepEqual([failures, [...replies.keys()].sort()], [[], ["v1", "v2"]]);
+});
+
+Deno.test("an address that a stranger holds is in use, which the binder says in time", async () => {
+  using folder = tempDir();
+  using stranger = Deno.listen({ hostname: loopbackHost(), port: freePort() });
+  const { hostname, port } = stranger.addr;
+  const sock = folder.file("sock");
+  const start = performance.now();
+  const { code, stderr } = await runProgram([
+    multibinder(),
+    "bind",
+    "--sock",
+    sock,
+    `${hostname}:${port}`,
+  ]);
+  assert.equal(code, 1);
+  assert.match(stderr, new RegExp(`${hostname}:${port}: .* in use by \\S+ \\(pid ${Deno.pid}\\)`));
+  assert.ok(performance.now() - start < 6000, "within two seconds, and this machine's delays");
+  assert.throws(() => Deno.lstatSync(sock), Deno.errors.NotFound);
+});
+
+/** Where another user may run programs; our own PATH may begin in our home. */
+const SYSTEM = ["env", "PATH=/usr/bin:/bin"];
+
+/** Hands sockets to a binder. @returns its answers, one a line */
+async function handBack(
+  sock: string,
+  through: readonly string[],
+  ...given: { params: object[]; sockets: [string, number, boolean][] }[]
+): Promise<Answer[]> {
+  const script = new URL("../support/hand_back.py", import.meta.url).pathname;
+  const [file = "", ...args] = [...through, "python3", script, sock];
+  await using python = startProgram([file, ...args], { stdin: "piped" });
+  await python.write(given.map((one) => JSON.stringify(one) + "\n").join(""));
+  await python.closeInput();
+  assert.equal((await python.exited).code, 0, python.stderr);
+  return python.stdout.trim().split("\n").map((line) => JSON.parse(line));
+}
+
+Deno.test("a binder takes only what is what it claims to be, and closes the rest", async () => {
+  const host = loopbackHost();
+  await using binder = await startBinder([`${host}:80`], { args: ["--allow", `${host}:81-90`] });
+  const { sock, program: { pid } } = binder;
+  const before = socketInodes(pid).length;
+  const answers = await handBack(
+    sock,
+    [],
+    { params: [{ address: host, port: 81 }], sockets: [[host, 82, true]] },
+    { params: [{ address: host, port: 83 }], sockets: [[host, 83, false]] },
+    { params: [{ address: host, port: 91 }], sockets: [[host, 91, true]] },
+    { params: [{ address: host, port: 84 }], sockets: [] },
+    { params: [{ address: "::1", port: "x" }], sockets: [[host, 85, true]] },
+    { params: [{ address: host, port: 86 }], sockets: [[host, 86, true]] },
+    { params: [{ address: host, port: 80 }], sockets: [[host, 87, true]] },
+  );
+  const said = answers.map(({ result, error }) => String(result ?? error?.message));
+  const expected = [
+    /^refused: it listens on \S+:82$/,
+    /^refused: it is no listening socket$/,
+    /^refused: not allowed$/,
+    /^Invalid params: 0 sockets for 1 addresses$/,
+    /malformed|Invalid/,
+    /^adopted$/,
+    /^refused: it listens on \S+:87$/,
+  ];
+  assert.equal(said.length, expected.length);
+  expected.forEach((pattern, index) => assert.match(said[index] ?? "", pattern));
+  // One more than before: that of port 86.
+  await until(() => socketInodes(pid).length === before + 1);
+  const { sockets } = await binderStatus(sock);
+  assert.deepEqual(sockets.map(({ address }) => address), [`${host}:80`, `${host}:86`]);
+});
+
+Deno.test({
+  name: "nor from another user, nor of another network namespace",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be another user, or elsewhere, needs root"),
+  async fn() {
+    const port = freePort();
+    await using binder = await startBinder([], {
+      args: ["--mode", "0666", "--allow-uid", "65534"],
+    });
+    const { sock, program: { pid } } = binder;
+    const before = socketInodes(pid).length;
+    const given = {
+      params: [{ address: "0.0.0.0", port }],
+      sockets: [["0.0.0.0", port, true] satisfies [string, number, boolean]],
+    };
+    const [stranger] = await handBack(sock, [...UNPRIVILEGED, ...SYSTEM], given);
+    assert.match(stranger?.error?.message ?? "", /^Not permitted: /);
+    const [elsewhere] = await handBack(sock, ["unshare", "--net"], given);
+    assert.deepEqual(elsewhere?.result, ["refused: it is in another network namespace"]);
+    await until(() => socketInodes(pid).length === before);
+    assert.deepEqual((await binderStatus(sock)).sockets, []);
+  },
+});

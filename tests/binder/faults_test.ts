@@ -1,0 +1,25 @@
+/** Some of the faults that scripts/faults.sh goes through. */
+
+import assert from "node:assert/strict";
+import { FAULTS, Patient } from "../support/faults.ts";
+
+/** One of each call, with the errors that it is most likely to have. */
+const SOME = FAULTS.filter(({ deed, errno, nth }) =>
+  nth === 1 && (errno === "ENOMEM" || (errno === "EMFILE" && deed === "bind"))
+);
+
+Deno.test(`${SOME.length} system calls that fail cost nobody else anything`, async () => {
+  await using patient = new Patient();
+  let reached = 0;
+  for (const fault of SOME) {
+    const finding = await patient.suffer(fault);
+    if (finding === undefined) continue;
+    reached++;
+    const { others, recovered, leaked } = finding;
+    // Out of descriptors, the longest silent client makes room for the next.
+    const made = fault.call === "accept4" && fault.errno === "EMFILE";
+    const expected = { others: !made, recovered: true, leaked: 0 };
+    assert.deepEqual({ others, recovered, leaked }, expected, JSON.stringify(finding));
+  }
+  assert.ok(reached > SOME.length / 2);
+});

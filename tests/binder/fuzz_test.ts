@@ -1,0 +1,68 @@
+/** Any bytes and descriptors, sent to the compiled binder. */
+
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import "../support/libc.ts";
+import { createMemfd } from "../../ffi/memfd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { startBinder } from "../support/binder.ts";
+import { ControlConnection, settle } from "../support/control_client.ts";
+import { assertAnswer, AT_ONCE, CASES, conversations, converse } from "../support/fuzz.ts";
+import { settled } from "../support/poller.ts";
+import { openFds } from "../support/process.ts";
+import { processStatus } from "../support/process_status.ts";
+
+/** No name server is to be asked for the host names that come about. */
+const NO_NETWORK = [
+  ...["unshare", ...Deno.uid() === 0 ? ["--net"] : ["--net", "--map-root-user"]],
+  ...["sh", "-c", 'ip link set lo up && exec "$0" "$@"'],
+];
+
+/** What a heap may grow by between two collections, in KiB. */
+const HEAP_NOISE = 48 * 1024;
+
+Deno.test(`${CASES} hostile conversations leave the binder as it was`, async () => {
+  const address = "127.0.0.1";
+  await using binder = await startBinder([`${address}:80`], {
+    args: ["--allow", "127.0.0.0:80-90"],
+    through: NO_NETWORK,
+  });
+  const { pid } = binder.program;
+  const poller = new Poller();
+  using gift = createMemfd("gift");
+  using honest = await ControlConnection.open(binder.sock);
+  let answers = 0;
+  const run = async (cases: number) => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(conversations, { minLength: AT_ONCE, maxLength: AT_ONCE }),
+        async (crowd) => {
+          const outcomes = crowd.map((each) => converse(binder.sock, each, gift, poller));
+          for (const line of (await Promise.all(outcomes)).flat()) {
+            assertAnswer(line);
+            answers++;
+          }
+          assert.equal((await honest.bind({ address, port: 80 }))?.result, true);
+        },
+      ),
+      { numRuns: Math.ceil(cases / AT_ONCE), endOnFailure: true },
+    );
+  };
+  const memory = () => Number.parseInt(processStatus(pid, "RssAnon") ?? "");
+  const countFds = () => openFds(pid).size;
+  await run(CASES / 5);
+  const before = { memory: memory(), fds: countFds() };
+  await run(CASES);
+  // One more: the connection by which it is asked.
+  await settle(binder.sock, () => countFds() <= before.fds + 1);
+  const after = { memory: memory(), fds: countFds() };
+  assert.ok(after.memory - before.memory < HEAP_NOISE, JSON.stringify({ before, after }));
+  const log = binder.program.stderr;
+  assert.doesNotMatch(log, / error | at .*\.ts:/);
+  assert.doesNotMatch(log, /[^\P{Cc}\n]/u, "control characters in the log");
+  assert.doesNotMatch(log, /^.{1000}/m, "a line as long as the client liked");
+  const said = `${CASES} conversations, ${answers} answers, memory ${before.memory} to ` +
+    `${after.memory} KiB, descriptors ${before.fds} to ${after.fds}\n`;
+  Deno.stdout.writeSync(new TextEncoder().encode(said));
+  await settled(poller);
+});

@@ -1,0 +1,173 @@
+/** Upgrading the binder in place: nothing is lost, and what cannot succeed it leaves it serving. */
+
+import assert from "node:assert/strict";
+import { multibinder, startBinder } from "../support/binder.ts";
+import { bindOnce, ControlConnection, settle, startPython } from "../support/control_client.ts";
+import { listeningSockets, openFds } from "../support/process.ts";
+import { loopbackHost, tempDir } from "../support/temp_dir.ts";
+
+Deno.test("an upgrade keeps the pid, the sockets held, the control socket and its clients", async () => {
+  using folder = tempDir();
+  const [address, sock, site] = [loopbackHost(), folder.file("sock"), folder.file("site.sock")];
+  await using binder = await startBinder([`${address}:2080`, "*:0", `unix:${site}`], { sock });
+  const { pid } = binder.program;
+  using silent = await ControlConnection.open(sock);
+  using half = await ControlConnection.open(sock);
+  await half.send(`{"method":"bind","id":"half","params":[{"address":"é${address}`.slice(0, 40));
+  await bindOnce(sock, { address, port: 2080 });
+  const before = { sockets: listeningSockets(pid), file: Deno.statSync(sock).ino };
+  assert.equal(before.sockets.length, 4);
+  // A connection that nobody accepts yet: it waits in the queue of the socket held.
+  using waiting = await Deno.connect({ hostname: address, port: 2080 });
+
+  binder.program.signal("SIGUSR1");
+  await binder.program.waitFor(/ upgraded from=\S+ to=\S+ upgrades=1$/);
+  assert.deepEqual({ sockets: listeningSockets(pid), file: Deno.statSync(sock).ino }, before);
+  await half.send(`{"method":"bind","id":"half","params":[{"address":"é${address}`.slice(40));
+  await half.send('","port":2080}]}');
+  const answer = await half.receive();
+  assert.equal(answer?.id, "half");
+  assert.match(answer.error?.message ?? "", new RegExp(`malformed address "é${address}:2080"`));
+  assert.equal((await silent.bind({ address, port: 2080 }))?.result, true);
+
+  await using python = await startPython(
+    "serve",
+    sock,
+    JSON.stringify([{ address, port: 2080 }]),
+  );
+  await waiting.write(new TextEncoder().encode("again"));
+  assert.equal(await new Response(waiting.readable).text(), "hello again");
+  assert.equal((await python.exited).code, 0);
+
+  binder.program.signal("SIGTERM");
+  assert.deepEqual(await binder.program.exited, { code: 0, signal: null });
+  assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+});
+
+Deno.test("20 upgrades under full load lose no bind, no socket and no descriptor", async () => {
+  const address = loopbackHost();
+  await using binder = await startBinder([`${address}:2080`]);
+  const { pid } = binder.program;
+  const [held] = listeningSockets(pid).filter(({ table }) => table === "tcp");
+  const countFds = () => openFds(pid).size;
+  let fds = 0;
+  const upgrade = async (count: number) => {
+    binder.program.signal("SIGUSR1");
+    await binder.program.waitFor(new RegExp(` upgraded from=\\S+ to=\\S+ upgrades=${count}$`));
+  };
+  // The first one is not counted: it is then an upgraded binder before and after.
+  await upgrade(1);
+  await settle(binder.sock, () => (fds = countFds()) > 0);
+
+  const params = JSON.stringify([{ address, port: 2080 }]) + "\n";
+  await using load = await startPython("load", binder.sock, params);
+  await load.waitFor(/started/);
+  for (let count = 2; count <= 21; count++) await upgrade(count);
+  await load.closeInput();
+  assert.equal((await load.exited).code, 0, load.stderr);
+  const { counts, failures, inodes } = JSON.parse(load.stdout.trim().split("\n").at(-1) ?? "");
+  print(`binds during 20 upgrades: ${counts.new} on new connections, ${counts.kept} on one\n`);
+  assert.deepEqual(failures, []);
+  assert.ok(counts.new > 100 && counts.kept > 100, JSON.stringify(counts));
+  assert.deepEqual(inodes, [held?.inode]);
+  await settle(binder.sock, () => countFds() <= fds);
+});
+
+Deno.test("a storm of signals does no harm, and SIGTERM in it ends the binder properly", async () => {
+  const address = loopbackHost();
+  await using binder = await startBinder([`${address}:2080`]);
+  for (let round = 1; round <= 4; round++) {
+    for (let count = 0; count < 25; count++) {
+      binder.program.signal("SIGUSR1");
+      assert.equal((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
+    }
+    await binder.program.waitFor(/ upgraded /, round);
+  }
+  binder.program.signal("SIGUSR1");
+  binder.program.signal("SIGTERM");
+  assert.deepEqual(await binder.program.exited, { code: 0, signal: null });
+  assert.throws(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
+});
+
+Deno.test("SIGTERM is obeyed while a successor is checked, and once it has taken over", async () => {
+  for (let round = 0; round < 6; round++) {
+    await using binder = await startBinder();
+    binder.program.signal("SIGUSR1");
+    if (round % 2 === 0) await binder.program.waitFor(/ upgraded /);
+    binder.program.signal("SIGTERM");
+    assert.deepEqual(await binder.program.exited, { code: 0, signal: null });
+    assert.throws(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
+  }
+});
+
+Deno.test("a file that cannot succeed the binder leaves it serving, and the log says why", async () => {
+  using folder = tempDir();
+  const address = loopbackHost();
+  const program = folder.file("multibinder");
+  const copy = () => {
+    Deno.copyFileSync(multibinder(), program);
+    Deno.chmodSync(program, 0o755);
+  };
+  copy();
+  await using binder = await startBinder([`${address}:2080`], { program });
+  const size = Deno.statSync(program).size;
+  const script = (text: string) => Deno.writeTextFileSync(program, text, { mode: 0o755 });
+  const replacements: [string, () => void, RegExp][] = [
+    ["nothing at all", () => {}, /cannot be run: .*ENOENT/],
+    ["an empty file", () => script(""), /cannot be run: .*ENOEXEC|self-check/],
+    ["a folder", () => Deno.mkdirSync(program), /cannot be run: .*EACCES/],
+    [
+      "a file that may not be run",
+      () => Deno.writeTextFileSync(program, "", { mode: 0o644 }),
+      /EACCES/,
+    ],
+    [
+      "a truncated ELF image",
+      () => (copy(), Deno.truncateSync(program, 1_000_000)),
+      /failed its self-check/,
+    ],
+    [
+      "a binary without its payload",
+      () => (copy(), Deno.truncateSync(program, size - 1000)),
+      /failed its self-check/,
+    ],
+    [
+      "another program",
+      () => Deno.copyFileSync("/bin/true", program),
+      /failed its self-check \(exit code 0\)/,
+    ],
+    [
+      "a script that fails",
+      () => script("#!/bin/sh\necho wrong libc >&2\nexit 3\n"),
+      /exit code 3\): wrong libc/,
+    ],
+  ];
+  for (const [index, [what, replace, reason]] of replacements.entries()) {
+    if (exists(program)) Deno.removeSync(program, { recursive: true });
+    replace();
+    binder.program.signal("SIGUSR1");
+    const [line] = await binder.program.waitFor(
+      /upgrade failed, the old version goes on.*/,
+      index + 1,
+    );
+    assert.match(line, reason, what);
+    assert.equal((await bindOnce(binder.sock, { address, port: 2080 })).result, true, what);
+  }
+  Deno.removeSync(program);
+  copy();
+  binder.program.signal("SIGUSR1");
+  await binder.program.waitFor(/ upgraded from=\S+ to=\S+ upgrades=1$/);
+  assert.equal((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
+});
+
+function exists(path: string): boolean {
+  try {
+    return Deno.lstatSync(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function print(text: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(text));
+}

@@ -1,0 +1,190 @@
+/** `multibinder render`: what a template becomes, without a server. */
+
+import assert from "node:assert/strict";
+import { multibinder, startBinder } from "../support/binder.ts";
+import { ignoreUnlessNoBinder, tag, wrapperCommand } from "../support/haproxy.ts";
+import { newTarget } from "../support/http_client.ts";
+import { listeningSockets } from "../support/process.ts";
+import { runProgram } from "../support/program.ts";
+import { freePort, loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
+
+/** Renders a template that is written first. Without a binder's path, no binder is there. */
+async function render(
+  folder: TempDir,
+  template: string,
+  options: { sock?: string; args?: string[]; env?: Record<string, string> } = {},
+) {
+  const path = folder.file("site.cfg.eta");
+  Deno.writeTextFileSync(path, template);
+  const { args = [], ...rest } = options;
+  const words = wrapperCommand("render", { ...rest, args: [...args, path] });
+  return await runProgram(words, options);
+}
+
+Deno.test("the rendered config is printed, its sockets held by the binder", async () => {
+  using folder = tempDir();
+  const targets = [61080, 61081].map((port) => ({ hostname: loopbackHost(), port }));
+  await using binder = await startBinder();
+  const { sock } = binder;
+  const template = `${targets.map(tag).join(" ")} <%# a comment %>\n<%= ENV['NAME'] %>\n`;
+  const rendered = await render(folder, template, { sock, env: { NAME: "grüße" } });
+  assert.deepEqual(rendered, { code: 0, signal: null, stdout: "fd@3 fd@4 \ngrüße\n", stderr: "" });
+  const held = listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
+  assert.equal(held.length, 2);
+  const left = [...Deno.readDirSync(folder.path)].map(({ name }) => name);
+  assert.deepEqual(left, ["site.cfg.eta"], "no file is written");
+});
+
+Deno.test("--output writes it to a file", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const { sock } = binder;
+  const path = folder.file("elsewhere.cfg");
+  const target = newTarget();
+  const rendered = await render(folder, `bind ${tag(target)}\n`, {
+    sock,
+    args: ["--output", path],
+  });
+  assert.deepEqual([rendered.code, rendered.stdout, rendered.stderr], [0, "", ""]);
+  assert.equal(Deno.readTextFileSync(path), "bind fd@3\n");
+  const failed = await render(folder, "x", { sock, args: ["--output", folder.file("none/x")] });
+  assert.equal(failed.code, 1);
+  assert.match(failed.stderr, /^multibinder: cannot write \S+\/none\/x: No such file.*\n$/);
+  assert.doesNotMatch(failed.stderr, /--render-dir/, "which render does not have");
+});
+
+Deno.test("--output can be standard output, a device or a pipe, and none is replaced", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const to = (output: string) =>
+    render(folder, "text", { sock: binder.sock, args: ["--output", output] });
+  for (const output of ["-", "/dev/stdout"]) {
+    assert.deepEqual(await to(output), { code: 0, signal: null, stdout: "text", stderr: "" });
+  }
+  // Before /dev/null, so that a program which replaces what it should not fails here.
+  assert.equal((await to("/dev/stderr")).stderr, "text");
+  assert.deepEqual(await to("/dev/null"), { code: 0, signal: null, stdout: "", stderr: "" });
+  assert.ok(Deno.statSync("/dev/null").isCharDevice);
+  const pipe = folder.file("pipe");
+  assert.equal((await runProgram(["mkfifo", pipe])).code, 0);
+  const [, text] = await Promise.all([to(pipe), Deno.readTextFile(pipe)]);
+  assert.equal(text, "text");
+  assert.ok(Deno.statSync(pipe).isFifo);
+  const appended = folder.file("appended");
+  const words = [multibinder(), "render", folder.file("site.cfg.eta"), "--output", "/dev/stdout"];
+  const shell = `echo before >>${appended}; "$0" "$@" >>${appended}`;
+  assert.equal((await runProgram(["sh", "-c", shell, ...words])).code, 0);
+  assert.equal(Deno.readTextFileSync(appended), "before\ntext");
+  const left = [...Deno.readDirSync(folder.path)].map(({ name }) => name).sort();
+  assert.deepEqual(left, ["appended", "pipe", "site.cfg.eta"]);
+});
+
+Deno.test("--output is not the template", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const output = `${folder.path}/./site.cfg.eta`;
+  const { code, stderr } = await render(folder, "text", {
+    sock: binder.sock,
+    args: ["--output", output],
+  });
+  assert.deepEqual([code, stderr], [
+    1,
+    `multibinder: cannot write ${output}: it is a template, and would be lost\n`,
+  ]);
+  assert.equal(Deno.readTextFileSync(folder.file("site.cfg.eta")), "text");
+});
+
+Deno.test("--output - is standard output, and a file may be anywhere, in /dev too", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const { sock } = binder;
+  const shared = `/dev/shm/multibinder-test-${crypto.randomUUID()}`;
+  try {
+    for (const [file, stdout] of [["-", "x\n"], ["/dev/stdout", "x\n"], [shared, ""]] as const) {
+      const rendered = await render(folder, "x\n", { sock, args: ["--output", file] });
+      assert.deepEqual([rendered.code, rendered.stdout, rendered.stderr], [0, stdout, ""]);
+    }
+    assert.equal(Deno.readTextFileSync(shared), "x\n");
+    assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["site.cfg.eta"]);
+  } finally {
+    Deno.removeSync(shared);
+  }
+});
+
+Deno.test("the program may not use Deno's network and subprocesses", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const { sock } = binder;
+  for (
+    const [code, needs] of [
+      ["Deno.listen({ port: 0 })", "net"],
+      ["new Deno.Command('true').outputSync()", "run"],
+      ["if (Deno.permissions.querySync({ name: 'import' }).state === 'granted') nope()", undefined],
+    ] as const
+  ) {
+    const rendered = await render(folder, `<% ${code} %>`, { sock });
+    if (needs === undefined) assert.deepEqual([rendered.code, rendered.stderr], [0, ""]);
+    else assert.match(rendered.stderr, new RegExp(`:1: Requires ${needs} access`));
+  }
+});
+
+Deno.test({
+  name: "without a binder the sockets are bound for a moment",
+  ignore: ignoreUnlessNoBinder,
+  async fn() {
+    using folder = tempDir();
+    const target = { hostname: loopbackHost(), port: freePort() };
+    const free = await render(folder, tag(target));
+    assert.deepEqual([free.code, free.stdout], [0, "fd@3"]);
+    assert.match(free.stderr, /^\S+ info no binder at \S+: .*\n$/);
+    using stranger = Deno.listen(target);
+    const taken = await render(folder, tag(target));
+    assert.deepEqual([taken.code, taken.stdout], [1, ""]);
+    const { hostname, port } = stranger.addr;
+    assert.match(
+      taken.stderr,
+      new RegExp(`\nmultibinder: ${hostname}:${port}: .* in use by \\S+ \\(pid ${Deno.pid}\\)`),
+    );
+  },
+});
+
+Deno.test("an error names file, line, text and cause, and Ruby is told from a mistake", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const { sock } = binder;
+  const cases: [string, RegExp][] = [
+    [
+      "\n\nbind <%= bind_tpc('', 80) %>",
+      /:3: bind_tpc is not defined, in <%= bind_tpc\('', 80\) %>/,
+    ],
+    ["\nbind <%= bind_tcp('', 80 %>", /:2: missing \) .*, in <%= bind_tcp\('', 80 %>/],
+    ["\nbind <%= bind_tcp('', 'http') %>", /:2: bind_tcp: port must be a number, not 'http', in /],
+    ["<%= ENV.fetch('MISSING_NAME') %>", /:1: ENV has no 'MISSING_NAME', in /],
+    [
+      "\n<% [80, 81].each do |port| %>\n<% end %>",
+      /:2: this is Ruby; .*<% for \(const x of list\)/,
+    ],
+    ["<%= \"#{ENV['X']}\" %>", /:1: this is Ruby; .*`\$\{ENV\['X'\]\}`/],
+    ["<%= bind_tcp('', 80", /:1: no %> closes this tag, in <%= bind_tcp\('', 80/],
+  ];
+  for (const [template, message] of cases) {
+    const { code, stdout, stderr } = await render(folder, template, { sock });
+    assert.deepEqual([code, stdout], [1, ""], stderr);
+    assert.match(stderr, /^multibinder: \S+site\.cfg\.eta:\d+: .*\n$/, "one line");
+    assert.match(stderr, message);
+  }
+});
+
+Deno.test("a wrong command line ends with 2, a file that is missing with 1", async () => {
+  const run = (...args: string[]) => runProgram(wrapperCommand("render", { sock: "/none", args }));
+  const unknown = await run("--ouput", "x", "y");
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.stderr, /unknown option '--ouput'[^]*Did you mean --output\?/);
+  assert.equal((await run()).code, 2);
+  const missing = await run("/none/site.cfg.eta");
+  assert.equal(missing.code, 1);
+  assert.match(
+    missing.stderr,
+    /^multibinder: cannot read the template \/none\/site.cfg.eta: .*\n$/,
+  );
+});

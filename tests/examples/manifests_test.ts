@@ -1,0 +1,206 @@
+/** The manifests in `examples/kubernetes` and the jobs in `examples/nomad`, as far as no cluster is needed. */
+
+import assert from "node:assert/strict";
+import type { DaemonSet, Deployment } from "kubernetes-types/apps/v1.d.ts";
+import type { Container, PodSpec } from "kubernetes-types/core/v1.d.ts";
+import { parse, parseAllDocuments } from "yaml";
+import { multibinder } from "../support/binder.ts";
+import { runProgram } from "../support/program.ts";
+import { freePort, tempDir } from "../support/temp_dir.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+const KUBERNETES = `${ROOT}examples/kubernetes/`;
+const NOMAD = `${ROOT}examples/nomad/`;
+
+/** What every manifest has. */
+interface Manifest {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; namespace?: string };
+}
+
+type Workload = DaemonSet | Deployment;
+
+const kustomization: {
+  namespace: string;
+  resources: string[];
+  configMapGenerator: { name: string; files: string[] }[];
+  images: { name: string }[];
+} = parse(Deno.readTextFileSync(`${KUBERNETES}kustomization.yaml`));
+
+function readManifests(): Manifest[] {
+  return kustomization.resources.flatMap((file) =>
+    parseManifests(Deno.readTextFileSync(KUBERNETES + file))
+  );
+}
+
+function parseManifests(text: string): Manifest[] {
+  return [...parseAllDocuments(text)].map((document) => {
+    assert.deepEqual(document.errors, []);
+    return document.toJS();
+  });
+}
+
+/**
+ * Holds manifests against the types made from the API's own description, as TypeScript literals: there an
+ * unknown field is as much an error as a missing one, and one of the wrong type.
+ * @returns the compiler's errors; empty when there is none
+ */
+async function typeErrors(manifests: readonly Manifest[]): Promise<string> {
+  using folder = tempDir();
+  const declarations = manifests.map((manifest, index) => {
+    const { apiVersion, kind } = manifest;
+    const module = apiVersion.includes("/") ? apiVersion : `core/${apiVersion}`;
+    return `import type { ${kind} as Kind${index} } from "kubernetes-types/${module}.d.ts";\n` +
+      `export const manifest${index}: Kind${index} = ${JSON.stringify(manifest, null, 2)};\n`;
+  });
+  const file = folder.file("manifests.ts");
+  Deno.writeTextFileSync(file, declarations.join(""));
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["check", "--quiet", "--config", `${ROOT}deno.json`, file],
+    env: { NO_COLOR: "1" },
+  }).output();
+  return success ? "" : new TextDecoder().decode(stderr);
+}
+
+function readWorkloads(): { name: string; workload: Workload; pod: PodSpec }[] {
+  return readManifests().filter(({ kind }) => kind === "DaemonSet" || kind === "Deployment")
+    .map((manifest) => {
+      // The first test proves it.
+      const workload = manifest as Workload;
+      const pod = workload.spec?.template.spec;
+      assert.ok(pod);
+      return { name: manifest.metadata.name, workload, pod };
+    });
+}
+
+/** The command lines of the program in a container: its own and those of its probes. */
+function commandsOf({ image, command, args = [], ...container }: Container): string[][] {
+  const { startupProbe, readinessProbe, livenessProbe } = container;
+  const probes = [startupProbe, readinessProbe, livenessProbe].map((it) => it?.exec?.command ?? []);
+  // Without a command it is the image's entry point that gets the arguments.
+  const main = command ?? (image === "multibinder" ? ["multibinder"] : []);
+  return [[...main, ...args], ...probes].filter(([program]) => program === "multibinder");
+}
+
+/** Seconds that an option such as `--drain=60s` has in a text. */
+function seconds(text: string, option: string): number {
+  const [, value] = new RegExp(`--${option}=(\\d+)s\\b`).exec(text) ?? [];
+  assert.ok(value, `--${option}= in ${text}`);
+  return Number(value);
+}
+
+async function assertOptions(command: string, options: readonly string[]): Promise<void> {
+  const { code, stdout } = await runProgram([multibinder(), command, "--help"]);
+  assert.equal(code, 0);
+  assert.match(stdout, new RegExp(`^Usage: (multibinder )?${command} `), `no command ${command}`);
+  for (const option of options) {
+    assert.match(stdout, new RegExp(`^ +(-\\w, )?${option}\\b`, "m"), `${command} ${option}`);
+  }
+}
+
+Deno.test("every manifest has the fields of its kind and no others", async () => {
+  assert.equal(await typeErrors(readManifests()), "");
+});
+
+Deno.test("a misspelt field, a wrong type and a missing field are found", async () => {
+  const binder = Deno.readTextFileSync(`${KUBERNETES}binder.yaml`);
+  const wrong = {
+    "livenessProbe:": ["livenesProbe:", /'"?livenesProbe"?' does not exist in type 'Container'/],
+    "hostPort: 80": ["hostPort: eighty", /'string' is not assignable to type 'number'/],
+    "- name: binder": ["- tty: false", /'name' is missing .* required in type 'Container'/],
+  } as const;
+  const manifests = Object.entries(wrong).flatMap(([right, [typo]]) => {
+    assert.ok(binder.includes(right));
+    return parseManifests(binder.replace(right, typo));
+  });
+  const errors = await typeErrors(manifests);
+  for (const [, pattern] of Object.values(wrong)) assert.match(errors, pattern);
+});
+
+Deno.test("the kustomization names what is there", () => {
+  const files = [...Deno.readDirSync(KUBERNETES)].map(({ name }) => name);
+  const named = kustomization.configMapGenerator.flatMap((map) => map.files);
+  assert.deepEqual(
+    files.toSorted(),
+    [...kustomization.resources, ...named, "kustomization.yaml"].toSorted(),
+  );
+  for (const { metadata, kind } of readManifests()) {
+    assert.equal(metadata.namespace, kind === "Namespace" ? undefined : kustomization.namespace);
+  }
+  const images = kustomization.images.map(({ name }) => name);
+  const maps = kustomization.configMapGenerator.map(({ name }) => name);
+  for (const { pod } of readWorkloads().filter(({ pod }) => pod.nodeSelector)) {
+    pod.containers.forEach(({ image = "" }) => assert.ok(images.includes(image), image));
+    pod.volumes?.forEach(({ configMap }) => assert.ok(maps.includes(configMap?.name ?? "haproxy")));
+  }
+});
+
+Deno.test("selectors match labels, mounts match volumes, and sockets are where they are looked for", () => {
+  for (const { name, workload, pod } of readWorkloads()) {
+    const { selector, template } = workload.spec ?? {};
+    const labels = template?.metadata?.labels ?? {};
+    for (const [key, value] of Object.entries(selector?.matchLabels ?? {})) {
+      assert.equal(labels[key], value, name);
+    }
+    const volumes = pod.volumes?.map((volume) => volume.name) ?? [];
+    for (const container of pod.containers) {
+      const mounts = container.volumeMounts ?? [];
+      assert.deepEqual(mounts.map((mount) => mount.name).toSorted(), volumes.toSorted(), name);
+      const paths = commandsOf(container).flat().flatMap((word) => /\/[^ ]+/.exec(word) ?? []);
+      for (const path of paths) {
+        assert.ok(mounts.some((it) => `${path}/`.startsWith(`${it.mountPath}/`)), path);
+      }
+    }
+  }
+});
+
+Deno.test("commands and probes are the program's", async () => {
+  const commands = readWorkloads().flatMap(({ pod }) => pod.containers.flatMap(commandsOf));
+  const jobs = ["binder", "haproxy"].map((it) => Deno.readTextFileSync(`${NOMAD}${it}.nomad.hcl`));
+  for (const job of jobs) {
+    const [, args = ""] = /\bargs\s*= \[(.*?)\]/s.exec(job) ?? [];
+    commands.push(["multibinder", ...[...args.matchAll(/"(.*?)"/g)].map(([, word = ""]) => word)]);
+  }
+  assert.equal(commands.length, 3 + 2 * 2 + 2);
+  for (const [, command = "", ...args] of commands) {
+    const own = args.slice(0, args.includes("--") ? args.indexOf("--") : args.length);
+    const options = own.filter((word) => word.startsWith("--"));
+    await assertOptions(command, options.map((word) => word.replace(/=.*/, "")));
+  }
+});
+
+Deno.test("a stop is given the time that it may take", () => {
+  const pods = readWorkloads().map(({ pod }) => pod)
+    .filter(({ containers }) => containers.some(({ command }) => command?.includes("exec")));
+  assert.equal(pods.length, 2);
+  for (const { containers, terminationGracePeriodSeconds = 0 } of pods) {
+    const words = containers.flatMap(({ command = [] }) => command).join(" ");
+    const longest = seconds(words, "stop-delay") + seconds(words, "drain");
+    assert.ok(terminationGracePeriodSeconds > longest, `${terminationGracePeriodSeconds} s`);
+  }
+  const job = Deno.readTextFileSync(`${NOMAD}haproxy.nomad.hcl`);
+  const [, timeout] = /kill_timeout = "(\d+)s"/.exec(job) ?? [];
+  assert.ok(Number(timeout) > seconds(job, "stop-delay") + seconds(job, "drain"));
+});
+
+Deno.test("the canary is the stable HAProxy but for the version", () => {
+  const [stable, canary] = ["haproxy", "haproxy-canary"].map((wanted) =>
+    JSON.stringify(readWorkloads().find(({ name }) => name === wanted)?.pod)
+  );
+  assert.ok(canary?.includes("app-v2:80"));
+  assert.equal(canary?.replace("app-v2:80", "app-v1:80"), stable);
+});
+
+Deno.test("HAProxy accepts the config", async () => {
+  using folder = tempDir();
+  const template = Deno.readTextFileSync(`${KUBERNETES}site.cfg.eta`);
+  const file = folder.file("site.cfg.eta");
+  Deno.writeTextFileSync(file, template.replace("('0.0.0.0', 80)", `('127.0.0.1', ${freePort()})`));
+  const env = { APP: "127.0.0.1:80" };
+  const { code, stderr } = await runProgram(
+    [multibinder(), "exec", "--", "haproxy", "-c", "-f", file],
+    { env },
+  );
+  assert.equal(code, 0, stderr);
+});

@@ -1,0 +1,161 @@
+/** Conversations that no honest client would have, and what must come of each. */
+
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { POLLIN, POLLOUT, SHUT_WR } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { receiveMessage, sendMessage } from "../../ffi/fd_passing.ts";
+import type { Poller } from "../../ffi/poll.ts";
+import { connectUnix, shutDown } from "../../ffi/socket.ts";
+
+/** What one client does on one connection. */
+export interface Conversation {
+  /** Sent one after the other. */
+  chunks: Uint8Array<ArrayBuffer>[];
+  /** How many descriptors go with the first. */
+  fds: number;
+  /** Leaves at once, or says that it is done and reads to the end. */
+  leaves: boolean;
+}
+
+/** How many conversations a test has: as many as MULTIBINDER_FUZZ_CASES says, else a few. */
+export const CASES = Number(Deno.env.get("MULTIBINDER_FUZZ_CASES") || 3000);
+
+/** Conversations that are held at the same time. */
+export const AT_ONCE = 20;
+
+/** How long the other end may take to end a conversation, in milliseconds. */
+const PATIENCE = 20_000;
+
+const FOLDER = new URL("./corpus/", import.meta.url);
+
+/** Texts that once were, or might be, too much for a parser. */
+const corpus = [...Deno.readDirSync(FOLDER)].map(({ name }) => name).sort()
+  .map((name) => Deno.readFileSync(new URL(name, FOLDER)));
+
+const encode = (text: string) => new Uint8Array(new TextEncoder().encode(text));
+
+const oddValue = fc.oneof(
+  fc.jsonValue(),
+  fc.constantFrom<unknown>(null, "", "__proto__", "\0", -1, 65536, 1e308, [], {}, true),
+);
+const address = fc.oneof(
+  fc.ipV4(),
+  fc.ipV6(),
+  fc.constantFrom("", "*", "udp:", "udp:::", "unix:/", "unix:/proc/self/x", "[::1", "%", "1.2.3"),
+  oddValue,
+);
+const param = fc.record({ address, port: fc.oneof(fc.nat(70_000), oddValue), backlog: oddValue }, {
+  requiredKeys: [],
+});
+const request = fc.record({
+  jsonrpc: fc.oneof(fc.constant("2.0"), oddValue),
+  // No upgrade: it would end the program under test, as it should.
+  method: fc.oneof(fc.constantFrom("bind", "adopt", "unbind", "status", "reload"), oddValue),
+  id: fc.oneof(fc.nat(), fc.string(), oddValue),
+  params: fc.oneof(fc.array(param, { maxLength: 5 }), oddValue),
+}, { requiredKeys: [] }).map((value) => encode(JSON.stringify(value)));
+
+/** A text with some of its bytes replaced, left out or repeated. */
+const damaged = fc.tuple(
+  fc.oneof(fc.constantFrom(...corpus), request),
+  fc.array(fc.tuple(fc.nat(), fc.constantFrom("flip", "cut", "repeat"), fc.nat(255)), {
+    maxLength: 4,
+  }),
+).map(([text, changes]) => {
+  let bytes = text;
+  for (const [place, change, value] of changes) {
+    const at = place % Math.max(1, bytes.length);
+    if (change === "flip") bytes = bytes.map((byte, index) => index === at ? value : byte);
+    else if (change === "cut") bytes = joined([bytes.subarray(0, at), bytes.subarray(at + value)]);
+    else {bytes = joined([
+        bytes.subarray(0, at),
+        bytes.subarray(at, at + value),
+        bytes.subarray(at),
+      ]);}
+  }
+  return bytes;
+});
+
+const piece = fc.oneof(
+  { weight: 4, arbitrary: damaged },
+  { weight: 2, arbitrary: request },
+  { weight: 1, arbitrary: fc.uint8Array({ maxLength: 300 }).map((bytes) => bytes.slice()) },
+  {
+    weight: 1,
+    arbitrary: fc.string({ unit: fc.constantFrom(...'{}[]"\\:, \n\0é'), maxLength: 200 }).map(
+      encode,
+    ),
+  },
+);
+
+/** Any conversation. */
+export const conversations: fc.Arbitrary<Conversation> = fc.record({
+  chunks: fc.array(piece, { minLength: 1, maxLength: 4 }),
+  fds: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 253 })),
+  leaves: fc.boolean(),
+});
+
+/**
+ * Holds a conversation.
+ * @param gift the descriptor that is sent along
+ * @returns the answers; rejects when the other end does not come to an end
+ */
+export async function converse(
+  path: string,
+  { chunks, fds, leaves }: Conversation,
+  gift: Fd,
+  poller: Poller,
+): Promise<string[]> {
+  using socket = connectUnix(path);
+  const ready = async (events: number) => {
+    if (await poller.wait(socket, events, PATIENCE) === 0) throw new Error("no end in sight");
+  };
+  const gifts = new Array<Fd>(fds).fill(gift);
+  try {
+    for (const chunk of chunks) {
+      for (let left = chunk; left.length > 0;) {
+        const sent = sendMessage(socket, left, left === chunk ? gifts.splice(0) : []);
+        if (sent === undefined) await ready(POLLOUT);
+        else left = left.subarray(sent);
+      }
+    }
+    if (leaves) return [];
+    shutDown(socket, SHUT_WR);
+  } catch (error) {
+    // It was cut off for what it had sent before.
+    if (!(error instanceof SystemError && error.code === "EPIPE")) throw error;
+  }
+  const buffer = new Uint8Array(65_536);
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  for (;;) {
+    await ready(POLLIN);
+    const received = receiveMessage(socket, buffer);
+    received?.fds.forEach((fd) => fd.close());
+    if (received?.length === 0) return lines(joined(parts));
+    if (received) parts.push(buffer.slice(0, received.length));
+  }
+}
+
+/** Asserts that an answer is one of JSON-RPC 2.0, section 5. */
+export function assertAnswer(line: string): void {
+  const { jsonrpc, id, result, error, ...rest } = JSON.parse(line);
+  assert.deepEqual([jsonrpc, rest], ["2.0", {}], line);
+  assert.ok(id === null || ["string", "number"].includes(typeof id), line);
+  assert.equal((result === undefined) !== (error === undefined), true, line);
+  if (error === undefined) return;
+  assert.ok(Number.isInteger(error.code) && typeof error.message === "string", line);
+}
+
+function joined(parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+  return whole;
+}
+
+function lines(bytes: Uint8Array<ArrayBuffer>): string[] {
+  const text = new TextDecoder().decode(bytes);
+  assert.ok(text === "" || text.endsWith("\n"), "the last answer is not whole");
+  return text.split("\n").slice(0, -1);
+}

@@ -1,0 +1,99 @@
+import { MAX_MESSAGE_BYTES } from "../../src/control/framing.ts";
+/** A binder within this process, which speaks the real protocol over a real control socket. */
+
+import "./libc.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { effectiveUid } from "../../ffi/process.ts";
+import { parsePatterns, Policy } from "../../src/binder/policy.ts";
+import { Requests } from "../../src/binder/requests.ts";
+import { DEFAULT_BACKLOG } from "../../src/sockets/listen.ts";
+import { createLog } from "../../src/log.ts";
+import { listenOn, removeControlSocket } from "../../src/control/control_socket.ts";
+import { type BindParam, parseBindParams, RPC, RpcError } from "../../src/control/messages.ts";
+import { type Handler, Server } from "../../src/control/server.ts";
+import { type Held, Registry } from "../../src/sockets/registry.ts";
+import { settled } from "./poller.ts";
+
+/** A log that nobody reads. */
+export const silentLog = createLog({ format: "text", level: "error" }, () => {});
+
+const poller = new Poller();
+
+/** A binder that is running; it is gone, and what it holds closed, at the end of the scope. */
+export interface LocalBinder extends AsyncDisposable {
+  /** The addresses that clients asked for, one entry a bind request. */
+  readonly requests: BindParam[][];
+  readonly log: readonly string[];
+  readonly server: Server;
+  readonly registry: Registry;
+  /** What it holds. */
+  held(): Held[];
+}
+
+export interface LocalBinderOptions {
+  /** Replaces the true answers; call `next` for them. */
+  answer?: (next: Handler) => Handler;
+  /** Milliseconds in which sockets of a binder before may be handed back. */
+  handBackTime?: number;
+  /** Who may hand sockets back, and upgrade it. */
+  trusts?: (uid: number) => boolean;
+  /** Patterns of addresses that clients may ask for. */
+  allow?: readonly string[];
+  upgrade?: () => Promise<never>;
+}
+
+/**
+ * Starts one.
+ * @param sock path of its control socket
+ */
+export async function startLocalBinder(
+  sock: string,
+  options: LocalBinderOptions = {},
+): Promise<LocalBinder> {
+  const policy = new Policy(await parsePatterns(options.allow ?? ["*"]));
+  const control = listenOn(sock, 0o600);
+  const registry = new Registry(DEFAULT_BACKLOG);
+  const requests: BindParam[][] = [];
+  const lines: string[] = [];
+  const log = createLog({ format: "text", level: "debug" }, (line) => lines.push(line));
+  const trusts = options.trusts ?? ((uid) => uid === effectiveUid());
+  const refuse = () => Promise.reject(new RpcError(RPC.failed, "no upgrade here"));
+  const resources = {
+    registry,
+    policy,
+    log,
+    trusts,
+    added: () => {},
+    removed: () => {},
+    keptFor: () => undefined,
+    describe: () => ({ role: "binder" }),
+    upgrade: options.upgrade ?? refuse,
+  };
+  const { handle } = new Requests(resources, options.handBackTime ?? 0);
+  const record: Handler = (request, caller) => {
+    if (request.method === "bind") requests.push(parseBindParams(request.params));
+    return handle(request, caller);
+  };
+  const answer = options.answer?.(record) ?? record;
+  const rights = ({ uid }: { uid: number }) => ({
+    served: true,
+    maxFds: trusts(uid) ? 1000 : 0,
+    maxBytes: MAX_MESSAGE_BYTES,
+  });
+  const server = new Server(control.fd, poller, answer, log, undefined, rights);
+  const running = server.run();
+  return {
+    requests,
+    log: lines,
+    server,
+    registry,
+    held: () => registry.list(),
+    [Symbol.asyncDispose]: async () => {
+      removeControlSocket({ ...control, fd: control.fd.duplicate() });
+      server.close();
+      await running;
+      registry.close();
+      await settled(poller);
+    },
+  };
+}

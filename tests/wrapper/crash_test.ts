@@ -1,0 +1,323 @@
+/** A wrapper that is killed: its server goes on, and the next wrapper of the service takes over. */
+
+import assert from "node:assert/strict";
+import { startBinder } from "../support/binder.ts";
+import {
+  hasStopped,
+  ignoreUnlessNoBinder,
+  site,
+  startWrapper,
+  tag,
+  Wrapper,
+  type WrapperOptions,
+} from "../support/haproxy.ts";
+import { bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
+import { listeningSockets } from "../support/process.ts";
+import { processStatus, until } from "../support/process_status.ts";
+import { startProgram } from "../support/program.ts";
+import { SlowBackend } from "../support/slow_backend.ts";
+import { ask, binderStatus, wrapperStatus } from "../support/status.ts";
+import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+
+/** The generations of a service that run, whoever has started them. */
+function generationsOf(service: string): number[] {
+  return [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) => {
+    try {
+      const variables = Deno.readTextFileSync(`/proc/${pid}/environ`).split("\0");
+      return pid > 0 && variables.includes(`MULTIBINDER_SERVICE=${service}`);
+    } catch {
+      return false; // ended, or another user's
+    }
+  });
+}
+
+/** Starts another wrapper of the same service, with another spelling of the config's path. */
+function startNext(before: Wrapper, options: WrapperOptions = {}): Promise<Wrapper> {
+  return startWrapper("", {
+    ...options,
+    command: ["haproxy", "-f", before.path.replace("/site", "/.//site")],
+  });
+}
+
+async function kill({ program }: Wrapper): Promise<void> {
+  program.signal("SIGKILL");
+  await program.exited;
+}
+
+/** Field 22 of /proc/PID/stat (proc(5)): when a process was started. */
+function startTime(pid: number): string {
+  return Deno.readTextFileSync(`/proc/${pid}/stat`).replace(/^.*\) /s, "").split(" ")[19] ?? "";
+}
+
+Deno.test("kill -9 of the wrapper under load: what runs is taken over and retired, three times", async () => {
+  using folder = tempDir();
+  const target = { hostname: loopbackHost(), port: 80 };
+  using backend = new SlowBackend();
+  const template = (reply: string) => site(tag(target), reply, backend.options);
+  const control = folder.file("control");
+  await using binder = await startBinder();
+  const options = { sock: binder.sock, args: ["--control", control] };
+  await using first = await startWrapper(template("first"), options);
+  await using later = new AsyncDisposableStack();
+  await using load = new Load(target, { workers: 2 });
+  let wrapper = first;
+  for (let round = 1; round <= 3; round++) {
+    using draining = await HttpConnection.open(target);
+    await draining.send("/slow");
+    using drainingRequest = await backend.request();
+    const { pid: old } = wrapper.serving;
+    await wrapper.reload();
+    await hasStopped(wrapper, old);
+    using serving = await HttpConnection.open(target);
+    await serving.send("/slow");
+    using servingRequest = await backend.request();
+    const orphans = generationsOf(first.path);
+    assert.equal(orphans.length, 2);
+    await kill(wrapper);
+    await get(target);
+
+    first.template = template(`round-${round}`);
+    wrapper = later.use(await startNext(first, options));
+    for (const pid of orphans) {
+      await wrapper.program.waitFor(new RegExp(` info draining a generation .* pid=${pid}$`));
+    }
+    await until(async () => await get(target) === `round-${round}`);
+    for (
+      const [request, client] of [[drainingRequest, draining], [servingRequest, serving]] as const
+    ) {
+      await request.answer("slow");
+      assert.equal(bodyOf(await client.receive()), "slow");
+    }
+    for (const pid of orphans) {
+      await wrapper.program.waitFor(new RegExp(` info drained pid=${pid}$`));
+    }
+    assert.deepEqual(generationsOf(first.path), [wrapper.serving.pid]);
+    const { generations } = await wrapperStatus(control);
+    assert.deepEqual(generations.map(({ state }) => state), ["serving"]);
+  }
+  assert.deepEqual((await load.stop()).failures, []);
+  wrapper.program.signal("SIGTERM");
+  assert.equal((await wrapper.program.exited).code, 0);
+  assert.deepEqual(generationsOf(first.path), []);
+});
+
+Deno.test({
+  name: "without a binder the next wrapper takes the sockets from the orphan",
+  ignore: ignoreUnlessNoBinder,
+  async fn() {
+    const target = { hostname: loopbackHost(), port: 80 };
+    await using first = await startWrapper(site(tag(target), "first"));
+    const inodes = (pid: number) => listeningSockets(pid).map(({ inode }) => inode);
+    const before = inodes(first.program.pid);
+    assert.equal(before.length, 1);
+    await using load = new Load(target, { workers: 2 });
+    await kill(first);
+    first.template = site(tag(target), "next");
+    await using next = await startNext(first);
+    await next.program.waitFor(/ info drained pid=/);
+    assert.deepEqual(inodes(next.program.pid), before, "the same socket");
+    assert.equal(await get(target), "next");
+    assert.match(await next.reload(), / info reloaded /);
+    await next.program.waitFor(/ info drained generation=1 /);
+    assert.deepEqual(generationsOf(first.path), [next.serving.pid]);
+    assert.deepEqual((await load.stop()).failures, []);
+  },
+});
+
+for (const order of ["the wrapper", "the binder"]) {
+  Deno.test(`kill -9 of both, and ${order} comes back first: nothing is lost`, async () => {
+    using folder = tempDir();
+    const target = { hostname: loopbackHost(), port: 80 };
+    const sock = folder.file("sock");
+    const addresses = [`${target.hostname}:80`];
+    await using binder = await startBinder(addresses, { sock });
+    await using first = await startWrapper(site(tag(target), "first"), { sock });
+    const [held] = listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
+    await using load = new Load(target, { workers: 2 });
+    binder.program.signal("SIGKILL");
+    await kill(first);
+    first.template = site(tag(target), "next");
+
+    await using started = new AsyncDisposableStack();
+    const startBoth = [
+      async () => started.use(await startNext(first, { sock })),
+      async () => started.use(await startBinder(addresses, { sock })),
+    ] as const;
+    if (order === "the wrapper") {
+      const wrapper = await startBoth[0]();
+      await wrapper.program.waitFor(/ warn going on with the sockets held so far/);
+      await startBoth[1]();
+      await wrapper.program.waitFor(/ info handed back to the binder /);
+    } else {
+      // It waits for somebody to hand its own address back.
+      const nextBinder = startBoth[1]();
+      await until(async () => (await ask("status", sock)).code === 0);
+      const wrapper = await startBoth[0]();
+      await nextBinder;
+      await wrapper.program.waitFor(/ info handed back to the binder /);
+    }
+    const [now] = listeningSockets((await binderStatus(sock)).pid).filter(({ table }) =>
+      table === "tcp"
+    );
+    assert.equal(now?.inode, held?.inode, "the same socket");
+    assert.equal(await get(target), "next");
+    await until(() => generationsOf(first.path).length === 1);
+    assert.deepEqual((await load.stop()).failures, []);
+  });
+}
+
+Deno.test("a takeover that fails leaves the orphan serving", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  await using binder = await startBinder();
+  await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
+  const { pid } = first.serving;
+  await using load = new Load(target, { workers: 1 });
+  await kill(first);
+  first.template = site(tag(target), "x", { frontend: ["nonsense"] });
+  await assert.rejects(startNext(first, { sock: binder.sock }), /HAProxy refused the config/);
+  assert.deepEqual(generationsOf(first.path), [pid]);
+  first.template = site(tag(target), "next");
+  await using next = await startNext(first, { sock: binder.sock });
+  await next.program.waitFor(new RegExp(` info drained pid=${pid}$`));
+  assert.deepEqual((await load.stop()).failures, []);
+});
+
+Deno.test("an orphan whose request hangs is stopped at the drain cap", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  using backend = new SlowBackend();
+  const template = site(tag(target), "ok", backend.options);
+  await using binder = await startBinder();
+  await using first = await startWrapper(template, { sock: binder.sock });
+  using slow = await HttpConnection.open(target);
+  await slow.send("/slow");
+  using _request = await backend.request();
+  await kill(first);
+  const args = ["--drain", "300ms"];
+  await using next = await startNext(first, { sock: binder.sock, args });
+  await next.program.waitFor(/ warn a generation of a wrapper that died does not end .*SIGUSR1$/);
+  await next.program.waitFor(/ info drained pid=/);
+  assert.deepEqual(generationsOf(first.path), [next.serving.pid]);
+});
+
+Deno.test("an orphan that drains is retired by the wrapper's successor, and by its stop", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  using backend = new SlowBackend();
+  const template = site(tag(target), "ok", backend.options);
+  await using binder = await startBinder();
+  for (const then of ["upgrade", "stop"] as const) {
+    await using first = await startWrapper(template, { sock: binder.sock });
+    using slow = await HttpConnection.open(target);
+    await slow.send("/slow");
+    using request = await backend.request();
+    const { pid } = first.serving;
+    await kill(first);
+    await using next = await startNext(first, { sock: binder.sock });
+    const { program } = next;
+    await program.waitFor(new RegExp(` info draining a generation .* pid=${pid}$`));
+    if (then === "upgrade") {
+      program.signal("SIGUSR1");
+      await program.waitFor(new RegExp(` info draining a generation .* pid=${pid}$`), 2);
+      await request.answer("slow");
+      assert.equal(bodyOf(await slow.receive()), "slow");
+      await program.waitFor(new RegExp(` info drained pid=${pid}$`));
+      program.signal("SIGTERM");
+    } else {
+      program.signal("SIGTERM");
+      await program.waitFor(/ info stopped generation=1 /);
+      assert.deepEqual(generationsOf(first.path), [pid]);
+      program.signal("SIGTERM");
+      await program.waitFor(/ warn a generation of a wrapper that died does not end .*SIGUSR1$/);
+    }
+    assert.equal((await program.exited).code, 0);
+    assert.deepEqual(generationsOf(first.path), []);
+  }
+});
+
+Deno.test("what an orphan has bound by itself is not taken over", async () => {
+  const hostname = loopbackHost();
+  const [lent, own] = [{ hostname, port: 80 }, { hostname, port: 81 }];
+  await using binder = await startBinder();
+  const template = site([tag(lent), `${own.hostname}:${own.port}`], "ok");
+  await using first = await startWrapper(template, { sock: binder.sock });
+  await kill(first);
+  await using next = await startNext(first, { sock: binder.sock });
+  await next.program.waitFor(/ info drained pid=/);
+  const { sockets } = await binderStatus(binder.sock);
+  assert.deepEqual(sockets.map(({ address }) => address), [`${hostname}:80`]);
+  // Nobody would accept from a copy, in whose queue every other connection would wait.
+  for (let count = 0; count < 20; count++) assert.equal(await get(own), "ok");
+});
+
+Deno.test({
+  name: "a process of another user that calls itself an orphan plants no socket",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be another user needs root") || ignoreUnlessNoBinder,
+  async fn() {
+    using folder = tempDir();
+    const target = { hostname: loopbackHost(), port: freePort() };
+    const [config, planted] = ["site.cfg.eta", "planted.cfg"].map((name) => folder.file(name));
+    assert(config && planted);
+    Deno.writeTextFileSync(config, site(tag(target), "site"));
+    Deno.writeTextFileSync(planted, site(`${target.hostname}:${target.port}`, "planted"));
+    await using intruder = startProgram(["env", ...UNPRIVILEGED, "haproxy", "-db", "-f", planted], {
+      env: {
+        MULTIBINDER_SERVICE: config,
+        MULTIBINDER_WRAPPER: `${Deno.pid}:1`,
+        MULTIBINDER_SOCKETS: "100",
+      },
+    });
+    await until(() => listeningSockets(intruder.pid).length > 0);
+    await using wrapper = new Wrapper("", { command: ["haproxy", "-f", config] });
+    assert.equal((await wrapper.program.exited).code, 1);
+    const { stderr } = wrapper.program;
+    assert.match(stderr, / warn not taken over: neither root nor this user made it .*uid=65534\n/);
+    assert.match(stderr, /: the address is in use by haproxy \(pid \d+\)/);
+    assert.equal(await get(target), "planted");
+  },
+});
+
+Deno.test("a wrapper of another config leaves it alone, and so does one of the same that lives", async () => {
+  const hostname = loopbackHost();
+  const [one, two] = [{ hostname, port: 80 }, { hostname, port: 81 }];
+  await using binder = await startBinder();
+  await using dead = await startWrapper(site(tag(one), "dead"), { sock: binder.sock });
+  await using alive = await startWrapper(site(tag(two), "alive"), { sock: binder.sock });
+  const [orphan, served] = [dead.serving.pid, alive.serving.pid];
+  await kill(dead);
+  await using other = await startWrapper(site(tag(two), "other"), { sock: binder.sock });
+  await using same = await startNext(alive, { sock: binder.sock });
+  for (const { program } of [other, same]) assert.doesNotMatch(program.stderr, /has died/);
+  assert.deepEqual(generationsOf(dead.path), [orphan]);
+  assert.deepEqual(generationsOf(alive.path).sort(), [served, same.serving.pid].sort());
+  assert.equal(await get(one), "dead");
+});
+
+Deno.test("no stranger is signalled: not by a pid file, nor by a mark, but a reused pid protects nobody", async () => {
+  using folder = tempDir();
+  const target = { hostname: loopbackHost(), port: 80 };
+  const pidFile = folder.file("pid");
+  await using binder = await startBinder();
+  await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
+  // Whoever is not ours: one named in the pid file, and one that a wrapper that lives has started.
+  const marked = (wrapper: string) =>
+    startProgram(["sleep", "1000"], {
+      env: { MULTIBINDER_SERVICE: first.path, MULTIBINDER_WRAPPER: wrapper },
+    });
+  await using named = startProgram(["sleep", "1000"]);
+  await using owned = marked(`${Deno.pid}:${startTime(Deno.pid)}`);
+  // Its wrapper is dead: the process with that pid was started at another time.
+  await using orphan = marked(`${Deno.pid}:1`);
+  Deno.writeTextFileSync(pidFile, `${named.pid}\n`);
+  await kill(first);
+  await using next = await startWrapper("", {
+    sock: binder.sock,
+    command: ["haproxy", "-D", "-p", pidFile, "-f", first.path],
+  });
+  await next.program.waitFor(new RegExp(` info drained pid=${first.serving.pid}$`));
+  assert.equal((await orphan.exited).signal, "SIGUSR1");
+  await next.reload();
+  assert.equal(Deno.readTextFileSync(pidFile), `${next.serving.pid}\n`);
+  next.program.signal("SIGTERM");
+  assert.equal((await next.program.exited).code, 0);
+  for (const { pid } of [named, owned]) assert.match(processStatus(pid, "State") ?? "", /^S/);
+});

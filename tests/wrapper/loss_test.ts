@@ -1,0 +1,164 @@
+/** No connection is lost by a reload, and the tests would see it if one were. */
+
+import assert from "node:assert/strict";
+import "../support/libc.ts";
+import { SIGNALS } from "../../ffi/constants.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { acceptQueue } from "../../ffi/socket.ts";
+import { BinderClient } from "../../src/control/client.ts";
+import { startBinder } from "../support/binder.ts";
+import {
+  ignoreUnlessNoBinder,
+  site,
+  type SiteOptions,
+  startWrapper,
+  tag,
+  type Wrapper,
+} from "../support/haproxy.ts";
+import { bodyOf, HttpConnection, Load, newTarget, type Target } from "../support/http_client.ts";
+import { listeningSockets } from "../support/process.ts";
+import { processStatus, signalsIn, until } from "../support/process_status.ts";
+import { startProgram } from "../support/program.ts";
+import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
+
+const WAITING = 300;
+
+/** A copy of a binder's socket, to look at its accept queue. */
+async function copySocket(sock: string, { hostname, port }: Target): Promise<Fd> {
+  using client = BinderClient.connect(sock);
+  const [fd] = await client.bind([{ address: hostname, port }]);
+  if (fd === undefined) throw new Error("the binder sent no socket");
+  return fd;
+}
+
+/** Stops a process where it is. */
+async function suspend(pid: number): Promise<void> {
+  Deno.kill(pid, "SIGSTOP");
+  await until(() => processStatus(pid, "State")?.startsWith("T") ?? false);
+}
+
+/** Connections that have sent a request, which nobody has read yet. */
+class Waiting implements Disposable {
+  readonly #connections: HttpConnection[] = [];
+
+  async open(target: Target): Promise<void> {
+    for (let count = 0; count < WAITING; count++) {
+      const connection = await HttpConnection.open(target);
+      this.#connections.push(connection);
+      await connection.send("/", ["Connection: close"]);
+    }
+  }
+
+  /** How the requests end: the body of a reply, or `lost`. */
+  async replies(): Promise<Map<string, number>> {
+    const replies = new Map<string, number>();
+    const ends = this.#connections.map((connection) =>
+      connection.receive().then(bodyOf).catch(() => "lost")
+    );
+    for (const end of await Promise.all(ends)) replies.set(end, (replies.get(end) ?? 0) + 1);
+    return replies;
+  }
+
+  [Symbol.dispose](): void {
+    this.#connections.forEach((connection) => connection[Symbol.dispose]());
+  }
+}
+
+Deno.test("connections that wait for a server that hangs are served after a reload", async () => {
+  const target = newTarget();
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
+  using socket = await copySocket(binder.sock, target);
+  for (const reply of ["second", "third", "fourth"]) {
+    const hanging = wrapper.serving.pid;
+    await suspend(hanging);
+    using waiting = new Waiting();
+    await waiting.open(target);
+    await until(() => acceptQueue(socket).length === WAITING);
+
+    wrapper.template = site(tag(target), reply);
+    await wrapper.reload();
+    assert.deepEqual(await waiting.replies(), new Map([[reply, WAITING]]));
+    Deno.kill(hanging, "SIGCONT");
+    await wrapper.program.waitFor(new RegExp(` drained generation=\\d+ pid=${hanging} code=0`));
+  }
+});
+
+Deno.test("without the program, HAProxy's own reload loses most of them", async () => {
+  const target = { hostname: loopbackHost(), port: freePort() };
+  using folder = tempDir();
+  const config = folder.file("site.cfg");
+  Deno.writeTextFileSync(config, site(`${target.hostname}:${target.port}`, "plain"));
+  await using before = startProgram(["haproxy", "-db", "-f", config]);
+  await until(() => listeningSockets(before.pid).length === 1);
+  await suspend(before.pid);
+  using waiting = new Waiting();
+  await waiting.open(target);
+
+  await using _after = startProgram(["haproxy", "-db", "-f", config, "-sf", `${before.pid}`]);
+  await until(() => signalsIn(before.pid, "ShdPnd").includes(SIGNALS.SIGUSR1));
+  before.signal("SIGCONT");
+  const lost = (await waiting.replies()).get("lost") ?? 0;
+  assert.ok(lost > WAITING / 2, `only ${lost} of ${WAITING} were lost`);
+});
+
+const RELOADS = 50;
+
+/** Reloads under load. */
+async function reloadUnder(
+  load: Load,
+  wrapper: Wrapper,
+  times: number,
+): Promise<void> {
+  const first = wrapper.serving.generation;
+  for (let count = 0; count < times; count++) {
+    assert.match(await wrapper.reload(), /reloaded/);
+  }
+  const { ok, failures } = await load.stop();
+  assert.deepEqual(failures, []);
+  assert.ok(ok > 10 * times, `only ${ok} requests were made`);
+  assert.equal(wrapper.serving.generation, first + times);
+}
+
+Deno.test(`${RELOADS} reloads under a load of new connections lose none`, async () => {
+  const target = newTarget();
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
+  await using load = new Load(target, { workers: 4 });
+  await reloadUnder(load, wrapper, RELOADS);
+});
+
+Deno.test({
+  name: "nor without a binder, when the wrapper holds the sockets",
+  ignore: ignoreUnlessNoBinder,
+  async fn() {
+    const target = newTarget();
+    await using wrapper = await startWrapper(site(tag(target), "ok"));
+    await using load = new Load(target, { workers: 4 });
+    await reloadUnder(load, wrapper, 10);
+  },
+});
+
+/** Reloads under a load of connections that are kept until the server announces their end. */
+async function reloadUnderKeptConnections(
+  { repeat = false, ...options }: SiteOptions & { repeat?: boolean },
+): Promise<void> {
+  const target = newTarget();
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "ok", options), { sock: binder.sock });
+  await using load = new Load(target, { workers: 8, keepAlive: true, repeat });
+  await reloadUnder(load, wrapper, 20);
+}
+
+Deno.test("with close-spread-time, and a last answer that says so, kept connections lose none", () =>
+  reloadUnderKeptConnections({
+    global: ["close-spread-time 60s"],
+    frontend: ["http-after-response set-header Connection close if { stopping }"],
+  }));
+
+Deno.test("with idle-close-on-response they lose none either", () =>
+  reloadUnderKeptConnections({ frontend: ["option idle-close-on-response"] }));
+
+// By itself it closes connections unannounced: a request may cross that on its way.
+Deno.test("with close-spread-time alone, clients that repeat such a request lose none", () =>
+  reloadUnderKeptConnections({ global: ["close-spread-time 1s"], repeat: true }));

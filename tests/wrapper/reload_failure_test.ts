@@ -1,0 +1,257 @@
+/** Reloads that go wrong: something serves all the time, and what happened is told and remembered. */
+
+import assert from "node:assert/strict";
+import { multibinder, startBinder } from "../support/binder.ts";
+import { site, startWrapper, tag, type Wrapper } from "../support/haproxy.ts";
+import { get, Load } from "../support/http_client.ts";
+import { childrenOf, commandOf, processStatus, until } from "../support/process_status.ts";
+import { ProgramFile } from "../support/program_file.ts";
+import { ask, wrapperStatus } from "../support/status.ts";
+import { freePort, loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+
+/** Reloads, which must fail: the reason is told, logged, and in the status. */
+async function failToReload(wrapper: Wrapper, control: string, why: RegExp): Promise<void> {
+  const { serving } = wrapper;
+  const { code, stderr } = await ask("reload", control);
+  assert.equal(code, 1);
+  assert.match(stderr, /^multibinder: reload failed: /);
+  assert.match(stderr, why);
+  const logged = wrapper.program.stderr.split("\n")
+    .filter((line) => line.includes(" error reload failed, the old generation goes on serving "));
+  assert.match(logged.at(-1) ?? "", why);
+  await isFailed(control, why);
+  assert.deepEqual(wrapper.serving, serving);
+}
+
+/** The status still tells of the reload that failed. */
+async function isFailed(control: string, why: RegExp): Promise<void> {
+  const { lastReload } = await wrapperStatus(control);
+  assert.equal(lastReload?.ok, false);
+  assert.match(lastReload?.message ?? "", why);
+}
+
+/** Reloads, which must succeed, and ends the status of failure. */
+async function reload(wrapper: Wrapper, control: string): Promise<void> {
+  const { code, stdout } = await ask("reload", control);
+  const message = `generation ${wrapper.serving.generation} serves`;
+  assert.deepEqual([code, stdout], [0, `${message}\n`]);
+  const { lastReload } = await wrapperStatus(control);
+  assert.deepEqual([lastReload?.ok, lastReload?.message], [true, message]);
+}
+
+Deno.test("a config that is of no use: what was served goes on, and the reason is told", async () => {
+  using folder = tempDir();
+  const target = { hostname: loopbackHost(), port: freePort() };
+  const control = folder.file("control");
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "first"), {
+    sock: binder.sock,
+    args: ["--control", control],
+  });
+  using stranger = Deno.listen({ hostname: target.hostname, port: freePort() });
+  const replacements: [() => void, RegExp][] = [
+    [
+      () => wrapper.template = site(tag(target), "x", { frontend: ["nonsense"] }),
+      /HAProxy refused the config: .*site\.cfg:\d+\] : unknown keyword 'nonsense'/,
+    ],
+    [
+      () => wrapper.template = site(tag(target), "x", { frontend: ["errorfile 503 /missing"] }),
+      /HAProxy refused the config: .*\/missing/,
+    ],
+    [
+      () => wrapper.template = "",
+      /HAProxy refused the config: Configuration file has no error but will not start/,
+    ],
+    [
+      () => wrapper.template = site("<%= bind_tcp('', 80", "x"),
+      /site\.cfg\.eta:8: no %> closes this tag/,
+    ],
+    [
+      () => wrapper.template = site("<%= nobody.knows %>", "x"),
+      /site\.cfg\.eta:8: .*nobody/,
+    ],
+    [
+      () => wrapper.template = site([tag(target), tag(stranger.addr)], "x"),
+      new RegExp(`:${stranger.addr.port}: the address is in use .*\\(EADDRINUSE\\)`),
+    ],
+    [() => Deno.removeSync(wrapper.path), /cannot read the template \S+site\.cfg\.eta/],
+  ];
+  await using load = new Load(target, { workers: 2 });
+  for (const [index, [replace, why]] of replacements.entries()) {
+    replace();
+    await failToReload(wrapper, control, why);
+    await get(target);
+    await isFailed(control, why);
+    // Every other time two failures follow each other.
+    if (index % 2 === 0) continue;
+    wrapper.template = site(tag(target), `good-${index}`);
+    await reload(wrapper, control);
+    await until(async () => await get(target) === `good-${index}`);
+  }
+  assert.deepEqual((await load.stop()).failures, []);
+  const { stderr } = wrapper.program;
+  assert.match(stderr, / error haproxy: \[ALERT\] .*'nonsense'/);
+  assert.match(stderr, / info haproxy: \[NOTICE\] /);
+  assert.doesNotMatch(stderr, / error haproxy: \[NOTICE\] /);
+  const { generations } = await wrapperStatus(control);
+  assert.deepEqual(generations.map(({ pid }) => pid), [wrapper.serving.pid]);
+});
+
+Deno.test({
+  name: "a template that the wrapper's user may not read",
+  ignore: ignoreUnless(UNPRIVILEGED.length > 0, "to withhold a file from another user needs root"),
+  async fn() {
+    using folder = tempDir();
+    Deno.chmodSync(folder.path, 0o777);
+    const target = { hostname: loopbackHost(), port: freePort() };
+    const control = folder.file("control");
+    await using binder = await startBinder([], {
+      args: ["--mode", "0666", "--allow-uid", "65534"],
+    });
+    await using wrapper = await startWrapper(site(tag(target), "first"), {
+      sock: binder.sock,
+      through: UNPRIVILEGED,
+      args: ["--control", control, "--render-dir", folder.path],
+    });
+    await using load = new Load(target, { workers: 1 });
+    Deno.chmodSync(wrapper.path, 0o600);
+    await failToReload(wrapper, control, /cannot read the template \S+: Permission denied/);
+    Deno.chmodSync(wrapper.path, 0o644);
+    await reload(wrapper, control);
+    assert.deepEqual((await load.stop()).failures, []);
+  },
+});
+
+/** A HAProxy that misbehaves once it is told how, by a file `how` that a generation takes away. */
+function misbehaving(folder: TempDir): { path: string; next(how: "dies" | "hangs"): void } {
+  const path = folder.file("haproxy");
+  const how = folder.file("how");
+  Deno.writeTextFileSync(
+    path,
+    [
+      "#!/bin/sh",
+      'for word; do [ "$word" != -c ] || exec haproxy "$@"; latch=$word; done',
+      `how=$(cat "${how}" 2>/dev/null); rm -f "${how}"`,
+      "case $how in",
+      // It says that it is up, as HAProxy does with -sf, and dies.
+      '  dies) kill -USR1 "$latch"; exit 7 ;;',
+      "  hangs) exec sleep 1000 ;;",
+      "esac",
+      'exec haproxy "$@"',
+    ].join("\n") + "\n",
+    { mode: 0o755 },
+  );
+  return { path, next: (mode) => Deno.writeTextFileSync(how, mode) };
+}
+
+Deno.test("a server that dies within the first second, and one that never gets ready", async () => {
+  using folder = tempDir();
+  const target = { hostname: loopbackHost(), port: 80 };
+  const control = folder.file("control");
+  const config = folder.file("site.cfg.eta");
+  Deno.writeTextFileSync(config, site(tag(target), "ok"));
+  const server = misbehaving(folder);
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper("", {
+    sock: binder.sock,
+    args: ["--control", control, "--settle", "1s", "--ready-timeout", "2s"],
+    command: [server.path, "-f", config],
+  });
+  await using load = new Load(target, { workers: 2 });
+  server.next("dies");
+  await failToReload(
+    wrapper,
+    control,
+    /exited with code 7 before it served: see its lines in the wrapper's log/,
+  );
+  server.next("hangs");
+  await failToReload(wrapper, control, /not ready within 2 s/);
+  // It is not left behind.
+  await wrapper.program.waitFor(/ info drained generation=3 .*signal=15/);
+  assert.deepEqual(servers(wrapper), [wrapper.serving.pid]);
+  await reload(wrapper, control);
+  assert.deepEqual((await load.stop()).failures, []);
+});
+
+Deno.test("a reload while the program's own file is another or gone fails at once", async () => {
+  using folder = tempDir();
+  using file = new ProgramFile();
+  const target = { hostname: loopbackHost(), port: 80 };
+  const control = folder.file("control");
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "ok"), {
+    sock: binder.sock,
+    program: file.path,
+    args: ["--control", control],
+  });
+  await using load = new Load(target, { workers: 1 });
+  file.replace("/bin/true");
+  await failToReload(
+    wrapper,
+    control,
+    /multibinder ended with exit code 0 when it was to wait for/,
+  );
+  await until(() => servers(wrapper).length === 1);
+  file.remove();
+  await failToReload(wrapper, control, /command not found: \S+multibinder/);
+  file.replace(multibinder());
+  await reload(wrapper, control);
+  assert.deepEqual((await load.stop()).failures, []);
+});
+
+/** The servers that a wrapper runs. */
+function servers({ program }: Wrapper): number[] {
+  return childrenOf(program.pid).filter((pid) => commandOf(pid) !== "multibinder");
+}
+
+Deno.test("a server that does not obey its stop signal is killed after the drain cap", async () => {
+  using folder = tempDir();
+  const target = { hostname: loopbackHost(), port: 80 };
+  const control = folder.file("control");
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "ok"), {
+    sock: binder.sock,
+    args: ["--control", control, "--drain", "200ms"],
+  });
+  const deaf = wrapper.serving.pid;
+  Deno.kill(deaf, "SIGSTOP");
+  await until(() => processStatus(deaf, "State")?.startsWith("T") ?? false);
+  await reload(wrapper, control);
+  await using load = new Load(target, { workers: 1 });
+  await wrapper.program.waitFor(new RegExp(` warn still has connections .* pid=${deaf}$`));
+  const { generations } = await wrapperStatus(control);
+  assert.deepEqual(generations.map(({ state }) => state), ["draining", "serving"]);
+  await wrapper.program.waitFor(new RegExp(` warn does not stop, killing it .* pid=${deaf}$`));
+  await wrapper.program.waitFor(new RegExp(` info drained .* pid=${deaf} signal=9$`));
+  assert.deepEqual(servers(wrapper), [wrapper.serving.pid]);
+  assert.deepEqual((await load.stop()).failures, []);
+});
+
+Deno.test("a storm of 500 signals, half of them with a bad config, ends with the last one", async () => {
+  using folder = tempDir();
+  const target = { hostname: loopbackHost(), port: 80 };
+  const control = folder.file("control");
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "first"), {
+    sock: binder.sock,
+    args: ["--control", control],
+  });
+  await using load = new Load(target, { workers: 1 });
+  for (let count = 1; count <= 500; count++) {
+    const frontend = count % 2 === 0 ? [] : ["nonsense"];
+    wrapper.template = site(tag(target), count === 500 ? "last" : "between", { frontend });
+    wrapper.program.signal("SIGUSR2");
+    await get(target);
+  }
+  await until(async () => await get(target) === "last");
+  await until(async () => {
+    const { generations } = await wrapperStatus(control);
+    return generations.length === 1 && generations[0]?.state === "serving";
+  });
+  const { generations, lastReload } = await wrapperStatus(control);
+  assert.equal(lastReload?.ok, true);
+  assert.deepEqual(servers(wrapper), generations.map(({ pid }) => pid));
+  assert.equal(await get(target), "last");
+  assert.deepEqual((await load.stop()).failures, []);
+});

@@ -1,0 +1,180 @@
+/** Reloads: good ones, bad ones, many at once, and what becomes of the old generations. */
+
+import assert from "node:assert/strict";
+import { startBinder } from "../support/binder.ts";
+import { ignoreUnlessNoBinder, site, startWrapper, tag } from "../support/haproxy.ts";
+import { bodyOf, get, HttpConnection, Load, newTarget } from "../support/http_client.ts";
+import { listeningSockets, socketInodes } from "../support/process.ts";
+import { childrenOf, commandOf, until } from "../support/process_status.ts";
+import { SlowBackend } from "../support/slow_backend.ts";
+import { loopbackHost } from "../support/temp_dir.ts";
+
+Deno.test("SIGUSR2 and SIGHUP start a new generation and retire the one before", async () => {
+  const target = newTarget();
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
+  for (const signal of ["SIGUSR2", "SIGHUP"] as const) {
+    const before = wrapper.serving;
+    wrapper.template = site(tag(target), signal);
+    assert.match(await wrapper.reload(signal), / info reloaded /);
+    assert.equal(wrapper.serving.generation, before.generation + 1);
+    await wrapper.program.waitFor(new RegExp(` info drained .*pid=${before.pid} code=0$`));
+    assert.equal(await get(target), signal);
+  }
+});
+
+Deno.test("a reload that fails says why, and the old generation goes on", async () => {
+  const target = newTarget();
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "old"), { sock: binder.sock });
+  using stranger = Deno.listen({ hostname: target.hostname, port: 0 });
+  const broken: [string | undefined, RegExp, RegExp?][] = [
+    [
+      site(tag(target), "new", { frontend: ["no-such-keyword"] }),
+      /HAProxy refused the config/,
+      / error haproxy: .*unknown keyword 'no-such-keyword'/,
+    ],
+    [site("<%= bind_tcp('', 80", "new"), /site\.cfg\.eta:8: no %> closes this tag/],
+    [undefined, /cannot read the template \S+site\.cfg\.eta: No such file/],
+    [
+      site([tag(target), tag(stranger.addr)], "new"),
+      new RegExp(
+        `:${stranger.addr.port}: .* in use by \\S+ \\(pid ${Deno.pid}\\) \\(EADDRINUSE\\)`,
+      ),
+    ],
+    [site("<%= bind_tcp('203.0.113.1', 80) %>", "new"), /no such address.*EADDRNOTAVAIL/],
+  ];
+  await using load = new Load(target, { workers: 2 });
+  const { pid } = wrapper.serving;
+  for (const [template, why, detail] of broken) {
+    if (template === undefined) Deno.removeSync(wrapper.path);
+    else wrapper.template = template;
+    const outcome = await wrapper.reload();
+    assert.match(outcome, / error reload failed, the old generation goes on serving generation=1 /);
+    assert.match(outcome, why);
+    if (detail) await wrapper.program.waitFor(detail);
+  }
+  assert.equal(wrapper.serving.pid, pid);
+  const { failures, replies } = await load.stop();
+  assert.deepEqual([failures, [...replies.keys()]], [[], ["old"]]);
+  assert.equal(await get(target), "old");
+
+  wrapper.template = site(tag(target), "new");
+  assert.match(await wrapper.reload(), / info reloaded /);
+  await wrapper.program.waitFor(/ drained generation=1 /);
+  assert.equal(await get(target), "new");
+});
+
+Deno.test("a storm of 200 signals ends with one generation and the last config", async () => {
+  const target = newTarget();
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
+  await using load = new Load(target, { workers: 2 });
+  for (let count = 1; count <= 200; count++) {
+    wrapper.template = site(tag(target), count === 200 ? "last" : `config-${count}`);
+    wrapper.program.signal("SIGUSR2");
+    await get(target);
+  }
+  await until(async () => await get(target) === "last");
+  const servers = () =>
+    childrenOf(wrapper.program.pid).filter((pid) => commandOf(pid) === "haproxy");
+  const count = (pattern: RegExp) => wrapper.program.stderr.match(pattern)?.length ?? 0;
+  await until(() =>
+    count(/ info reloading/g) === count(/ info drained /g) && servers().length === 1
+  );
+  assert.deepEqual(servers(), [wrapper.serving.pid]);
+  assert.doesNotMatch(wrapper.program.stderr, / (warn|error) /);
+  assert.deepEqual((await load.stop()).failures, []);
+  assert.equal(await get(target), "last");
+});
+
+Deno.test("--drain ends an old generation whose request hangs", async () => {
+  const target = newTarget();
+  using backend = new SlowBackend();
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "ok", backend.options), {
+    sock: binder.sock,
+    args: ["--drain", "300ms"],
+  });
+  using slow = await HttpConnection.open(target);
+  await slow.send("/slow");
+  using _request = await backend.request();
+  await wrapper.reload();
+  await wrapper.program.waitFor(/ warn still has connections at the drain cap.* generation=1 /);
+  await wrapper.program.waitFor(/ info drained generation=1 .*signal=15/);
+  await assert.rejects(slow.receive());
+  assert.equal(await get(target), "ok");
+});
+
+Deno.test("--max-generations ends the oldest of those that drain, and no other", async () => {
+  const target = newTarget();
+  using backend = new SlowBackend();
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "ok", backend.options), {
+    sock: binder.sock,
+    args: ["--max-generations", "1"],
+  });
+  using first = await HttpConnection.open(target);
+  await first.send("/slow");
+  using _request = await backend.request();
+  const oldest = wrapper.serving.pid;
+  await wrapper.reload();
+  // Until then it may take a connection from the queue that it shares.
+  await until(() => listeningSockets(oldest).length === 0);
+  using second = await HttpConnection.open(target);
+  await second.send("/slow");
+  using request = await backend.request();
+  await wrapper.reload();
+  await wrapper.program.waitFor(/ warn too many generations drain.* generation=1 /);
+  await wrapper.program.waitFor(/ info drained generation=1 .*signal=15/);
+  await assert.rejects(first.receive());
+  await request.answer("slow");
+  assert.equal(bodyOf(await second.receive()), "slow");
+  await wrapper.program.waitFor(/ info drained generation=2 .*code=0/);
+});
+
+Deno.test("a reload binds new ports; a binder goes on holding those no longer named", async () => {
+  const hostname = loopbackHost();
+  const bind = (port: number) => tag({ hostname, port });
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site([bind(61080), bind(61081)], "old"), {
+    sock: binder.sock,
+  });
+  wrapper.template = site([bind(61082), bind(61080)], "new");
+  await wrapper.reload();
+  await wrapper.program.waitFor(/ drained generation=1 /);
+  for (const port of [61080, 61082]) assert.equal(await get({ hostname, port }), "new");
+  const held = listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
+  assert.equal(held.length, 3);
+  const served = listeningSockets(wrapper.serving.pid).map(({ inode }) => inode);
+  assert.equal(served.length, 2);
+  assert.deepEqual(
+    socketInodes(wrapper.program.pid).filter((inode) => held.some((one) => one.inode === inode)),
+    served.toSorted((a, b) => a - b),
+    "the wrapper keeps those of the generation that serves",
+  );
+});
+
+Deno.test({
+  name: "without a binder the wrapper closes a port that is no longer named",
+  ignore: ignoreUnlessNoBinder,
+  async fn() {
+    const hostname = loopbackHost();
+    const bind = (port: number) => tag({ hostname, port });
+    await using wrapper = await startWrapper(site([bind(61080), bind(61081)], "old"));
+    const inodes = () => listeningSockets(wrapper.program.pid).map(({ inode }) => inode);
+    const before = inodes();
+    assert.equal(before.length, 2);
+    wrapper.template = site([bind(61080), bind(61082)], "new");
+    await wrapper.reload();
+    await wrapper.program.waitFor(/ drained generation=1 /);
+    assert.equal(inodes().length, 2);
+    assert.equal(inodes().filter((inode) => before.includes(inode)).length, 1, "the same socket");
+    for (const port of [61080, 61082]) assert.equal(await get({ hostname, port }), "new");
+    await assert.rejects(get({ hostname, port: 61081 }), Deno.errors.ConnectionRefused);
+    // A config that fails leaves nothing bound.
+    wrapper.template = site([61080, 61082, 61081].map(bind), "x", { frontend: ["nonsense"] });
+    assert.match(await wrapper.reload(), /reload failed/);
+    assert.equal(inodes().length, 2);
+  },
+});

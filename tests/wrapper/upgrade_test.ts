@@ -1,0 +1,339 @@
+/** Upgrades in place, of a binder and of a wrapper: to another version and back, under load, and failed. */
+
+import assert from "node:assert/strict";
+import { multibinder, startBinder } from "../support/binder.ts";
+import { ControlConnection, settle, startPython } from "../support/control_client.ts";
+import { hasStopped, site, startWrapper, tag } from "../support/haproxy.ts";
+import { bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
+import { listeningSockets, openFds } from "../support/process.ts";
+import { startProgram } from "../support/program.ts";
+import { processStatus, until } from "../support/process_status.ts";
+import { buildChanged, type BuiltProgram, ProgramFile } from "../support/program_file.ts";
+import { SlowBackend } from "../support/slow_backend.ts";
+import { ask, binderStatus, wrapperStatus } from "../support/status.ts";
+import { loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { VERSION } from "../../src/version.ts";
+
+/** Another version of the program, which understands the same state. */
+function buildNext(): Promise<BuiltProgram> {
+  return buildChanged({ "src/version.ts": [/".*"/, '"99.0.0"'] });
+}
+
+/** Upgrades there and back. */
+function journey(next: BuiltProgram): { program: string; from: string; to: string }[] {
+  return [
+    { program: next.path, from: VERSION, to: "99.0.0" },
+    { program: multibinder(), from: "99.0.0", to: VERSION },
+  ];
+}
+
+/** Sends the first half of a request. @returns what sends the rest and expects the answer */
+async function halfRequest(sock: string): Promise<Disposable & { finish(): Promise<void> }> {
+  const connection = await ControlConnection.open(sock);
+  const request = '{"jsonrpc":"2.0","id":"hälf","method":"status"}';
+  await connection.send(request.slice(0, 25));
+  return {
+    finish: async () => {
+      await connection.send(request.slice(25));
+      assert.equal((await connection.receive())?.id, "hälf");
+    },
+    [Symbol.dispose]: () => connection[Symbol.dispose](),
+  };
+}
+
+Deno.test("a binder becomes another version and comes back, and keeps all that it has", async () => {
+  const address = loopbackHost();
+  using next = await buildNext();
+  using file = new ProgramFile();
+  await using binder = await startBinder([`${address}:80`, `${address}:81`], {
+    program: file.path,
+  });
+  const { sock, program: { pid } } = binder;
+  await using wrapper = await startWrapper(site(tag({ hostname: address, port: 80 }), "ok"), {
+    sock,
+  });
+  using kept = await ControlConnection.open(sock);
+  let before = await binderStatus(sock);
+  const kernel = () => ({ sockets: listeningSockets(pid), file: Deno.statSync(sock).ino });
+  const held = kernel();
+  assert.equal(held.sockets.length, 3);
+  for (const [index, { program, from, to }] of journey(next).entries()) {
+    using half = await halfRequest(sock);
+    file.replace(program);
+    const { code, stdout } = await ask("upgrade", sock);
+    assert.deepEqual([code, stdout], [0, `upgraded from ${from} to ${to}\n`]);
+    await half.finish();
+
+    const after = await binderStatus(sock);
+    assert.deepEqual(kernel(), held);
+    assert.deepEqual([after.pid, after.version, after.upgrades], [pid, to, index + 1]);
+    assert.equal(after.lastUpgrade?.ok, true);
+    assert.ok(after.connections > before.connections && after.requests > before.requests);
+    assert.ok(after.uptimeSeconds >= before.uptimeSeconds);
+    assert.deepEqual(after.sockets.map(({ holders }) => holders), [[wrapper.program.pid], []]);
+    assert.equal((await kept.bind({ address, port: 81 }))?.result, true);
+    before = after;
+  }
+});
+
+Deno.test("a wrapper does, under load, with a request in flight in each generation", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  using backend = new SlowBackend();
+  using folder = tempDir();
+  using next = await buildNext();
+  using file = new ProgramFile();
+  await using binder = await startBinder();
+  const control = folder.file("control.sock");
+  const template = (reply: string) => site(tag(target), reply, backend.options);
+  await using wrapper = await startWrapper(template("first"), {
+    sock: binder.sock,
+    program: file.path,
+    args: ["--control", control],
+  });
+  const { pid } = wrapper.program;
+  await using load = new Load(target, { workers: 2 });
+  using drains = await HttpConnection.open(target);
+  await drains.send("/slow");
+  using drainsRequest = await backend.request();
+  const { pid: old } = wrapper.serving;
+  await wrapper.reload();
+  await hasStopped(wrapper, old);
+  using serves = await HttpConnection.open(target);
+  await serves.send("/slow");
+  using servesRequest = await backend.request();
+
+  const before = await wrapperStatus(control);
+  assert.deepEqual(before.generations.map(({ state }) => state), ["draining", "serving"]);
+  const kernel = () => ({ sockets: listeningSockets(pid), file: Deno.statSync(control).ino });
+  const held = kernel();
+  assert.equal(held.sockets.length, 2);
+  for (const [index, { program, from, to }] of journey(next).entries()) {
+    using half = await halfRequest(control);
+    file.replace(program);
+    const { code, stdout } = await ask("upgrade", control);
+    assert.deepEqual([code, stdout], [0, `upgraded from ${from} to ${to}\n`]);
+    await half.finish();
+
+    const after = await wrapperStatus(control);
+    assert.deepEqual(kernel(), held);
+    assert.deepEqual([after.pid, after.version, after.upgrades], [pid, to, index + 1]);
+    assert.deepEqual(after.generations, before.generations);
+    assert.deepEqual(after.lastReload, before.lastReload);
+    // It tells the binder again what it holds.
+    await until(async () => (await binderStatus(binder.sock)).sockets[0]?.holders[0] === pid);
+  }
+
+  await drainsRequest.answer("slow");
+  assert.equal(bodyOf(await drains.receive()), "slow");
+  await wrapper.program.waitFor(/ info drained generation=1 .*code=0/);
+  wrapper.template = template("second");
+  assert.equal((await ask("reload", control)).stdout, "generation 3 serves\n");
+  await until(async () => await get(target) === "second");
+  await servesRequest.answer("slow");
+  assert.equal(bodyOf(await serves.receive()), "slow");
+  assert.deepEqual((await load.stop()).failures, []);
+  wrapper.program.signal("SIGTERM");
+  assert.equal((await wrapper.program.exited).code, 0);
+  assert.throws(() => Deno.lstatSync(control), Deno.errors.NotFound);
+});
+
+/** A program that waits, when it is to succeed another, until it is told to go on. */
+class Gap {
+  readonly #fifo: string;
+
+  constructor(file: ProgramFile, folder: { file(name: string): string }) {
+    this.#fifo = folder.file("fifo");
+    const make = new Deno.Command("mkfifo", { args: [this.#fifo] }).outputSync();
+    assert.ok(make.success);
+    file.replaceByScript(
+      `[ "$1" = self-check ] || { echo in the gap >&2; read line <"${this.#fifo}"; }\n` +
+        `exec "${multibinder()}" "$@"`,
+    );
+  }
+
+  close(): void {
+    Deno.writeTextFileSync(this.#fifo, "go on\n");
+  }
+}
+
+/** Says which signals it gets, and ends by SIGTERM. */
+const BYSTANDER = `
+import signal
+signals = {signal.SIGUSR1, signal.SIGTERM}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+print("up", flush=True)
+while (got := signal.sigwait(signals)) == signal.SIGUSR1: print("told", flush=True)
+`;
+
+Deno.test("whom -sf names is told once, and not again by a successor", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  await using binder = await startBinder();
+  await using old = startProgram(["python3", "-c", BYSTANDER]);
+  await old.waitFor(/^up$/);
+  using folder = tempDir();
+  Deno.writeTextFileSync(folder.file("site.cfg.eta"), site(tag(target), "ok"));
+  await using wrapper = await startWrapper("", {
+    sock: binder.sock,
+    command: ["haproxy", "-f", folder.file("site.cfg.eta"), "-sf", String(old.pid)],
+  });
+  await old.waitFor(/^told$/);
+  wrapper.program.signal("SIGUSR1");
+  await wrapper.program.waitFor(/ info upgraded /);
+  await wrapper.reload();
+  old.signal("SIGTERM");
+  await old.exited;
+  assert.equal(old.stdout, "up\ntold\n");
+});
+
+Deno.test("a HAProxy that dies between the two programs is noticed", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  using folder = tempDir();
+  using file = new ProgramFile();
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "ok"), {
+    sock: binder.sock,
+    program: file.path,
+  });
+  const gap = new Gap(file, folder);
+  wrapper.program.signal("SIGUSR1");
+  await wrapper.program.waitFor(/^in the gap$/);
+  const { pid } = wrapper.serving;
+  Deno.kill(pid, "SIGKILL");
+  await until(() => processStatus(pid, "State")?.startsWith("Z") ?? true);
+  gap.close();
+  assert.equal((await wrapper.program.exited).code, 128 + 9);
+  assert.match(wrapper.program.stderr, / error the server ended by itself .*signal=9/);
+});
+
+Deno.test("signals that arrive between the two programs are obeyed by the second", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  using folder = tempDir();
+  using file = new ProgramFile();
+  await using binder = await startBinder([], { program: file.path });
+  await using wrapper = await startWrapper(site(tag(target), "ok"), {
+    sock: binder.sock,
+    program: file.path,
+  });
+  await using load = new Load(target, { workers: 1 });
+  const gap = new Gap(file, folder);
+  const { generation } = wrapper.serving;
+  for (const { program } of [binder, wrapper]) {
+    program.signal("SIGUSR1");
+    await program.waitFor(/^in the gap$/);
+    for (let count = 0; count < 20; count++) {
+      program.signal("SIGUSR1");
+      program.signal("SIGHUP");
+    }
+    gap.close();
+    await program.waitFor(/ info upgraded /, 2);
+  }
+  await wrapper.program.waitFor(/ info reloaded /);
+  assert.ok(wrapper.serving.generation > generation);
+  assert.deepEqual((await load.stop()).failures, []);
+  for (const { program } of [wrapper, binder]) {
+    program.signal("SIGTERM");
+    assert.equal((await program.exited).code, 0);
+  }
+});
+
+Deno.test("what cannot succeed it leaves each role serving, and the reason is told", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  using folder = tempDir();
+  using older = await buildChanged({
+    "src/version.ts": [/".*"/, '"0.0.1"'],
+    "src/binder/state.ts": [/STATE_VERSION = \d+/, "STATE_VERSION = 0"],
+    "src/wrapper/state.ts": [/STATE_VERSION = \d+/, "STATE_VERSION = 0"],
+  });
+  using file = new ProgramFile();
+  const control = folder.file("control.sock");
+  await using binder = await startBinder([], { program: file.path });
+  await using wrapper = await startWrapper(site(tag(target), "ok"), {
+    sock: binder.sock,
+    program: file.path,
+    args: ["--control", control],
+  });
+  const serving = wrapper.serving;
+  const size = Deno.statSync(file.path).size;
+  const truncate = (length: number) => {
+    file.replace(multibinder());
+    Deno.truncateSync(file.path, length);
+  };
+  const replacements: [string, () => void, RegExp][] = [
+    ["nothing at all", () => file.remove(), /cannot be run: .*ENOENT/],
+    ["an empty file", () => truncate(0), /cannot be run: .*ENOEXEC/],
+    ["a truncated ELF image", () => truncate(1_000_000), /failed its self-check/],
+    ["a binary without its payload", () => truncate(size - 1000), /failed its self-check/],
+    ["another program", () => file.replace("/bin/true"), /failed its self-check \(exit code 0\)/],
+    ["one that crashes", () => file.replaceByScript("kill -SEGV $$"), /self-check \(signal 11\)/],
+    [
+      "one that knows an older format alone",
+      () => file.replace(older.path),
+      /self-check \(exit code 1\): .*format \d+, and this program knows up to 0/,
+    ],
+  ];
+  await using load = new Load(target, { workers: 1 });
+  for (const [what, replace, reason] of replacements) {
+    replace();
+    for (const sock of [binder.sock, control]) {
+      const { code, stderr } = await ask("upgrade", sock);
+      assert.equal(code, 1, what);
+      assert.match(stderr, new RegExp(`upgrade failed, ${VERSION} goes on: `), what);
+      assert.match(stderr, reason, what);
+      const { lastUpgrade, upgrades, version } = await binderStatus(sock);
+      assert.deepEqual([lastUpgrade?.ok, upgrades, version], [false, 0, VERSION], what);
+      assert.match(lastUpgrade?.message ?? "", reason, what);
+    }
+  }
+  assert.deepEqual(wrapper.serving, serving);
+  file.replace(multibinder());
+  for (const sock of [binder.sock, control]) {
+    assert.equal((await ask("upgrade", sock)).code, 0);
+    assert.equal((await binderStatus(sock)).lastUpgrade?.ok, true);
+  }
+  assert.match(await wrapper.reload(), / reloaded /);
+  assert.deepEqual((await load.stop()).failures, []);
+});
+
+Deno.test("200 upgrades under binds at full speed: none fails, nothing grows", async () => {
+  const address = loopbackHost();
+  await using binder = await startBinder([`${address}:80`]);
+  const { program: { pid }, sock } = binder;
+  const [held] = listeningSockets(pid).filter(({ table }) => table === "tcp");
+  await using load = await startPython(
+    "load",
+    sock,
+    JSON.stringify([{ address, port: 80 }]) + "\n",
+  );
+  await load.waitFor(/started/);
+  const upgradeTo = async (count: number) => {
+    for (let done = (await binderStatus(sock)).upgrades; done < count;) {
+      binder.program.signal("SIGUSR1");
+      await binder.program.waitFor(new RegExp(` upgraded .*upgrades=${++done}$`));
+    }
+  };
+  const megabytes = () => Number.parseInt(processStatus(pid, "RssAnon") ?? "") / 1024;
+  const descriptors = () => openFds(pid).size;
+
+  await upgradeTo(20);
+  const early = { fds: descriptors(), memory: megabytes() };
+  await upgradeTo(200);
+  const late = { fds: descriptors(), memory: megabytes() };
+  await load.closeInput();
+  assert.equal((await load.exited).code, 0, load.stderr);
+  const { counts, failures, inodes } = JSON.parse(load.stdout.trim().split("\n").at(-1) ?? "");
+  print(
+    `200 upgrades, ${counts.new} binds on new connections and ${counts.kept} on one; after 20 and ` +
+      `200: ${early.fds} and ${late.fds} fds, ${early.memory.toFixed(1)} and ` +
+      `${late.memory.toFixed(1)} MB\n`,
+  );
+  assert.deepEqual(failures, []);
+  assert.deepEqual(inodes, [held?.inode]);
+  // Connections in flight are among the descriptors.
+  assert.ok(late.fds <= early.fds + 4, "descriptors");
+  assert.ok(late.memory <= early.memory + 10, "memory");
+  await settle(sock, () => descriptors() <= early.fds);
+});
+
+function print(text: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(text));
+}
