@@ -2,7 +2,7 @@
 
 import type { Fd } from "../ffi/fd.ts";
 import { splitAddress } from "./sockets/address.ts";
-import { BinderClient, DEFAULT_SOCK, NoBinderError, RefusedError } from "./control/client.ts";
+import { ControlClient, DEFAULT_SOCK, NoBinderError, RefusedError } from "./control/client.ts";
 import { UserError } from "./errors.ts";
 
 export { NoBinderError, RefusedError, UserError };
@@ -76,7 +76,7 @@ export async function bindAll(
     ...(backlog !== undefined && { backlog }),
   }));
   const sock = options.sock ?? (Deno.env.get("MULTIBINDER_SOCK") || DEFAULT_SOCK);
-  using client = BinderClient.connect(sock);
+  using client = ControlClient.connect(sock);
   const fds = await client.bind(params);
   return fds.map((fd, index) => {
     fd.closeOnExec = closeOnExec;

@@ -13,7 +13,7 @@ import { settled } from "../../tests/support/poller.ts";
 import { until } from "../../tests/support/process_status.ts";
 import { loopbackHost, type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
 import { resolveAddress } from "../sockets/address.ts";
-import { BinderClient, RefusedError } from "../control/client.ts";
+import { ControlClient, RefusedError } from "../control/client.ts";
 import { listen } from "../sockets/listen.ts";
 import { type BindParam, RPC } from "../control/messages.ts";
 
@@ -24,7 +24,7 @@ const poller = new Poller();
 interface Scene {
   binder: LocalBinder;
   folder: TempDir;
-  connect: () => BinderClient;
+  connect: () => ControlClient;
   /** A listening socket that the binder does not know; it is closed at the end. */
   listenOn: (param: BindParam, backlog?: number) => Promise<Fd>;
 }
@@ -42,7 +42,7 @@ async function withBinder(
     await test({
       binder,
       folder,
-      connect: () => open.use(BinderClient.connect(sock, poller)),
+      connect: () => open.use(ControlClient.connect(sock, poller)),
       listenOn: async (param, backlog = 10) =>
         open.use(listen(await resolveAddress(param), backlog).fd),
     });
@@ -63,7 +63,7 @@ const cookies = (fds: readonly Fd[]) => fds.map(socketCookie);
 const heldCookies = (binder: LocalBinder) => cookies(binder.held().map(({ fd }) => fd));
 
 /** What a bind gives, by its cookies. */
-async function bound(client: BinderClient, wanted: readonly BindParam[]): Promise<bigint[]> {
+async function bound(client: ControlClient, wanted: readonly BindParam[]): Promise<bigint[]> {
   const fds = await client.bind(wanted);
   const found = cookies(fds);
   fds.forEach((fd) => fd.close());

@@ -1,7 +1,7 @@
 /** What the subcommands' command lines have in common. */
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { BinderClient, DEFAULT_SOCK } from "../control/client.ts";
+import { ControlClient, DEFAULT_SOCK } from "../control/client.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { createLog, type Format, FORMATS, type Level, LEVELS, type Log } from "../log.ts";
 
@@ -63,7 +63,7 @@ export async function request(
   params: unknown = [],
 ): Promise<unknown> {
   const path = options.sock ?? sockFromEnvironment() ?? DEFAULT_SOCK;
-  using client = BinderClient.connect(path, undefined, timeout);
+  using client = ControlClient.connect(path, undefined, timeout);
   return await client.call(method, params);
 }
 

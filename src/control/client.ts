@@ -64,7 +64,7 @@ interface Outcome {
 let sharedPoller: Poller | undefined;
 
 /** A connection to a binder. */
-export class BinderClient implements Disposable {
+export class ControlClient implements Disposable {
   #lastId = 0;
   #lastRequest: Promise<unknown> = Promise.resolve();
 
@@ -85,14 +85,14 @@ export class BinderClient implements Disposable {
     path: string,
     poller: Poller = sharedPoller ??= new Poller(),
     timeout: number = ANSWER_TIMEOUT,
-  ): BinderClient {
+  ): ControlClient {
     const length = new TextEncoder().encode(path).length;
     if (length > MAX_UNIX_PATH) {
       const why = `the path has ${length} bytes, and a UNIX socket's has at most ${MAX_UNIX_PATH}`;
       throw new NoBinderError(path, "ENAMETOOLONG", `no binder at ${path}: ${why}`);
     }
     try {
-      return new BinderClient(path, new Channel(connectUnix(path), poller), timeout);
+      return new ControlClient(path, new Channel(connectUnix(path), poller), timeout);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       const message = `no binder at ${path}: ${unreachable(error)}`;

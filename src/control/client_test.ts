@@ -9,7 +9,7 @@ import { leavesNoDescriptors, openFile } from "../../tests/support/descriptors.t
 import { asStranger } from "../../tests/support/file_user.ts";
 import { settled } from "../../tests/support/poller.ts";
 import { tempDir } from "../../tests/support/temp_dir.ts";
-import { BinderClient, NoBinderError, RefusedError } from "./client.ts";
+import { ControlClient, NoBinderError, RefusedError } from "./client.ts";
 import { UserError } from "../errors.ts";
 import { Channel } from "./channel.ts";
 import { parseRequest, type Request } from "./messages.ts";
@@ -91,7 +91,7 @@ Deno.test("sockets come in the order of their addresses, for request after reque
       return granting(files.slice(0, count))(channel, request);
     };
     await withBinder(answer, async (path) => {
-      using client = BinderClient.connect(path, poller);
+      using client = ControlClient.connect(path, poller);
       for (const params of [ONE, TWO, ONE]) {
         const fds = await client.bind(params);
         assert.deepEqual(fds.map(openFile), files.slice(0, params.length).map(openFile));
@@ -113,7 +113,7 @@ Deno.test("connections without a poller of their own leave nothing open", async 
   using file = createMemfd("a");
   await leavesNoDescriptors(() =>
     withBinder(granting([file]), async (path) => {
-      using client = BinderClient.connect(path);
+      using client = ControlClient.connect(path);
       (await client.bind(ONE)).forEach((fd) => fd.close());
     })
   );
@@ -127,7 +127,7 @@ Deno.test("a refusal has the binder's code and sentence, and the connection goes
       ? channel.send({ id: 1, error: { code: 10000, message: "Could not", data } }, [], LONG)
       : granting([file])(channel, request);
   await withBinder(answer, async (path) => {
-    using client = BinderClient.connect(path, poller);
+    using client = ControlClient.connect(path, poller);
     await assert.rejects(client.bind(ONE), (error) => {
       assert(error instanceof RefusedError && error instanceof UserError);
       assert.deepEqual([error.code, error.message, error.data], [10000, "Could not", data]);
@@ -141,7 +141,7 @@ Deno.test("a path without a binder is said to be so, with the reason", async () 
   using dir = tempDir();
   const path = dir.file("control.sock");
   const fails = (code: string, message: string) =>
-    noBinder(() => BinderClient.connect(path), path, code, `no binder at ${path}: ${message}`);
+    noBinder(() => ControlClient.connect(path), path, code, `no binder at ${path}: ${message}`);
   await leavesNoDescriptors(async () => {
     await fails("ENOENT", "there is no such file (ENOENT); is `multibinder bind` running?");
 
@@ -154,7 +154,7 @@ Deno.test("a path without a binder is said to be so, with the reason", async () 
     Deno.chmodSync(path, 0);
     const denied =
       `no binder at ${path}: no permission (EACCES); see the binder's --mode and --group`;
-    await noBinder(() => asStranger(() => BinderClient.connect(path)), path, "EACCES", denied);
+    await noBinder(() => asStranger(() => ControlClient.connect(path)), path, "EACCES", denied);
 
     listening.close();
     Deno.chmodSync(path, 0o600);
@@ -168,13 +168,13 @@ Deno.test("a path that is too long for a UNIX socket is named as such", async ()
     const length = new TextEncoder().encode(path).length;
     const message =
       `no binder at ${path}: the path has ${length} bytes, and a UNIX socket's has at most 107`;
-    await noBinder(() => BinderClient.connect(path), path, "ENAMETOOLONG", message);
+    await noBinder(() => ControlClient.connect(path), path, "ENAMETOOLONG", message);
   }
 });
 
 Deno.test("a binder that does not answer is given up", async () => {
   await withBinder(() => {}, async (path) => {
-    using client = BinderClient.connect(path, poller, 10);
+    using client = ControlClient.connect(path, poller, 10);
     await noBinder(() => client.bind(ONE), path, "ETIMEDOUT", silent(path));
   });
 });
@@ -185,13 +185,13 @@ Deno.test("a call gives the result, and tells a binder that refuses from one tha
       ? channel.send({ id, result: { role: "binder", params } }, [], LONG)
       : channel.send({ id, error: { code: -32601, message: "Method not found" } }, [], LONG);
   await withBinder(answer, async (path) => {
-    using client = BinderClient.connect(path, poller);
+    using client = ControlClient.connect(path, poller);
     const refused = { name: "RefusedError", code: -32601, message: "Method not found" };
     await assert.rejects(client.call("nope", []), refused);
     assert.deepEqual(await client.call("status", [1]), { role: "binder", params: [1] });
   });
   await withBinder(() => {}, async (path) => {
-    using client = BinderClient.connect(path, poller, 10);
+    using client = ControlClient.connect(path, poller, 10);
     await noBinder(() => client.call("status", []), path, "ETIMEDOUT", silent(path));
   });
 });
@@ -200,7 +200,7 @@ Deno.test("descriptors that come with an answer that promises none are closed", 
   await leavesNoDescriptors(async () => {
     using file = createMemfd("a");
     await withBinder(granting([file, file]), async (path) => {
-      using client = BinderClient.connect(path, poller);
+      using client = ControlClient.connect(path, poller);
       assert.equal(await client.call("status", []), true);
       assert.deepEqual(await client.adopt([], []), []);
     });
@@ -220,7 +220,7 @@ Deno.test("requests made at once are sent one by one, and each gets its own answ
   };
   await leavesNoDescriptors(() =>
     withBinder(answer, async (path) => {
-      using client = BinderClient.connect(path, poller);
+      using client = ControlClient.connect(path, poller);
       const outcomes = await Promise.all([
         client.call("a", 1),
         client.bind(ONE),
@@ -245,7 +245,7 @@ Deno.test("a request that is refused does not keep those behind it from their an
       ? channel.send({ id, error: { code: 1, message: "no" } }, [], LONG)
       : channel.send({ id, result: method }, [], LONG);
   await withBinder(answer, async (path) => {
-    using client = BinderClient.connect(path, poller);
+    using client = ControlClient.connect(path, poller);
     const [bad, good] = await Promise.allSettled([
       client.call("bad", []),
       client.call("good", []),
@@ -269,7 +269,7 @@ Deno.test("sockets handed back arrive in their order and stay the caller's", asy
     };
     const keepsTwo: Answerer = (channel, request) => answer(channel, request);
     await withBinder(keepsTwo, async (path) => {
-      using client = BinderClient.connect(path, poller);
+      using client = ControlClient.connect(path, poller);
       assert.deepEqual(await client.adopt(TWO, [a, b]), ["adopted", "refused: why"]);
     }, 2);
     assert.deepEqual(got, [a, b].map(openFile));
@@ -284,7 +284,7 @@ Deno.test("the end of the binder, and our own, is noticed without a request", as
       if (ends === "binder") channel.close();
     };
     await withBinder(answer, async (path) => {
-      using client = BinderClient.connect(path, poller);
+      using client = ControlClient.connect(path, poller);
       const gone = client.gone();
       await client.call("status", []);
       if (ends === "client") client.close();
@@ -302,7 +302,7 @@ Deno.test("an answer that comes too late is not taken for the next one", async (
       await assert.rejects(async () => await granting([file])(channel, request), { code: "EPIPE" });
     };
     await withBinder(answer, async (path) => {
-      using client = BinderClient.connect(path, poller, 10);
+      using client = ControlClient.connect(path, poller, 10);
       await noBinder(() => client.bind(ONE), path, "ETIMEDOUT", silent(path));
       late.resolve();
       const closed = `the connection to ${path} is closed`;
@@ -318,7 +318,7 @@ Deno.test("a binder that closes the connection is said to have done so", async (
       channel.close();
     };
     await withBinder(answer, async (path) => {
-      using client = BinderClient.connect(path, poller);
+      using client = ControlClient.connect(path, poller);
       await noBinder(
         () => client.bind(ONE),
         path,
@@ -336,7 +336,7 @@ Deno.test("what answers otherwise than a binder is none", async () => {
   ];
   for (const [text, why] of others) {
     await withBinder((channel) => sendRaw(channel, text), async (path) => {
-      using client = BinderClient.connect(path, poller);
+      using client = ControlClient.connect(path, poller);
       await assert.rejects(client.bind(ONE), (error) => {
         assert(error instanceof NoBinderError && error.code === "EPROTO", String(error));
         assert(
@@ -353,7 +353,7 @@ Deno.test("too few sockets are an error and closed, too many are closed", async 
     using file = createMemfd("a");
     for (const count of [0, 1]) {
       await withBinder(granting(new Array(count).fill(file)), async (path) => {
-        using client = BinderClient.connect(path, poller);
+        using client = ControlClient.connect(path, poller);
         await assert.rejects(client.bind(TWO), {
           name: "UserError",
           message: `the binder at ${path} sent ${count} sockets for 2 addresses`,
@@ -361,7 +361,7 @@ Deno.test("too few sockets are an error and closed, too many are closed", async 
       });
     }
     await withBinder(granting([file, file, file]), async (path) => {
-      using client = BinderClient.connect(path, poller);
+      using client = ControlClient.connect(path, poller);
       const fds = await client.bind(TWO);
       assert.equal(fds.length, 2);
       fds.forEach((fd) => fd.close());

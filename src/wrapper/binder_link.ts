@@ -2,7 +2,7 @@
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
-import { BinderClient, isAbsent, NoBinderError, RefusedError } from "../control/client.ts";
+import { ControlClient, isAbsent, NoBinderError, RefusedError } from "../control/client.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, RPC } from "../control/messages.ts";
@@ -23,8 +23,8 @@ const MAX_RETRY = 1600;
 
 /** See the module's description. */
 export class BinderLink {
-  #client: BinderClient | undefined;
-  #connecting: Promise<BinderClient> | undefined;
+  #client: ControlClient | undefined;
+  #connecting: Promise<ControlClient> | undefined;
   #closed = false;
   /** Ends the pauses under way. */
   readonly #wake = new Set<() => void>();
@@ -55,7 +55,7 @@ export class BinderLink {
     const deadline = performance.now() + wait;
     let told = false;
     for (;;) {
-      let client: BinderClient | undefined;
+      let client: ControlClient | undefined;
       try {
         client = await this.#connect();
         const fds = await client.bind(params);
@@ -95,20 +95,20 @@ export class BinderLink {
     this.#drop(this.#client);
   }
 
-  #connect(): Promise<BinderClient> {
+  #connect(): Promise<ControlClient> {
     if (this.#client) return Promise.resolve(this.#client);
     this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
     return this.#connecting;
   }
 
-  async #open(): Promise<BinderClient> {
-    let client = BinderClient.connect(this.path, this.poller);
+  async #open(): Promise<ControlClient> {
+    let client = ControlClient.connect(this.path, this.poller);
     try {
       await this.#handBack(client);
       if (this.held && !this.#attachable) {
         // The binder may have closed the connection with its refusal.
         client.close();
-        client = BinderClient.connect(this.path, this.poller);
+        client = ControlClient.connect(this.path, this.poller);
       }
       if (this.#closed) throw new Error("this process is ending");
     } catch (error) {
@@ -120,7 +120,7 @@ export class BinderLink {
     return client;
   }
 
-  async #handBack(client: BinderClient): Promise<void> {
+  async #handBack(client: ControlClient): Promise<void> {
     if (!this.#attachable || !this.held) return;
     const held = this.held();
     try {
@@ -144,7 +144,7 @@ export class BinderLink {
     }
   }
 
-  async #watch(client: BinderClient): Promise<void> {
+  async #watch(client: ControlClient): Promise<void> {
     await client.gone();
     this.#drop(client);
     if (this.#closed || this.#client || !this.#attachable) return;
@@ -184,7 +184,7 @@ export class BinderLink {
     });
   }
 
-  #drop(client: BinderClient | undefined): void {
+  #drop(client: ControlClient | undefined): void {
     if (this.#client === client) this.#client = undefined;
     client?.close();
   }

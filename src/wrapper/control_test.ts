@@ -6,7 +6,7 @@ import { createMemfd } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { acceptSocket, connectUnix } from "../../ffi/socket.ts";
 import { Children } from "../process/children.ts";
-import { BinderClient } from "../control/client.ts";
+import { ControlClient } from "../control/client.ts";
 import { createLog } from "../log.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { Channel } from "../control/channel.ts";
@@ -85,8 +85,8 @@ class Scene {
     this.tell({ type: "failed", why, exitCode: 1 });
   }
 
-  connect(): BinderClient {
-    return BinderClient.connect(this.path ?? "", poller);
+  connect(): ControlClient {
+    return ControlClient.connect(this.path ?? "", poller);
   }
 
   #perform(actions: readonly Action[]): void {
@@ -97,7 +97,7 @@ class Scene {
 }
 
 /** Runs `test` with a wrapper that listens, twice; it must leave no descriptor open. */
-async function withControl(test: (scene: Scene, client: BinderClient) => Promise<void>) {
+async function withControl(test: (scene: Scene, client: ControlClient) => Promise<void>) {
   await leavesNoDescriptors(async () => {
     using folder = tempDir();
     const scene = new Scene(folder.file("control.sock"));

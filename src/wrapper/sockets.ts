@@ -3,7 +3,7 @@
 import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { formatAddress, numericAddress, resolveAddress, toParts } from "../sockets/address.ts";
-import { BinderClient, DEFAULT_SOCK, isAbsent, NoBinderError } from "../control/client.ts";
+import { ControlClient, DEFAULT_SOCK, isAbsent, NoBinderError } from "../control/client.ts";
 import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import type { BindParam } from "../control/messages.ts";
@@ -62,7 +62,7 @@ export function chooseSockets(
   if (options.sock === null) return new OwnSockets();
   if (options.sock !== undefined) return new BinderSockets(options.sock, options, poller, log);
   try {
-    BinderClient.connect(defaultSock, poller).close();
+    ControlClient.connect(defaultSock, poller).close();
     return new BinderSockets(defaultSock, options, poller, log);
   } catch (error) {
     if (!isAbsent(error)) throw error;

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import "../support/libc.ts";
 import { Poller } from "../../ffi/poll.ts";
-import { BinderClient } from "../../src/control/client.ts";
+import { ControlClient } from "../../src/control/client.ts";
 import { type Binder, multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce } from "../support/control_client.ts";
 import { settled } from "../support/poller.ts";
@@ -199,7 +199,7 @@ Deno.test("an address that a connected wrapper has is kept for as long", async (
   const params = [{ address, port: 80 }];
   const poller = new Poller();
   {
-    using wrapper = BinderClient.connect(binder.sock, poller);
+    using wrapper = ControlClient.connect(binder.sock, poller);
     const sockets = await wrapper.bind(params);
     await wrapper.adopt(params, sockets);
     sockets.forEach((fd) => fd.close());

@@ -3,7 +3,7 @@
 import "./libc.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
-import { BinderClient, NoBinderError, RefusedError } from "../../src/control/client.ts";
+import { ControlClient, NoBinderError, RefusedError } from "../../src/control/client.ts";
 import { type Binder, startBinder } from "./binder.ts";
 import { settled } from "./poller.ts";
 import { openFds } from "./process.ts";
@@ -128,8 +128,8 @@ export class Patient implements AsyncDisposable {
     await this.#resources.disposeAsync();
   }
 
-  #connect({ sock }: Binder): BinderClient {
-    return BinderClient.connect(sock, this.#poller, PATIENCE);
+  #connect({ sock }: Binder): ControlClient {
+    return ControlClient.connect(sock, this.#poller, PATIENCE);
   }
 
   /** What a new client is to do once calls fail. It says what it has seen. */
@@ -138,11 +138,11 @@ export class Patient implements AsyncDisposable {
     const param = unix
       ? { address: `unix:${this.#folder.file(`site-${++this.#count}`)}` }
       : { address: this.#host, port: ++this.#count };
-    const withClient = async (act: (client: BinderClient) => Promise<void>) => {
+    const withClient = async (act: (client: ControlClient) => Promise<void>) => {
       using client = this.#connect(binder);
       await act(client);
     };
-    const bind = async (client: BinderClient) => (await client.bind([param])).forEach(close);
+    const bind = async (client: ControlClient) => (await client.bind([param])).forEach(close);
     let act = bind;
     if (deed === "status" || deed === "upgrade") {
       act = async (client) => void await client.call(deed, []);

@@ -5,7 +5,7 @@ import "../support/libc.ts";
 import { SIGNALS } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue } from "../../ffi/socket.ts";
-import { BinderClient } from "../../src/control/client.ts";
+import { ControlClient } from "../../src/control/client.ts";
 import { startBinder } from "../support/binder.ts";
 import {
   ignoreUnlessNoBinder,
@@ -25,7 +25,7 @@ const WAITING = 300;
 
 /** A copy of a binder's socket, to look at its accept queue. */
 async function copySocket(sock: string, { hostname, port }: Target): Promise<Fd> {
-  using client = BinderClient.connect(sock);
+  using client = ControlClient.connect(sock);
   const [fd] = await client.bind([{ address: hostname, port }]);
   if (fd === undefined) throw new Error("the binder sent no socket");
   return fd;
