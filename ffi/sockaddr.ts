@@ -40,16 +40,19 @@ export function formatHost(family: "inet" | "inet6", bytes: Uint8Array<ArrayBuff
 
 /**
  * Encodes an address.
- * @throws {RangeError} for a host that is not numeric, a port above 65535, a path that is empty, of
- * more than 107 bytes, or with a NUL that is not its first byte
+ * @param address a path that begins with a NUL is a name in the abstract namespace, all of its bytes
+ * @throws {RangeError} for a host that is not numeric, a port above 65535, a path that is empty, has more
+ * than 107 bytes (108 in the abstract namespace), or a NUL otherwise
  */
 export function encodeAddress(address: SocketAddress): Uint8Array<ArrayBuffer> {
   if (address.family === "unix") {
     const path = new TextEncoder().encode(address.path);
-    if (path.length > MAX_UNIX_PATH) {
-      throw new RangeError(`path of ${path.length} bytes, at most ${MAX_UNIX_PATH} fit`);
-    }
     const abstract = path[0] === 0;
+    // A path ends in a NUL, for which there must be room; an abstract name does not.
+    const room = MAX_UNIX_PATH + (abstract ? 1 : 0);
+    if (path.length > room) {
+      throw new RangeError(`path of ${path.length} bytes, at most ${room} fit`);
+    }
     // The kernel would cut a path at its NUL, and read an empty one as the abstract name of no bytes.
     if (path.length === 0) throw new RangeError("the path is empty");
     if (!abstract && path.includes(0)) throw new RangeError("a NUL character in the path");

@@ -5,7 +5,7 @@ import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { createSocket, networkNamespace } from "../../ffi/socket.ts";
 import { FAMILIES } from "../../ffi/sockaddr.ts";
-import { type Address, formatAddress } from "../sockets/address.ts";
+import { type Address, formatAddress, hasFile } from "../sockets/address.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 import { leadsTo } from "../sockets/unix_path.ts";
 
@@ -22,7 +22,7 @@ export function refusal(fd: Fd, address: Address): string | undefined {
     if (formatAddress(found) !== formatAddress(address)) {
       return `it listens on ${formatAddress(found)}`;
     }
-    if (address.transport === "unix") {
+    if (hasFile(address)) {
       return leadsTo(address.path, fd) ? undefined : "its file is gone, or is another's";
     }
     using own = createSocket(FAMILIES.inet, SOCK_STREAM);

@@ -6,6 +6,7 @@ import { becomeUser, effectiveUid, unblockSignals } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
 import { acceptQueue } from "../../ffi/socket.ts";
 import { formatAddress, resolveAddress, splitAddress } from "../sockets/address.ts";
+import { expandAddresses } from "../sockets/address_list.ts";
 import { Children } from "../process/children.ts";
 import { EXIT, fromCommandLine } from "../errors.ts";
 import type { Log } from "../log.ts";
@@ -34,7 +35,8 @@ export async function runBinder(options: BinderOptions, log: Log): Promise<numbe
   const inherited = inheritedState();
   raiseFdLimit();
   await reserveFds(2048);
-  const binder = new Binder(options, log);
+  const addresses = fromCommandLine(() => options.addresses.flatMap(expandAddresses));
+  const binder = new Binder({ ...options, addresses }, log);
   const started = binder.start(inherited === undefined ? undefined : parseState(inherited));
   // A start may wait for names and for addresses in use, and be told to stop meanwhile.
   return await Promise.race([binder.stopped, started.then(() => binder.stopped)]);

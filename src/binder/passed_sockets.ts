@@ -3,7 +3,7 @@
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue } from "../../ffi/socket.ts";
-import { type Address, formatAddress } from "../sockets/address.ts";
+import { type Address, formatAddress, hasFile } from "../sockets/address.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 import type { ControlSocket } from "../control/control_socket.ts";
 import type { Held } from "../sockets/registry.ts";
@@ -27,8 +27,10 @@ const MAX_NAME = 255;
 
 /** A socket's name in the store, such as `tcp-0.0.0.0-80`: printable ASCII without a colon. */
 export function storeName(address: Address): string {
-  const text = address.transport === "unix" ? address.path : `${address.host}-${address.port}`;
-  return `${address.transport}-${text}`.toWellFormed().replace(/[^!-$&-9;-~]/gu, encodeURIComponent)
+  const text = address.transport !== "unix"
+    ? `${address.transport}-${address.host}-${address.port}`
+    : `${address.padded ? "abns" : "unix"}-${address.path}`;
+  return text.toWellFormed().replace(/[^!-$&-9;-~]/gu, encodeURIComponent)
     .slice(0, MAX_NAME);
 }
 
@@ -66,7 +68,7 @@ export function sortPassed(
 
 function uselessness(address: Address, seen: ReadonlySet<string>): string | undefined {
   if (seen.has(formatAddress(address))) return "its address is held already";
-  if (address.transport === "unix" && fileId(address.path) === undefined) {
+  if (hasFile(address) && fileId(address.path) === undefined) {
     return "its file is gone, so nobody can connect";
   }
   return undefined;

@@ -22,7 +22,7 @@ export interface PolicyRules {
 /**
  * Reads patterns: `HOST:PORTS`. HOST is an address as it is listened on, empty for 0.0.0.0, or `*` for
  * every one; PORTS is a number, a range `8000-8099`, or `*`. `unix:/run/site/*` allows the paths that
- * begin so, and a lone `*` allows everything.
+ * begin so, `unix:@site*` the abstract names, and a lone `*` allows everything.
  * @throws {UserError} for a malformed one, or a host name without an address
  */
 export async function parsePatterns(patterns: readonly string[]): Promise<PolicyRules> {
@@ -30,7 +30,7 @@ export async function parsePatterns(patterns: readonly string[]): Promise<Policy
   const paths: string[] = [];
   for (const pattern of patterns) {
     if (pattern === "*") continue;
-    if (pattern.startsWith("unix:/")) paths.push(pattern.slice("unix:".length));
+    if (/^unix:[/@]/.test(pattern)) paths.push(pattern.slice("unix:".length));
     else hosts.push(await parsePattern(pattern));
   }
   return { everything: patterns.includes("*"), hosts, paths };
@@ -66,7 +66,8 @@ export class Policy {
 function matchesPath(pattern: string, path: string): boolean {
   if (!pattern.endsWith("*")) return path === pattern;
   const start = pattern.slice(0, -1);
-  return path.startsWith(start) && inRealFolder(path).startsWith(inRealFolder(start));
+  if (!path.startsWith(start)) return false;
+  return path.startsWith("@") || inRealFolder(path).startsWith(inRealFolder(start));
 }
 
 /** A path with the links of its folder followed; as it is when there is no such folder, nor a socket then. */

@@ -30,6 +30,11 @@ Deno.test("a pattern allows the addresses that it names, and no others", async (
       refused: ["127.0.0.1:7999", "127.0.0.1:8100", "127.0.0.2:8000", ":8000"],
     },
     {
+      pattern: "unix:@site*",
+      allowed: ["unix:@site", "unix:@site/x", "abns@site"],
+      refused: ["unix:@sit", "unix:/site", ":80"],
+    },
+    {
       pattern: "[::1]:*",
       allowed: ["[::1]:0", "[::1]:65535", "[0::1]:80"],
       refused: ["[::]:80", "127.0.0.1:80", "udp:[::1]:80"],

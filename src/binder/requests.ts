@@ -1,7 +1,7 @@
 /** What clients may ask of a binder. */
 
 import { acceptQueue, discard, socketCookie } from "../../ffi/socket.ts";
-import { type Address, formatAddress, resolveAddress } from "../sockets/address.ts";
+import { type Address, formatAddress, hasFile, resolveAddress } from "../sockets/address.ts";
 import { UserError } from "../errors.ts";
 import { BindError } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
@@ -150,7 +150,7 @@ export class Requests {
       log.warn("a client has another socket of an address held", about);
       return "refused: another socket is held for this address";
     }
-    const file = address.transport === "unix" ? fileId(address.path) : undefined;
+    const file = hasFile(address) ? fileId(address.path) : undefined;
     const queue = address.transport === "tcp" ? acceptQueue(fd).limit : undefined;
     const adopted: Held = {
       address,

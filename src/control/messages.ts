@@ -7,7 +7,7 @@
  * @module
  */
 
-import { type AddressParts, parsePort } from "../sockets/address.ts";
+import { type AddressParts, isUnix, parsePort } from "../sockets/address.ts";
 import { MAX_BACKLOG } from "../sockets/listen.ts";
 
 /** JSON-RPC's own error codes, the original's for a bind that failed, and ours above it. */
@@ -100,7 +100,7 @@ function parseBindParam(value: unknown, index: number): BindParam {
   const { address, backlog } = value;
   if (typeof address !== "string") throw invalidParams(`params[${index}].address must be a string`);
   const param: BindParam = { address };
-  if (!address.startsWith("unix:")) {
+  if (!isUnix(address)) {
     param.port = parsePort(value.port);
     if (param.port === undefined) {
       throw invalidParams(`params[${index}].port must be a number from 0 to 65535`);

@@ -9,6 +9,8 @@
  * | `localhost:80`              | the name's first address, looked up once |
  * | `udp:0.0.0.0:443`           | a UDP socket                            |
  * | `unix:/run/site.sock`       | a UNIX stream socket                    |
+ * | `unix:@site`                | the same in the abstract namespace      |
+ * | `abns@site`                 | the same, its name filled up with zeros |
  * @module
  */
 
@@ -22,13 +24,34 @@ import {
 import { messageOf, UserError } from "../errors.ts";
 
 /** An address whose host is numeric, or `*` for both Internet families at once. */
-export type Address =
-  | { transport: "tcp" | "udp"; host: string; family: "inet" | "inet6" | "dual"; port: number }
-  | { transport: "unix"; path: string };
+export type Address = InternetAddress | UnixAddress;
+
+export interface InternetAddress {
+  transport: "tcp" | "udp";
+  host: string;
+  family: "inet" | "inet6" | "dual";
+  port: number;
+}
+
+export interface UnixAddress {
+  transport: "unix";
+  /** Absolute; or `@` and a name in the abstract namespace (unix(7)), which has no file. */
+  path: string;
+  /**
+   * An abstract name that is filled up with zeros to the length of a socket address: another name than
+   * the same without them. HAProxy's `abns@` means this one, its `abnsz@` and most other programs the
+   * one without.
+   */
+  padded?: true;
+}
+
+/** How a written address of a UNIX socket begins: it has no port. */
+const PADDED = "abns@";
+const UNIX = "unix:";
 
 /** An address in the two parts of a bind request. */
 export interface AddressParts {
-  /** With `udp:` or `unix:` before it when it is not TCP. */
+  /** With `udp:`, `unix:` or `abns@` before it when it is not TCP. */
   address: string;
   /** Absent for a UNIX socket. */
   port?: number;
@@ -39,7 +62,7 @@ export interface AddressParts {
  * @throws {UserError} when it is malformed
  */
 export function splitAddress(text: string): AddressParts {
-  if (text.startsWith("unix:")) return { address: text };
+  if (isUnix(text)) return { address: text };
   const colon = text.lastIndexOf(":");
   const port = colon < 0 ? undefined : parsePort(text.slice(colon + 1));
   if (port === undefined) {
@@ -68,7 +91,7 @@ export function resolveAddress(parts: AddressParts): Address | Promise<Address> 
  */
 export function numericAddress({ address, port }: AddressParts): Address | undefined {
   const written = port === undefined ? address : `${address}:${port}`;
-  if (address.startsWith("unix:")) return unixAddress(address.slice("unix:".length), written);
+  if (isUnix(address)) return unixAddress(address);
   if (port === undefined || !isPort(port)) throw malformed(written, "a port is 0 to 65535");
   const { transport, host } = transportOf(address);
   if (host === "*") return { transport, host: "*", family: "dual", port };
@@ -83,9 +106,21 @@ export function numericAddress({ address, port }: AddressParts): Address | undef
 
 /** The one way to write an address: equal text means the same socket. */
 export function formatAddress(address: Address): string {
-  if (address.transport === "unix") return `unix:${address.path}`;
+  if (address.transport === "unix") {
+    return address.padded ? `${PADDED}${address.path.slice(1)}` : `${UNIX}${address.path}`;
+  }
   const host = address.family === "inet6" ? `[${address.host}]` : address.host;
   return `${address.transport === "udp" ? "udp:" : ""}${host}:${address.port}`;
+}
+
+/** Whether a written address is that of a UNIX socket, which has no port. */
+export function isUnix(written: string): boolean {
+  return written.startsWith(UNIX) || written.startsWith(PADDED);
+}
+
+/** Whether an address is that of a UNIX socket with a file. */
+export function hasFile(address: Address): address is UnixAddress & { path: `/${string}` } {
+  return address.transport === "unix" && address.path.startsWith("/");
 }
 
 /** Whether the kernel lets one process at a time listen on either of two addresses. */
@@ -126,15 +161,32 @@ function transportOf(address: string): { transport: "tcp" | "udp"; host: string 
     : { transport: "tcp", host: address };
 }
 
-function unixAddress(text: string, written: string): Address {
+function unixAddress(written: string): UnixAddress {
+  if (written.startsWith(PADDED)) {
+    return { ...abstractAddress(`@${written.slice(PADDED.length)}`, written), padded: true };
+  }
+  const text = written.slice(UNIX.length);
+  if (text.startsWith("@")) return abstractAddress(text, written);
   const path = text.replace(/\/(\.?\/)+/g, "/");
-  if (!path.startsWith("/")) throw malformed(written, "the path of a UNIX socket is absolute");
+  if (!path.startsWith("/")) {
+    const why = "a UNIX socket has an absolute path, or a name after an @";
+    throw malformed(written, why);
+  }
   if (path.includes("\0")) throw malformed(written, "a path has no NUL");
   // It would lead out of the folder that a policy allows.
   if (path.split("/").includes("..")) throw malformed(written, `the path has no ".."`);
   const length = new TextEncoder().encode(path).length;
   if (length > MAX_UNIX_PATH) {
     throw malformed(written, `a UNIX socket's path has at most ${MAX_UNIX_PATH} bytes`);
+  }
+  return { transport: "unix", path };
+}
+
+function abstractAddress(path: string, written: string): UnixAddress {
+  if (path === "@") throw malformed(written, "a name follows the @");
+  if (path.includes("\0")) throw malformed(written, "a name has no NUL");
+  if (new TextEncoder().encode(path).length > MAX_UNIX_PATH) {
+    throw malformed(written, `a name has at most ${MAX_UNIX_PATH - 1} bytes`);
   }
   return { transport: "unix", path };
 }

@@ -24,7 +24,12 @@ const unix = fc.string({ unit: "grapheme", maxLength: 100 })
   .map((rest) => `/${rest.replaceAll(/[\0/]|^\.\.?$/g, "")}`)
   .filter((path) => new TextEncoder().encode(path).length <= MAX_UNIX_PATH)
   .map((path): Address => ({ transport: "unix", path }));
-const addresses = fc.oneof(internet, unix);
+const abstract = fc.tuple(fc.string({ unit: "grapheme", minLength: 1 }), fc.boolean())
+  .map(([name, padded]): Address => {
+    const path = `@${name.replaceAll("\0", "0")}`;
+    return { transport: "unix", path, ...(padded && { padded: true }) };
+  });
+const addresses = fc.oneof(internet, unix, abstract);
 
 /** Text of the characters that addresses are made of; no letters, or it would be looked up. */
 const nearAddresses = fc.tuple(
@@ -85,6 +90,8 @@ Deno.test("addresses have one canonical form", async () => {
     ["unix:/run/a:80", "unix:/run/a:80"],
     ["unix://run/./a//b/././c", "unix:/run/a/b/c"],
     ["unix:/run/.a/..b", "unix:/run/.a/..b"],
+    ["unix:@site/a:80", "unix:@site/a:80"],
+    ["abns@site", "abns@site"],
   ];
   for (const [written, canonical] of spellings) {
     assert.equal(formatAddress(await parse(written)), canonical, written);
@@ -109,6 +116,8 @@ Deno.test("two addresses overlap when one process alone can listen on either", a
     ["unix:/a", "unix:/a", true],
     ["unix:/a", "unix:/b", false],
     ["unix:/a", ":80", false],
+    ["unix:@a", "unix:@a", true],
+    ["unix:@a", "abns@a", false],
   ];
   for (const [one, other, overlaps] of table) {
     assert.equal(overlap(await parse(one), await parse(other)), overlaps, `${one} ${other}`);
@@ -142,6 +151,10 @@ Deno.test("a malformed address is refused with a reason", async () => {
     ["unix:/..", /no "\.\."/],
     [`unix:/${"x".repeat(107)}`, /at most 107 bytes/],
     [`unix:/${"é".repeat(54)}`, /at most 107 bytes/],
+    ["unix:@", /a name follows the @/],
+    ["abns@", /a name follows the @/],
+    ["unix:@a\0b", /NUL/],
+    [`abns@${"x".repeat(107)}`, /at most 106 bytes/],
   ];
   for (const [written, reason] of malformed) {
     await assert.rejects(parse(written), (error) => {

@@ -13,7 +13,7 @@ import {
 } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { FAMILIES, type SocketAddress } from "../../ffi/sockaddr.ts";
+import { FAMILIES, MAX_UNIX_PATH, type SocketAddress } from "../../ffi/sockaddr.ts";
 import {
   bindSocket,
   boundAddress,
@@ -22,7 +22,13 @@ import {
   listenSocket,
   setOption,
 } from "../../ffi/socket.ts";
-import { type Address, formatAddress } from "./address.ts";
+import {
+  type Address,
+  formatAddress,
+  hasFile,
+  type InternetAddress,
+  type UnixAddress,
+} from "./address.ts";
 import { UserError } from "../errors.ts";
 import { portHolder } from "./port_holder.ts";
 import { type FileId, isSocket, listenAtPath, whyTaken } from "./unix_path.ts";
@@ -75,7 +81,8 @@ export function listen(
   try {
     fd = createSocket(familyOf(address), address.transport === "udp" ? SOCK_DGRAM : SOCK_STREAM);
     if (address.transport === "unix") {
-      file = listenAtPath(fd, address.path, backlog);
+      if (hasFile(address)) file = listenAtPath(fd, address.path, backlog);
+      else bindSocket(fd, toSocketAddress(address));
     } else {
       // On UDP this option would let a stranger share the port.
       if (address.transport === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -84,7 +91,7 @@ export function listen(
       }
       bindSocket(fd, toSocketAddress(address));
     }
-    if (address.transport === "tcp") listenSocket(fd, backlog);
+    if (address.transport !== "udp" && file === undefined) listenSocket(fd, backlog);
     return { fd, address: withBoundPort(address, fd), ...(file && { file }) };
   } catch (error) {
     fd?.close();
@@ -104,7 +111,7 @@ export function listeningAddress(fd: Fd): Address | undefined {
   const bound = boundAddress(fd);
   if (!listens || bound === undefined) return undefined;
   if (bound.family === "unix") {
-    return type === SOCK_STREAM ? { transport: "unix", path: bound.path } : undefined;
+    return type === SOCK_STREAM ? unixAddress(bound.path) : undefined;
   }
   const transport = type === SOCK_DGRAM ? "udp" : "tcp";
   const { host, port } = bound;
@@ -122,7 +129,26 @@ function familyOf(address: Address): number {
   return FAMILIES[address.family === "dual" ? "inet6" : address.family];
 }
 
-function toSocketAddress(address: Exclude<Address, { transport: "unix" }>): SocketAddress {
+/** From the path that the kernel tells: an abstract name begins with a NUL. */
+function unixAddress(path: string): UnixAddress | undefined {
+  if (!path.startsWith("\0")) return { transport: "unix", path };
+  const name = path.slice(1).replace(/\0+$/, "");
+  const address: UnixAddress = { transport: "unix", path: `@${name}` };
+  if (path.length > name.length + 1) address.padded = true;
+  // Another program's name may be bytes that our text cannot hold, or have a NUL or two at its end.
+  const isOurs = name !== "" && unixPath(address) === path && !name.includes("\0");
+  return isOurs ? address : undefined;
+}
+
+/** As the kernel has it. */
+function unixPath({ path, padded }: UnixAddress): string {
+  if (!path.startsWith("@")) return path;
+  const zeros = MAX_UNIX_PATH + 1 - new TextEncoder().encode(path).length;
+  return `\0${path.slice(1)}${padded ? "\0".repeat(zeros) : ""}`;
+}
+
+function toSocketAddress(address: Address): SocketAddress {
+  if (address.transport === "unix") return { family: "unix", path: unixPath(address) };
   const { port } = address;
   if (address.family === "inet") return { family: "inet", host: address.host, port };
   const [host = "", scope = "0"] = address.host.split("%");
@@ -141,7 +167,7 @@ function withBoundPort(address: Address, fd: Fd): Address {
 function explain(address: Address, error: SystemError, nameHolder: boolean): BindError {
   const { code } = error;
   const why = reason(address, error, nameHolder) ?? error.message.replace(` (${code})`, "");
-  const lasts = address.transport === "unix" && code === "EADDRINUSE" && !isSocket(address.path);
+  const lasts = hasFile(address) && code === "EADDRINUSE" && !isSocket(address.path);
   return new BindError(formatAddress(address), code, why, error, lasts);
 }
 
@@ -152,7 +178,7 @@ const search = { credit: MAX_SEARCH, at: 0 };
  * Who holds a port, while that may be searched for: it means to look at every descriptor of the machine, and
  * clients that ask for such ports all the time must not have us do nothing else.
  */
-function holderOf(address: Exclude<Address, { transport: "unix" }>): ReturnType<typeof portHolder> {
+function holderOf(address: InternetAddress): ReturnType<typeof portHolder> {
   const start = performance.now();
   search.credit = Math.min(MAX_SEARCH, search.credit + SEARCH_SHARE * (start - search.at));
   search.at = start;
@@ -164,7 +190,10 @@ function holderOf(address: Exclude<Address, { transport: "unix" }>): ReturnType<
 
 /** In better words than the kernel's, if there are any. */
 function reason(address: Address, error: SystemError, nameHolder: boolean): string | undefined {
-  if (address.transport === "unix") return reasonAtPath(address.path, error, nameHolder);
+  if (hasFile(address)) return reasonAtPath(address.path, error, nameHolder);
+  if (address.transport === "unix") {
+    return error.code === "EADDRINUSE" ? "another process has that name" : undefined;
+  }
   switch (error.code) {
     case "EADDRINUSE": {
       const holder = nameHolder ? holderOf(address) : undefined;

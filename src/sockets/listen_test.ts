@@ -1,12 +1,20 @@
 import assert from "node:assert/strict";
-import { SO_TYPE, SOCK_DGRAM, SOL_SOCKET } from "../../ffi/constants.ts";
-import { acceptQueue, boundAddress, connectUnix, getOption } from "../../ffi/socket.ts";
+import { AF_UNIX, SO_TYPE, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET } from "../../ffi/constants.ts";
+import {
+  acceptQueue,
+  bindSocket,
+  boundAddress,
+  connectUnix,
+  createSocket,
+  getOption,
+  listenSocket,
+} from "../../ffi/socket.ts";
 import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { asStranger } from "../../tests/support/file_user.ts";
 import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
 import { type Address, formatAddress, resolveAddress, splitAddress } from "./address.ts";
 import { UserError } from "../errors.ts";
-import { BindError, DEFAULT_BACKLOG, listen } from "./listen.ts";
+import { BindError, DEFAULT_BACKLOG, listen, listeningAddress } from "./listen.ts";
 import { fileId } from "./unix_path.ts";
 
 const open = async (text: string, backlog = DEFAULT_BACKLOG) =>
@@ -59,6 +67,34 @@ Deno.test("an IPv6 address serves IPv6 alone, a star both", async () => {
   assert.equal(await connects("::1", portOf(both.address)), true);
   assert.equal(await connects("127.0.0.1", portOf(both.address)), true);
   both.fd.close();
+});
+
+Deno.test("an abstract name is bound, with padding and without: two names", async () => {
+  const name = crypto.randomUUID();
+  const places = {
+    [`unix:@${name}`]: `\0${name}`,
+    [`abns@${name}`]: `\0${name}`.padEnd(108, "\0"),
+  };
+  const bound: Disposable[] = [];
+  for (const [text, path] of Object.entries(places)) {
+    const { fd, file } = await open(text);
+    bound.push(fd);
+    assert.equal(file, undefined, "there is no file to remove");
+    connectUnix(path).close();
+    const address = listeningAddress(fd);
+    assert.equal(address && formatAddress(address), text);
+    assert.match((await refusal(text)).message, /another process has that name \(EADDRINUSE\)/);
+  }
+  bound.forEach((fd) => fd[Symbol.dispose]());
+});
+
+Deno.test("an abstract name that no text of ours can mean is nobody's address", () => {
+  for (const path of ["\0", "\0a\0b", "\0a\0"]) {
+    using fd = createSocket(AF_UNIX, SOCK_STREAM);
+    bindSocket(fd, { family: "unix", path: path + (path === "\0" ? "\0" : "") });
+    listenSocket(fd, 1);
+    assert.equal(listeningAddress(fd), undefined);
+  }
 });
 
 Deno.test("an IPv6 address and an IPv4 address share a port", async () => {

@@ -1,6 +1,6 @@
 /** Who holds a port: for the message when it is in use. */
 
-import type { Address } from "./address.ts";
+import type { InternetAddress } from "./address.ts";
 
 /** The state of a listening socket in /proc/net/tcp (TCP_LISTEN of include/net/tcp_states.h). */
 const TCP_LISTEN = "0A";
@@ -8,7 +8,7 @@ const TCP_LISTEN = "0A";
 const UDP_BOUND = "07";
 
 /** What is looked for: a port, and the host that it cannot be had on. */
-type Wanted = Pick<Exclude<Address, { transport: "unix" }>, "transport" | "host" | "port">;
+type Wanted = Pick<InternetAddress, "transport" | "host" | "port">;
 
 /**
  * Finds a process that holds a port on a host, or on every one.

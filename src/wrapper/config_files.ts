@@ -3,6 +3,7 @@
 import fs from "node:fs";
 import { resolve } from "node:path";
 import { splitAddress } from "../sockets/address.ts";
+import { expandAddresses } from "../sockets/address_list.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 import type { BindParam } from "../control/messages.ts";
 import { type Command, renderedName } from "../servers/haproxy.ts";
@@ -54,8 +55,8 @@ export function planTargets(
 }
 
 /**
- * Renders templates. Nothing is bound or written yet. Every bind call gets a number of its own, since
- * HAProxy must not be given one descriptor twice.
+ * Renders templates. Nothing is bound or written yet. Every address of a bind call gets a number of its
+ * own, since HAProxy must not be given one descriptor twice.
  * @param templates paths, with the path to write each to
  * @param env in scope as `ENV`
  * @throws {UserError} TemplateError, or when a file cannot be read
@@ -66,10 +67,13 @@ export function renderFiles(
 ): Rendered {
   const sockets: BindParam[] = [];
   const bind = ({ address, backlog }: { address: string; backlog?: number }) => {
-    const parts = splitAddress(address);
-    if (parts.port === 0) throw new UserError("port 0 is another port each time; name one");
-    sockets.push({ ...parts, ...(backlog !== undefined && { backlog }) });
-    return `fd@${FIRST_FD + sockets.length - 1}`;
+    const names = expandAddresses(address).map((one) => {
+      const parts = splitAddress(one);
+      if (parts.port === 0) throw new UserError("port 0 is another port each time; name one");
+      sockets.push({ ...parts, ...(backlog !== undefined && { backlog }) });
+      return `fd@${FIRST_FD + sockets.length - 1}`;
+    });
+    return names.join(",");
   };
   const files = templates.map(({ template, target }) => {
     const text = render(readTemplate(template), { file: template, env, bind });

@@ -2,7 +2,13 @@
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
-import { formatAddress, numericAddress, resolveAddress, toParts } from "../sockets/address.ts";
+import {
+  formatAddress,
+  hasFile,
+  numericAddress,
+  resolveAddress,
+  toParts,
+} from "../sockets/address.ts";
 import { ControlClient, DEFAULT_SOCK, isAbsent, NoBinderError } from "../control/client.ts";
 import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
@@ -199,7 +205,7 @@ class OwnSockets implements Sockets {
     for (const { param: { backlog = DEFAULT_BACKLOG, ...parts }, fd } of sockets) {
       const address = await resolveAddress(parts);
       // What lies at the path by now may be another's, and is not to be removed.
-      const isOurs = address.transport === "unix" && leadsTo(address.path, fd);
+      const isOurs = hasFile(address) && leadsTo(address.path, fd);
       const file = isOurs ? fileId(address.path) : undefined;
       this.#registry.add({ address, fd, backlog, ...(file && { file }) });
     }

@@ -1,0 +1,108 @@
+/**
+ * Addresses as they stand in a `bind` line of HAProxy (its configuration manual, section 11.1): several
+ * with commas between them, a range of ports, and a family or a kind of socket before an `@`.
+ *
+ * | written                  | means                                            |
+ * | ------------------------ | ------------------------------------------------ |
+ * | `:80,:443`               | two sockets                                      |
+ * | `:8801-8810`             | ten                                              |
+ * | `ipv4@:80`, `ipv6@:80`   | `0.0.0.0:80`, `[::]:80`; `tcp4@`, `tcp6@` as well |
+ * | `udp4@:53`, `udp6@:53`   | the same for UDP                                 |
+ * | `/run/a`, `unix@/run/a`  | `unix:/run/a`; `uxst@` as well                   |
+ * | `abns@a`, `abnsz@a`      | an abstract name, with and without padding       |
+ * @module
+ */
+
+import { UserError } from "../errors.ts";
+import { numericAddress, parsePort, splitAddress } from "./address.ts";
+
+/** What each prefix says: the transport, and the one family of Internet addresses that may follow. */
+const PREFIXES: Record<string, { transport: string; family?: "inet" | "inet6" }> = {
+  "ipv4@": { transport: "", family: "inet" },
+  "ipv6@": { transport: "", family: "inet6" },
+  "tcp@": { transport: "" },
+  "tcp4@": { transport: "", family: "inet" },
+  "tcp6@": { transport: "", family: "inet6" },
+  "udp@": { transport: "udp:" },
+  "udp4@": { transport: "udp:", family: "inet" },
+  "udp6@": { transport: "udp:", family: "inet6" },
+};
+
+/** Prefixes for what cannot be handed over as a descriptor, and what to write instead. */
+const REFUSED: Record<string, string> = {
+  "fd@": "it is a descriptor already; write it as it is, without a bind call",
+  "sockpair@": "it is a descriptor already; write it as it is, without a bind call",
+  "quic4@":
+    "a QUIC listener cannot be inherited; write it as a plain bind line, without a bind call",
+  "quic6@":
+    "a QUIC listener cannot be inherited; write it as a plain bind line, without a bind call",
+  "uxdg@": "a UNIX datagram socket cannot be held; write it as a plain line, without a bind call",
+  "rhttp@": "it listens on no address; write it as it is, without a bind call",
+  "mptcp@": "Multipath TCP cannot be asked for; write the address without mptcp@",
+  "mptcp4@": "Multipath TCP cannot be asked for; write ipv4@ for mptcp4@",
+  "mptcp6@": "Multipath TCP cannot be asked for; write ipv6@ for mptcp6@",
+};
+
+/**
+ * The addresses that a text names, in its order, each written so that `splitAddress` takes it.
+ * @throws {UserError} for one that is malformed, or that no listening socket can be held for
+ */
+export function expandAddresses(text: string): string[] {
+  return text.split(",").flatMap((one) => expandRange(one.trim(), text));
+}
+
+/** A range of ports becomes its addresses. */
+function expandRange(one: string, text: string): string[] {
+  const plain = withoutPrefix(one, text);
+  const range = /^(?!unix:|abns@)(.*:)(\d+)-(\d*)$/.exec(plain);
+  if (range === null) {
+    splitAddress(plain);
+    return [plain];
+  }
+  const [, host = "", low, high] = range;
+  const [first, last] = [parsePort(low), parsePort(high)];
+  if (first === undefined || last === undefined || first === 0 || first > last) {
+    throw malformed(text, `${low}-${high} is no range of ports, such as 8801-8810`);
+  }
+  return Array.from({ length: last - first + 1 }, (_, index) => `${host}${first + index}`);
+}
+
+function withoutPrefix(one: string, text: string): string {
+  if (one.startsWith("/")) return `unix:${one}`;
+  const [, prefix = "", rest = ""] = /^([a-z]+\d?@)(.*)$/s.exec(one) ?? [];
+  if (prefix === "" || prefix === "abns@") return one;
+  if (prefix === "abnsz@") return `unix:@${rest}`;
+  if (prefix === "unix@" || prefix === "uxst@") return `unix:${rest}`;
+  const why = REFUSED[prefix];
+  if (why !== undefined) throw malformed(text, why);
+  const meaning = PREFIXES[prefix];
+  if (meaning === undefined) {
+    const known = [...Object.keys(PREFIXES), "unix@", "abns@", "abnsz@"].join(" ");
+    throw malformed(text, `there is no ${prefix}; these can precede an address: ${known}`);
+  }
+  return meaning.transport + inFamily(rest, meaning.family, prefix, text);
+}
+
+/** The rest after a prefix, where every address means every one of that family. */
+function inFamily(
+  rest: string,
+  family: "inet" | "inet6" | undefined,
+  prefix: string,
+  text: string,
+): string {
+  if (family === undefined) return rest;
+  const [, host = "", ports = ""] = /^(.*):([^:]*)$/s.exec(rest) ?? [undefined, rest];
+  if (host === "" || host === "*") return `${family === "inet" ? "0.0.0.0" : "[::]"}:${ports}`;
+  const address = numericAddress({ address: host, port: 0 });
+  if (address === undefined) {
+    throw malformed(text, `a host name cannot follow ${prefix}; write its address`);
+  }
+  if (address.transport === "unix" || address.family !== family) {
+    throw malformed(text, `${host} is no address of ${prefix}`);
+  }
+  return rest;
+}
+
+function malformed(text: string, why: string): UserError {
+  return new UserError(`malformed address "${text}": ${why}`);
+}
