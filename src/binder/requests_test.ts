@@ -284,10 +284,10 @@ Deno.test("an unknown method is refused by its name, however long", async () => 
     const client = connect();
     await assert.rejects(client.call("rebind", []), {
       code: RPC.methodNotFound,
-      message: "Method not found: rebind",
+      message: /answers "Method not found: rebind": it is a wrapper, or an older binder/,
     });
     await assert.rejects(client.call("x".repeat(10_000), []), (error) => {
-      return error instanceof RefusedError && error.message.length < 200;
+      return error instanceof RefusedError && error.message.length < 300;
     });
   });
 });

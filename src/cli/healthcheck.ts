@@ -1,5 +1,6 @@
 /** `multibinder healthcheck`: whether a binder answers. */
 
+import { PEERS } from "../control/peer.ts";
 import { EXIT } from "../errors.ts";
 import { addSockOption, createCommand, duration, parse, request } from "./options.ts";
 
@@ -21,7 +22,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .option("--timeout <time>", "for the answer (default: 3s)", duration)
     .addHelpText("after", HELP)
     .action(async (options) => {
-      await request(options, "status", options.timeout ?? 3000);
+      await request(options, PEERS.either, "status", options.timeout ?? 3000);
     });
   await parse(command, args);
   return EXIT.ok;

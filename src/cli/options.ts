@@ -2,6 +2,7 @@
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { ControlClient, DEFAULT_SOCK } from "../control/client.ts";
+import type { Peer } from "../control/peer.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { createLog, type Format, FORMATS, type Level, LEVELS, type Log } from "../log.ts";
 
@@ -55,15 +56,16 @@ export function addSockOption(command: Command): Command {
   );
 }
 
-/** Makes one request over the control socket that the options name. @returns its result */
+/** Makes one request of the peer at the control socket that the options name. @returns its result */
 export async function request(
   options: { sock?: string },
+  peer: Peer,
   method: string,
   timeout?: number,
   params: unknown = [],
 ): Promise<unknown> {
   const path = options.sock ?? sockFromEnvironment() ?? DEFAULT_SOCK;
-  using client = ControlClient.connect(path, undefined, timeout);
+  using client = ControlClient.connect(path, undefined, timeout, peer);
   return await client.call(method, params);
 }
 

@@ -1,5 +1,6 @@
 /** `multibinder reload`: reloads a wrapper's server and says how that went. */
 
+import { PEERS } from "../control/peer.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { createCommand, duration, parse, print, request, sockFromEnvironment } from "./options.ts";
 
@@ -21,7 +22,7 @@ export async function run(args: readonly string[]): Promise<number> {
         const why = "reload: name the wrapper's control socket, --sock PATH, as its --control does";
         throw new UserError(why, { exitCode: EXIT.usage });
       }
-      print(`${await request(options, "reload", options.timeout ?? 120_000)}\n`);
+      print(`${await request(options, PEERS.wrapper, "reload", options.timeout ?? 120_000)}\n`);
     });
   await parse(command, args);
   return EXIT.ok;

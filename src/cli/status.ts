@@ -1,5 +1,6 @@
 /** `multibinder status`: what a binder or a wrapper holds and does. */
 
+import { PEERS } from "../control/peer.ts";
 import { EXIT } from "../errors.ts";
 import { addSockOption, createCommand, parse, print, request } from "./options.ts";
 
@@ -14,7 +15,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .option("--json", "as JSON")
     .addHelpText("after", HELP)
     .action(async (options) => {
-      const status = await request(options, "status");
+      const status = await request(options, PEERS.either, "status");
       print(options.json ? `${JSON.stringify(status, null, 2)}\n` : describe("", status));
     });
   await parse(command, args);

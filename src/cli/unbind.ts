@@ -1,6 +1,7 @@
 /** `multibinder unbind`: makes a binder give addresses up. */
 
 import { splitAddress } from "../sockets/address.ts";
+import { PEERS } from "../control/peer.ts";
 import { EXIT, fromCommandLine } from "../errors.ts";
 import { addSockOption, createCommand, parse, print, request } from "./options.ts";
 
@@ -17,7 +18,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .addHelpText("after", HELP)
     .action(async (addresses: string[], options) => {
       const params = fromCommandLine(() => addresses.map(splitAddress));
-      const result = await request(options, "unbind", undefined, params);
+      const result = await request(options, PEERS.binder, "unbind", undefined, params);
       if (Array.isArray(result)) print(result.map((address) => `gave up ${address}\n`).join(""));
     });
   await parse(command, args);

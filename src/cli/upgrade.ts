@@ -1,5 +1,6 @@
 /** `multibinder upgrade`: makes a running binder or wrapper become the binary on disk. */
 
+import { PEERS } from "../control/peer.ts";
 import { EXIT } from "../errors.ts";
 import { addSockOption, createCommand, duration, parse, print, request } from "./options.ts";
 
@@ -15,7 +16,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .option("--timeout <time>", "to wait for the outcome (default: 30s)", duration)
     .addHelpText("after", HELP)
     .action(async (options) => {
-      const outcome = await request(options, "upgrade", options.timeout ?? 30_000);
+      const outcome = await request(options, PEERS.either, "upgrade", options.timeout ?? 30_000);
       print(`${messageIn(outcome)}\n`);
     });
   await parse(command, args);

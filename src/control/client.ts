@@ -1,4 +1,4 @@
-/** Talking to a binder: what the wrapper and the library use. */
+/** Talking over a control socket: what the library, the wrapper and the commands use. */
 
 import { POLLRDHUP } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
@@ -10,19 +10,20 @@ import { connectUnix } from "../../ffi/socket.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { Channel, ChannelClosed } from "./channel.ts";
 import { type Answer, type BindParam, parseAnswer, RPC } from "./messages.ts";
+import { type Peer, PEERS } from "./peer.ts";
 
 /** Where a binder listens when nothing else is said. */
 export const DEFAULT_SOCK = "/run/multibinder.sock";
 
-/** How long a binder may take for an answer, in milliseconds. */
+/** How long an answer may take, in milliseconds. */
 const ANSWER_TIMEOUT = 10_000;
 
-/** No binder could be reached, or none that answers as one does. `code` is errno's name. */
+/** Nobody could be reached at a control socket, or none that answers as is expected. `code` is errno's name. */
 export class NoBinderError extends UserError {
   /** The class's name. */
   override readonly name = "NoBinderError";
 
-  /** The binder's control socket was tried at `path`. */
+  /** The control socket was tried at `path`. */
   constructor(readonly path: string, readonly code: string, message: string, cause?: unknown) {
     super(message, { cause });
   }
@@ -34,7 +35,7 @@ export function isAbsent(error: unknown): boolean {
     ["ENOENT", "ECONNREFUSED", "EAGAIN"].includes(error.code);
 }
 
-/** The binder refused. `data.code` is errno's name, where a system call failed. */
+/** What was asked for was refused. `data.code` is errno's name, where a system call failed. */
 export class RefusedError extends UserError {
   /** The class's name. */
   override readonly name = "RefusedError";
@@ -63,7 +64,7 @@ interface Outcome {
 
 let sharedPoller: Poller | undefined;
 
-/** A connection to a binder. */
+/** A connection to a control socket, a binder's or a wrapper's. */
 export class ControlClient implements Disposable {
   #lastId = 0;
   #lastRequest: Promise<unknown> = Promise.resolve();
@@ -72,30 +73,33 @@ export class ControlClient implements Disposable {
     readonly path: string,
     readonly channel: Channel,
     readonly timeout: number,
+    readonly peer: Peer,
   ) {}
 
   /**
    * Connects.
    * @param path of the control socket
    * @param poller the program's own, if it has one; connections share one otherwise
-   * @param timeout milliseconds that the binder may take for an answer
+   * @param timeout milliseconds that an answer may take
+   * @param peer who is meant to be there, for the messages of errors
    * @throws {NoBinderError}
    */
   static connect(
     path: string,
     poller: Poller = sharedPoller ??= new Poller(),
     timeout: number = ANSWER_TIMEOUT,
+    peer: Peer = PEERS.binder,
   ): ControlClient {
     const length = new TextEncoder().encode(path).length;
     if (length > MAX_UNIX_PATH) {
       const why = `the path has ${length} bytes, and a UNIX socket's has at most ${MAX_UNIX_PATH}`;
-      throw new NoBinderError(path, "ENAMETOOLONG", `no binder at ${path}: ${why}`);
+      throw new NoBinderError(path, "ENAMETOOLONG", `${peer.nobody} at ${path}: ${why}`);
     }
     try {
-      return new ControlClient(path, new Channel(connectUnix(path), poller), timeout);
+      return new ControlClient(path, new Channel(connectUnix(path), poller), timeout, peer);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      const message = `no binder at ${path}: ${unreachable(error)}`;
+      const message = `${peer.nobody} at ${path}: ${unreachable(error, peer)}`;
       throw new NoBinderError(path, error.code, message, error);
     }
   }
@@ -172,7 +176,9 @@ export class ControlClient implements Disposable {
       const received = this.channel.takeFds();
       if (error === undefined) return { result, fds: received };
       received.forEach((fd) => fd.close());
-      const message = this.#wrongRole(method, error.code) ?? error.message;
+      const message = error.code === RPC.methodNotFound
+        ? `${this.path} answers "${error.message}": ${this.peer.instead}`
+        : error.message;
       throw new RefusedError(error.code, message, error.data);
     });
     this.#lastRequest = outcome.catch(() => {});
@@ -198,19 +204,8 @@ export class ControlClient implements Disposable {
     throw new NoBinderError(this.path, "ECONNRESET", message);
   }
 
-  /** Binders and wrappers have the same kind of control socket, and are easily mistaken. */
-  #wrongRole(method: string, code: number): string | undefined {
-    if (code !== RPC.methodNotFound) return undefined;
-    const { path } = this;
-    if (method === "reload") {
-      return `a binder answers at ${path}, and has no server; name a wrapper's control socket`;
-    }
-    const isBinders = method === "bind" || method === "unbind";
-    return isBinders ? `a wrapper answers at ${path}; name a binder's control socket` : undefined;
-  }
-
   #failed(error: unknown): NoBinderError {
-    const { path } = this;
+    const { path, peer } = this;
     if (error instanceof ChannelClosed) {
       const message = `no answer from ${path} within ${this.timeout / 1000} s; ` +
         "what it was asked for may still be done";
@@ -220,21 +215,21 @@ export class ControlClient implements Disposable {
       const message = `the connection to ${path} failed: ${error.message}`;
       return new NoBinderError(path, error.code, message, error);
     }
-    const message = `what answers at ${path} is no binder: ${messageOf(error)}`;
+    const message = `what answers at ${path} ${peer.isNot}: ${messageOf(error)}`;
     return new NoBinderError(path, "EPROTO", message, error);
   }
 }
 
-function unreachable(error: SystemError): string {
+function unreachable(error: SystemError, peer: Peer): string {
   switch (error.code) {
     case "ENOENT":
-      return "there is no such file (ENOENT); is `multibinder bind` running?";
+      return `there is no such file (ENOENT); ${peer.hint}`;
     case "ECONNREFUSED":
-      return "nobody listens on that socket (ECONNREFUSED); is `multibinder bind` running?";
+      return `nobody listens on that socket (ECONNREFUSED); ${peer.hint}`;
     case "EAGAIN":
       return "too many clients wait to be accepted (EAGAIN)";
     case "EACCES":
-      return "no permission (EACCES); see the binder's --mode and --group";
+      return `no permission (EACCES); ${peer.access}`;
     default:
       return error.message;
   }

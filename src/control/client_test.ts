@@ -9,6 +9,7 @@ import { leavesNoDescriptors, openFile } from "../../tests/support/descriptors.t
 import { asStranger } from "../../tests/support/file_user.ts";
 import { settled } from "../../tests/support/poller.ts";
 import { tempDir } from "../../tests/support/temp_dir.ts";
+import { PEERS } from "./peer.ts";
 import { ControlClient, NoBinderError, RefusedError } from "./client.ts";
 import { UserError } from "../errors.ts";
 import { Channel } from "./channel.ts";
@@ -163,6 +164,33 @@ Deno.test("a path without a binder is said to be so, with the reason", async () 
   });
 });
 
+Deno.test("who is not there, and who is there instead, is said in the words of the one asked for", async () => {
+  using dir = tempDir();
+  const missing = dir.file("control.sock");
+  for (const peer of Object.values(PEERS)) {
+    const why = `there is no such file (ENOENT); ${peer.hint}`;
+    const connect = () => ControlClient.connect(missing, poller, LONG, peer);
+    await noBinder(connect, missing, "ENOENT", `${peer.nobody} at ${missing}: ${why}`);
+    const unknown: Answerer = (channel, { id }) =>
+      channel.send({ id, error: { code: -32601, message: "Method not found" } }, [], LONG);
+    await withBinder(unknown, async (path) => {
+      using client = ControlClient.connect(path, poller, LONG, peer);
+      await assert.rejects(client.call("nope", []), (error) => {
+        assert(error instanceof RefusedError);
+        assert.equal(error.message, `${path} answers "Method not found": ${peer.instead}`);
+        return true;
+      });
+    });
+    await withBinder((channel) => sendRaw(channel, "HTTP/1.1 400\n"), async (path) => {
+      using client = ControlClient.connect(path, poller, LONG, peer);
+      await assert.rejects(
+        client.call("status", []),
+        (error) => error instanceof NoBinderError && error.message.includes(` ${peer.isNot}: `),
+      );
+    });
+  }
+});
+
 Deno.test("a path that is too long for a UNIX socket is named as such", async () => {
   for (const path of [`/${"x".repeat(107)}`, `/${"é".repeat(54)}`]) {
     const length = new TextEncoder().encode(path).length;
@@ -186,7 +214,8 @@ Deno.test("a call gives the result, and tells a binder that refuses from one tha
       : channel.send({ id, error: { code: -32601, message: "Method not found" } }, [], LONG);
   await withBinder(answer, async (path) => {
     using client = ControlClient.connect(path, poller);
-    const refused = { name: "RefusedError", code: -32601, message: "Method not found" };
+    const message = `${path} answers "Method not found": ${PEERS.binder.instead}`;
+    const refused = { name: "RefusedError", code: -32601, message };
     await assert.rejects(client.call("nope", []), refused);
     assert.deepEqual(await client.call("status", [1]), { role: "binder", params: [1] });
   });
