@@ -109,7 +109,6 @@ class Binder {
       this.#poller,
       requests.handle,
       log,
-      undefined,
       (peer) => access.rights(peer),
     );
     if (before) this.#restoreConnections(this.#server, before);

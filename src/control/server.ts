@@ -8,7 +8,7 @@ import { acceptSocket, type Credentials, discard, peerCredentials } from "../../
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Channel, ChannelClosed } from "./channel.ts";
-import { FramingError, MAX_MESSAGE_BYTES } from "./framing.ts";
+import { FramingError } from "./framing.ts";
 import { parseRequest, type Request, type RequestId, RPC, RpcError } from "./messages.ts";
 
 /** Who is at the other end. */
@@ -110,12 +110,8 @@ export class Server {
     readonly poller: Poller,
     readonly handle: Handler,
     readonly log: Log,
+    readonly rights: (peer: Peer) => Rights,
     readonly limits: Limits = DEFAULT_LIMITS,
-    readonly rights: (peer: Peer) => Rights = () => ({
-      served: true,
-      maxFds: 0,
-      maxBytes: MAX_MESSAGE_BYTES,
-    }),
   ) {}
 
   /** Accepts clients for ever. */

@@ -15,7 +15,7 @@ import {
 } from "../../tests/support/server_scene.ts";
 import type { Channel } from "./channel.ts";
 import { RPC, RpcError } from "./messages.ts";
-import type { HandedConnection, Handler, Peer } from "./server.ts";
+import { type HandedConnection, type Handler, type Peer, Server } from "./server.ts";
 
 const ENOMEM = 12;
 
@@ -385,4 +385,12 @@ Deno.test("closing the server closes its clients", async () => {
     for (const client of clients) await isClosed(client);
     assert.throws(() => scene.connect(), { code: "ECONNREFUSED" });
   });
+});
+
+Deno.test("who may do what must be said: a server without it does not compile", async () => {
+  await using scene = serve(echo);
+  const { listening, poller, handle, log } = scene.server;
+  // @ts-expect-error: it would serve everyone.
+  const silent = () => new Server(listening, poller, handle, log);
+  assert.equal(typeof silent, "function");
 });

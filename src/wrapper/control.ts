@@ -13,8 +13,9 @@ import { UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { connectionState, parseConnection } from "../control/connection_state.ts";
 import { type ControlSocket, listenOn, removeControlSocket } from "../control/control_socket.ts";
+import { MAX_MESSAGE_BYTES } from "../control/framing.ts";
 import { RPC, RpcError } from "../control/messages.ts";
-import { type Caller, type Handler, type Reply, Server } from "../control/server.ts";
+import { type Caller, type Handler, type Reply, type Rights, Server } from "../control/server.ts";
 import type { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../process/upgrade.ts";
 import { VERSION } from "../version.ts";
@@ -41,6 +42,9 @@ export interface Controlled {
 
 /** Only the wrapper's own user, and root, can connect. */
 const MODE = 0o600;
+
+/** Of whom the file's mode lets in. What changes anything is refused to all but root and the own user. */
+const RIGHTS: Rights = { served: true, maxFds: 0, maxBytes: MAX_MESSAGE_BYTES };
 
 /** See the module's description. */
 export class Control {
@@ -95,7 +99,7 @@ export class Control {
   #serve(socket: ControlSocket): Server {
     const { poller, log } = this.controlled;
     this.#socket = socket;
-    this.#server = new Server(socket.fd, poller, this.#handle, log);
+    this.#server = new Server(socket.fd, poller, this.#handle, log, () => RIGHTS);
     void this.#server.run();
     return this.#server;
   }

@@ -80,7 +80,7 @@ export async function startLocalBinder(
     maxFds: trusts(uid) ? 1000 : 0,
     maxBytes: MAX_MESSAGE_BYTES,
   });
-  const server = new Server(control.fd, poller, answer, log, undefined, rights);
+  const server = new Server(control.fd, poller, answer, log, rights);
   const running = server.run();
   return {
     requests,

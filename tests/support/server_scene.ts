@@ -39,11 +39,8 @@ export class Scene implements AsyncDisposable {
     this.path = path;
     const log = createLog({ format: "text", level: "debug" }, (line) => this.log.push(line));
     const bounds = { clients: 100, idle: LONG, ...limits };
-    this.server = new Server(fd, poller, handle, log, bounds, () => ({
-      served: true,
-      maxFds,
-      maxBytes: MAX_MESSAGE_BYTES,
-    }));
+    const rights = { served: true, maxFds, maxBytes: MAX_MESSAGE_BYTES };
+    this.server = new Server(fd, poller, handle, log, () => rights, bounds);
   }
 
   /** Starts to accept. */
