@@ -66,7 +66,7 @@ class Binder {
       log,
       children: this.#children,
       notifier: this.#notifier,
-      busy: () => this.#notifier.busy || (this.#server?.busy ?? false),
+      underWay: () => this.#notifier.underWay ?? this.#server?.underWay,
       patience: 1000,
       givesWay: false,
       handOver: () => this.#handOver(),

@@ -103,6 +103,8 @@ const MAX_HANDED = 8 * 1024 * 1024;
 export class Server {
   /** In the order of their last request: the first is the longest silent. */
   readonly #clients = new Set<Client>();
+  /** Told once no request is being answered any more. */
+  #answered: PromiseWithResolvers<void> | undefined;
   readonly counters = { connections: 0, requests: 0, errors: 0 };
 
   constructor(
@@ -162,9 +164,22 @@ export class Server {
     void this.#serve(client, owed === undefined ? undefined : { id: owed, result: answer });
   }
 
-  /** Whether a request is being answered, other than by a successor. */
-  get busy(): boolean {
+  /** The end of the requests that are being answered, other than by a successor; undefined for none. */
+  get underWay(): Promise<void> | undefined {
+    if (!this.#isAnswering) return undefined;
+    this.#answered ??= Promise.withResolvers();
+    return this.#answered.promise;
+  }
+
+  get #isAnswering(): boolean {
     return [...this.#clients].some(({ busy, owed }) => busy && owed === undefined);
+  }
+
+  /** A request has been answered, or a client is gone. */
+  #tellAnswered(): void {
+    if (!this.#answered || this.#isAnswering) return;
+    this.#answered.resolve();
+    this.#answered = undefined;
   }
 
   /** The attached clients. */
@@ -233,11 +248,13 @@ export class Server {
         await this.#answer(client, text);
         channel.takeFds().forEach(discard);
         client.busy = client.answered = false;
+        this.#tellAnswered();
       }
     } catch (error) {
       await this.#complain(client, error);
     } finally {
       this.#clients.delete(client);
+      this.#tellAnswered();
       channel.dismiss();
     }
   }

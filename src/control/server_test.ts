@@ -149,10 +149,13 @@ Deno.test("at the limit a client that waits for its answer gets it", async () =>
   const waits = scene.connect();
   sendRaw(waits, '{"id":1,"method":"echo","params":[]}');
   await begun.promise;
-  assert.equal(scene.server.busy, true);
+  const end = scene.server.underWay;
+  assert.ok(end);
   await isClosed(scene.connect());
   goOn.resolve();
   assert.deepEqual(await answer(waits), { jsonrpc: "2.0", id: 1, result: [] });
+  await end;
+  assert.equal(scene.server.underWay, undefined);
 });
 
 Deno.test("a client that is silent, or never completes its request, is closed", async () => {
@@ -268,7 +271,7 @@ Deno.test("a successor knows who is attached, and answers what the program befor
   await answer(attached);
   sendRaw(waits, '{"id":"u","method":"owe"}');
   await asked.promise;
-  assert.equal(before.server.busy, false, "what a successor answers keeps it from nothing");
+  assert.equal(before.server.underWay, undefined, "what a successor answers keeps it from nothing");
   const kept = before.server.connections().map(copyOf);
   assert.deepEqual(kept.map(({ holds, owed }) => ({ holds, owed })), [
     { holds: ["a", "b"], owed: undefined },
@@ -306,7 +309,8 @@ Deno.test("a client between request and answer is not handed over", async () => 
   const busy = scene.connect();
   sendRaw(busy, '{"id":1,"method":"echo","params":[]}');
   await begun.promise;
-  assert.deepEqual([scene.server.connections(), scene.server.busy], [[], true]);
+  assert.deepEqual(scene.server.connections(), []);
+  assert.ok(scene.server.underWay);
   goOn.resolve();
   await answer(busy);
   assert.equal(scene.server.connections().length, 1);

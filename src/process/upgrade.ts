@@ -14,11 +14,11 @@ export interface UpgradeContext {
   log: Log;
   children: Children;
   notifier: Notifier;
-  /** Whether something is under way that cannot be handed over. */
-  busy: () => boolean;
-  /** Milliseconds to wait for the end of that. */
+  /** The end of something that is under way and cannot be handed over; undefined when nothing is. */
+  underWay: () => Promise<unknown> | undefined;
+  /** Milliseconds to wait until nothing is. */
   patience: number;
-  /** Whether what is under way then must go on: the upgrade fails. Otherwise it is given up. */
+  /** What happens when something still is by then: true fails the upgrade, false breaks that off. */
   givesWay: boolean;
   /** The state for the successor, and the descriptors it names. */
   handOver: () => { state: string; keep: Fd[] };
@@ -83,15 +83,28 @@ export class Upgrade {
     }
   }
 
+  /** Waits until nothing is under way. @returns false when something still is after the time for that */
+  async #quiet(): Promise<boolean> {
+    const { patience, underWay } = this.context;
+    let isLate = false;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => resolve(void (isLate = true)), patience);
+    do {
+      await Promise.race([underWay(), late]);
+      // A turn of the event loop: a signal that was caught already reaches its listener, and is not lost by
+      // the exec. What it begins is waited for as well.
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    } while (underWay() && !isLate);
+    clearTimeout(timer);
+    return !underWay();
+  }
+
   async #attempt(): Promise<never> {
-    const { busy, children, givesWay, handOver, log, notifier, patience } = this.context;
+    const { children, givesWay, handOver, log, notifier } = this.context;
     const to = await this.successor.check(handOver().state, children);
-    const deadline = performance.now() + patience;
-    // At least once: a signal that was caught already reaches its listener, and is not lost by the exec.
-    do await new Promise((resolve) => setTimeout(resolve, 1)); while (
-      busy() && performance.now() < deadline
-    );
-    if (busy() && givesWay) throw new UserError("a reload is under way; try again after it");
+    if (!await this.#quiet() && givesWay) {
+      throw new UserError("a reload is under way; try again after it");
+    }
     log.info("upgrading", { from: VERSION, to });
     // From here to the exec nothing may wait: what is in the state must stay true.
     const { state, keep } = handOver();

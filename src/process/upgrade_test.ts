@@ -19,8 +19,10 @@ class Scene implements Disposable {
   readonly kept: (readonly Fd[])[] = [];
   readonly blocked = new Set<string>();
   readonly upgrade: Upgrade;
-  /** How often `busy` says so. */
-  busy = 0;
+  /** Ends of what is under way, one after another. */
+  readonly ends: PromiseWithResolvers<void>[] = [];
+  /** How often it was asked whether something is under way. */
+  asked = 0;
   /** How the check ends. */
   checked: Promise<string> = Promise.resolve("9.9.9");
 
@@ -31,7 +33,10 @@ class Scene implements Disposable {
       log,
       notifier: new Notifier(new Poller(), log, {}),
       children: this.children,
-      busy: () => this.busy-- > 0,
+      underWay: () => {
+        this.asked++;
+        return this.ends[0]?.promise;
+      },
       patience: 20_000,
       givesWay: false,
       handOver: () => ({ state: `state ${++states}`, keep: [new Fd(states)] }),
@@ -65,6 +70,11 @@ class Scene implements Disposable {
   [Symbol.dispose](): void {
     this.children[Symbol.dispose]();
   }
+}
+
+/** Some turns of the event loop, with the time of a short timer. */
+async function turns(): Promise<void> {
+  for (let left = 20; left > 0; left--) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 const GIVEN_UP = `upgrade failed, ${VERSION} goes on: execve: Text file busy (ETXTBSY)`;
@@ -127,20 +137,29 @@ Deno.test("one upgrade at a time", async () => {
 Deno.test("what is under way is waited for", async () => {
   for (const givesWay of [false, true]) {
     using scene = new Scene({ givesWay });
-    scene.busy = 3;
-    assert.equal(await scene.attempt(), GIVEN_UP);
-    assert.ok(scene.busy < 0, "it was asked until it said no");
-    assert.equal(scene.events.length, 2);
+    scene.ends.push(Promise.withResolvers(), Promise.withResolvers());
+    const attempt = scene.attempt();
+    for (let end = scene.ends[0]; end; end = scene.ends[0]) {
+      await turns();
+      const { asked } = scene;
+      await turns();
+      assert.equal(scene.asked, asked, "it is told, and does not ask again and again");
+      assert.deepEqual(scene.events, ["check state 1"]);
+      scene.ends.shift();
+      end.resolve();
+    }
+    assert.equal(await attempt, GIVEN_UP);
+    assert.deepEqual(scene.events, ["check state 1", "become state 2"]);
   }
 });
 
 Deno.test("when it does not end in time it is given up, or the upgrade is", async () => {
-  const busy = () => true;
-  using goesOn = new Scene({ busy, patience: 5 });
+  const underWay = () => new Promise<void>(() => {});
+  using goesOn = new Scene({ underWay, patience: 5 });
   assert.equal(await goesOn.attempt(), GIVEN_UP);
   assert.deepEqual(goesOn.events, ["check state 1", "become state 2"]);
 
-  using gives = new Scene({ busy, patience: 5, givesWay: true });
+  using gives = new Scene({ underWay, patience: 5, givesWay: true });
   assert.match(await gives.attempt(), /a reload is under way; try again after it$/);
   assert.deepEqual(gives.events, ["check state 1"]);
 });
@@ -162,7 +181,7 @@ Deno.test("a program that runs from source says that it cannot be upgraded", asy
     log,
     children,
     notifier: new Notifier(new Poller(), log, {}),
-    busy: () => false,
+    underWay: () => undefined,
     patience: 0,
     givesWay: false,
     handOver: () => ({ state: "", keep: [] }),

@@ -30,6 +30,8 @@ export class Notifier implements Disposable {
   readonly #path: string | undefined;
   readonly #queue: Message[] = [];
   #sending = false;
+  /** Settled once the queue is empty. */
+  #sent: Promise<void> | undefined;
   #failed = false;
   #status = "";
   readonly #watchdog: number | undefined;
@@ -56,9 +58,9 @@ export class Notifier implements Disposable {
     return this.#watchdog !== undefined;
   }
 
-  /** Whether something waits to be sent. */
-  get busy(): boolean {
-    return this.#queue.length > 0;
+  /** The end of what waits to be sent; undefined when nothing does. */
+  get underWay(): Promise<void> | undefined {
+    return this.#queue.length > 0 ? this.#sent : undefined;
   }
 
   /** The start, or what {@link reloading} began, is done. */
@@ -113,7 +115,7 @@ export class Notifier implements Disposable {
     const lines = Object.entries(fields).map(([key, value]) => `${key}=${value}`);
     const bytes = new Uint8Array(new TextEncoder().encode(lines.join("\n")));
     this.#queue.push({ bytes, fds });
-    if (!this.#sending) void this.#sendQueue();
+    if (!this.#sending) this.#sent = this.#sendQueue();
   }
 
   /** Sends at once what the receiver's queue has room for: what precedes an exec or exit must be out. */

@@ -31,7 +31,7 @@ for (const abstract of [false, true]) {
       notifier.extendTimeout(1500.2);
       notifier.stopping();
       notifier.removeFds("tcp-0.0.0.0-80");
-      assert.equal(notifier.busy, false);
+      assert.equal(notifier.underWay, undefined);
       assert.deepEqual(socket.takeAll(), [
         ["READY=1"],
         ["STATUS=holding 2 sockets"],
@@ -62,10 +62,11 @@ Deno.test("what the receiver has no room for follows later, in order", async () 
   const closed = createMemfd("closed");
   const sent: string[][] = [];
   // The kernel's limit of a queue (net.unix.max_dgram_qlen), which nobody can say in advance.
-  for (let count = 0; !notifier.busy; count++) {
+  for (let count = 0; !notifier.underWay; count++) {
     notifier.status(`number ${count}`);
     sent.push([`STATUS=number ${count}`]);
   }
+  const end = notifier.underWay;
   notifier.storeFds("closed", [closed]);
   closed.close();
   notifier.ready();
@@ -73,8 +74,9 @@ Deno.test("what the receiver has no room for follows later, in order", async () 
   const received: string[][] = [];
   while (received.length < sent.length) received.push((await socket.next()).lines);
   assert.deepEqual(received, sent);
+  await end;
+  assert.equal(notifier.underWay, undefined);
   await settled(poller);
-  assert.equal(notifier.busy, false);
 });
 
 Deno.test("without NOTIFY_SOCKET nothing is sent", () => {
@@ -82,7 +84,7 @@ Deno.test("without NOTIFY_SOCKET nothing is sent", () => {
     const notifier = new Notifier(poller, silentLog, environment);
     assert.equal(notifier.enabled, false);
     notifier.ready();
-    assert.equal(notifier.busy, false);
+    assert.equal(notifier.underWay, undefined);
   }
 });
 

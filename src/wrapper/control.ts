@@ -54,12 +54,12 @@ export class Control {
   #started = Date.now();
 
   constructor(readonly controlled: Controlled) {
-    const { log, children, notifier, supervisor } = controlled;
+    const { log, children, notifier, reloads, supervisor } = controlled;
     this.#upgrade = new Upgrade({
       log,
       children,
       notifier,
-      busy: () => supervisor.busy,
+      underWay: () => supervisor.busy ? reloads.outcome(false) : undefined,
       patience: 10_000,
       givesWay: true,
       handOver: () => this.#handOver(),
