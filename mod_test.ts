@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { leavesNoDescriptors, openCopies, openFile } from "./tests/support/descriptors.ts";
 import { type LocalBinder, startLocalBinder } from "./tests/support/local_binder.ts";
 import { loopbackHost, tempDir } from "./tests/support/temp_dir.ts";
@@ -33,17 +33,17 @@ Deno.test("a socket is a descriptor of this process, until it is closed", async 
     let file: string;
     {
       using socket = await bind(address, { sock });
-      assert.equal(socket.address, address);
-      assert.deepEqual([target(socket.fd)], binder.held().map(({ fd }) => openFile(fd)));
+      assertStrictEquals(socket.address, address);
+      assertEquals([target(socket.fd)], binder.held().map(({ fd }) => openFile(fd)));
       file = target(socket.fd);
-      assert.equal(openCopies(file), 2, "the binder's and ours");
+      assertStrictEquals(openCopies(file), 2, "the binder's and ours");
     }
-    assert.equal(openCopies(file), 1, "the binder's");
+    assertStrictEquals(openCopies(file), 1, "the binder's");
     const socket = await bind(address, { sock });
-    assert.equal(target(socket.fd), file);
+    assertStrictEquals(target(socket.fd), file);
     socket.close();
     socket.close();
-    assert.throws(() => socket.fd, /closed/);
+    assertThrows(() => socket.fd, Error, /closed/);
   });
 });
 
@@ -52,19 +52,19 @@ Deno.test("several sockets come in their order, all at once", async () => {
     const host = loopbackHost();
     const addresses = [`${host}:8082`, `${host}:8080`, `udp:${host}:8081`, `${host}:8082`];
     const sockets = await bindAll(addresses, { sock });
-    assert.deepEqual(sockets.map(({ address }) => address), addresses);
+    assertEquals(sockets.map(({ address }) => address), addresses);
     const [a, b, c] = binder.held().map(({ fd }) => openFile(fd));
-    assert.deepEqual(sockets.map(({ fd }) => target(fd)), [a, b, c, a]);
-    assert.equal(new Set(sockets.map(({ fd }) => fd)).size, 4);
-    assert.equal(binder.requests.length, 1);
+    assertEquals(sockets.map(({ fd }) => target(fd)), [a, b, c, a]);
+    assertStrictEquals(new Set(sockets.map(({ fd }) => fd)).size, 4);
+    assertStrictEquals(binder.requests.length, 1);
     sockets.forEach((socket) => socket.close());
   });
 });
 
 Deno.test("no address, no socket", async () => {
   await withBinder(async (sock, binder) => {
-    assert.deepEqual(await bindAll([], { sock }), []);
-    assert.equal(binder.requests.length, 0);
+    assertEquals(await bindAll([], { sock }), []);
+    assertStrictEquals(binder.requests.length, 0);
   });
 });
 
@@ -76,7 +76,7 @@ Deno.test("a socket is inherited by the programs that this one starts, unless to
         address,
         closeOnExec === undefined ? { sock } : { sock, closeOnExec },
       );
-      assert.equal(await isInherited(socket.fd), !closeOnExec);
+      assertStrictEquals(await isInherited(socket.fd), !closeOnExec);
     }
   });
 });
@@ -86,7 +86,7 @@ Deno.test("the length of the accept queue reaches the binder", async () => {
     const address = loopbackHost();
     (await bind(`${address}:8080`, { sock, backlog: 7 })).close();
     (await bind(`${address}:8080`, { sock })).close();
-    assert.deepEqual(binder.requests, [[{ address, port: 8080, backlog: 7 }], [{
+    assertEquals(binder.requests, [[{ address, port: 8080, backlog: 7 }], [{
       address,
       port: 8080,
     }]]);
@@ -99,7 +99,7 @@ Deno.test("the control socket is that of MULTIBINDER_SOCK", async () => {
     Deno.env.set("MULTIBINDER_SOCK", sock);
     try {
       (await bind(`${loopbackHost()}:8080`)).close();
-      assert.equal(binder.requests.length, 1);
+      assertStrictEquals(binder.requests.length, 1);
     } finally {
       if (before === undefined) Deno.env.delete("MULTIBINDER_SOCK");
       else Deno.env.set("MULTIBINDER_SOCK", before);
@@ -111,11 +111,10 @@ Deno.test("no binder is an error that says so", async () => {
   await leavesNoDescriptors(async () => {
     using folder = tempDir();
     const sock = folder.file("sock");
-    await assert.rejects(bind(":80", { sock }), (error) => {
-      assert.ok(error instanceof NoBinderError && error instanceof UserError);
-      assert.deepEqual([error.code, error.path], ["ENOENT", sock]);
-      return /is `multibinder bind` running\?/.test(error.message);
-    });
+    const error = await assertRejects(() => bind(":80", { sock }));
+    assert(error instanceof NoBinderError && error instanceof UserError);
+    assertEquals([error.code, error.path], ["ENOENT", sock]);
+    assert(/is `multibinder bind` running\?/.test(error.message));
   });
 });
 
@@ -123,22 +122,20 @@ Deno.test("a refusal tells what the binder's system call said, and leaves no soc
   await withBinder(async (sock, binder) => {
     const hostname = loopbackHost();
     using _other = Deno.listen({ hostname, port: 8081 });
-    await assert.rejects(bindAll([`${hostname}:8080`, `${hostname}:8081`], { sock }), (error) => {
-      assert.ok(error instanceof RefusedError);
-      assert.deepEqual(error.data, { code: "EADDRINUSE", address: `${hostname}:8081` });
-      return error.code === 10000;
-    });
-    assert.deepEqual(binder.held(), []);
+    const error = await assertRejects(
+      () => bindAll([`${hostname}:8080`, `${hostname}:8081`], { sock }),
+      RefusedError,
+    );
+    assertEquals(error.data, { code: "EADDRINUSE", address: `${hostname}:8081` });
+    assert(error.code === 10000);
+    assertEquals(binder.held(), []);
   });
 });
 
 Deno.test("a malformed address is refused before the binder is asked", async () => {
   await withBinder(async (sock, binder) => {
-    await assert.rejects(
-      bind("80", { sock }),
-      (error) => error instanceof UserError && /did you mean ":80"/.test(error.message),
-    );
-    assert.equal(binder.requests.length, 0);
+    await assertRejects(() => bind("80", { sock }), UserError, /did you mean ":80"/);
+    assertStrictEquals(binder.requests.length, 0);
   });
 });
 
@@ -152,6 +149,10 @@ Deno.test("an answer with too few sockets is an error, and they are closed", asy
         return Promise.resolve({ result: ["a", "b"], fds });
       },
     });
-    await assert.rejects(bindAll([":80", ":81"], { sock }), /sent 1 sockets for 2 addresses/);
+    await assertRejects(
+      () => bindAll([":80", ":81"], { sock }),
+      Error,
+      /sent 1 sockets for 2 addresses/,
+    );
   });
 });

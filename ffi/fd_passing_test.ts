@@ -1,4 +1,10 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertObjectMatch,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import fc from "fast-check";
 import { connectedPair } from "../tests/support/connection.ts";
 import { leavesNoDescriptors, openFile } from "../tests/support/descriptors.ts";
@@ -25,7 +31,7 @@ function withFiles(count: number, action: (near: Fd, far: Fd, files: Fd[]) => vo
 function namesOf(fds: readonly Fd[]): string[] {
   return fds.map((fd) => {
     using closing = fd;
-    assert.equal(closing.closeOnExec, true);
+    assertStrictEquals(closing.closeOnExec, true);
     return openFile(closing);
   });
 }
@@ -38,12 +44,12 @@ Deno.test("0, 1, 2 and 253 descriptors arrive in order, with the bytes", async (
       const buffer = new Uint8Array(100);
       for (const count of [0, 1, 2, SCM_MAX_FD, 0]) {
         const sent = files.slice(0, count);
-        assert.equal(sendMessage(near, bytesOf("hello"), sent), 5);
+        assertStrictEquals(sendMessage(near, bytesOf("hello"), sent), 5);
         const received = receiveMessage(far, buffer);
         assert(received !== undefined);
-        assert.deepEqual(buffer.slice(0, received.length), bytesOf("hello"));
-        assert.equal(received.truncated, false);
-        assert.deepEqual(namesOf(received.fds), sent.map(openFile));
+        assertEquals(buffer.slice(0, received.length), bytesOf("hello"));
+        assertStrictEquals(received.truncated, false);
+        assertEquals(namesOf(received.fds), sent.map(openFile));
       }
     })
   );
@@ -53,14 +59,14 @@ Deno.test("more than 253 descriptors are refused, and nothing is sent", () => {
   withFiles(1, (near, far, [file]) => {
     assert(file !== undefined);
     for (const count of [254, 255, 1000]) {
-      assert.throws(() => sendMessage(near, bytesOf("x"), Array(count).fill(file)), {
-        name: "RangeError",
-        message: `${count} descriptors, at most 253 fit in a message`,
-      });
+      assertObjectMatch(
+        assertThrows(() => sendMessage(near, bytesOf("x"), Array(count).fill(file)), RangeError),
+        { message: `${count} descriptors, at most 253 fit in a message` },
+      );
     }
-    assert.equal(receiveMessage(far, new Uint8Array(10)), undefined);
-    assert.equal(sendMessage(near, bytesOf("x")), 1);
-    assert.equal(receiveMessage(far, new Uint8Array(10))?.length, 1);
+    assertStrictEquals(receiveMessage(far, new Uint8Array(10)), undefined);
+    assertStrictEquals(sendMessage(near, bytesOf("x")), 1);
+    assertStrictEquals(receiveMessage(far, new Uint8Array(10))?.length, 1);
   });
 });
 
@@ -68,9 +74,12 @@ Deno.test("a closed descriptor is not sent", () => {
   withFiles(1, (near, far, [file]) => {
     assert(file !== undefined);
     file.close();
-    assert.throws(() => sendMessage(near, bytesOf("x"), [file]), /after it was closed/);
-    assert.throws(() => sendMessage(near, bytesOf("x"), [new Fd(1_000_000)]), { code: "EBADF" });
-    assert.equal(receiveMessage(far, new Uint8Array(10)), undefined);
+    assertThrows(() => sendMessage(near, bytesOf("x"), [file]), Error, /after it was closed/);
+    assertObjectMatch(
+      assertThrows(() => sendMessage(near, bytesOf("x"), [new Fd(1_000_000)]), Error),
+      { code: "EBADF" },
+    );
+    assertStrictEquals(receiveMessage(far, new Uint8Array(10)), undefined);
   });
 });
 
@@ -90,7 +99,7 @@ Deno.test("however it is read, descriptors come in order and with the first byte
           for (const { length, fds } of messages) {
             const sent = files.slice(next, next += fds);
             const bytes = Uint8Array.from({ length }, (_, index) => total + index);
-            assert.equal(sendMessage(near, bytes, sent), length);
+            assertStrictEquals(sendMessage(near, bytes, sent), length);
             if (fds > 0) expected.push({ byte: total, names: sent.map(openFile) });
             total += length;
           }
@@ -99,16 +108,16 @@ Deno.test("however it is read, descriptors come in order and with the first byte
             const received = receiveMessage(far, buffer);
             assert(received !== undefined && received.length > 0 && !received.truncated);
             const end = read + received.length;
-            assert.deepEqual(
+            assertEquals(
               buffer.slice(0, received.length),
               Uint8Array.from({ length: received.length }, (_, index) => read + index),
             );
             const due = expected.filter(({ byte }) => byte >= read && byte < end);
             assert(due.length <= 1, "messages with descriptors were joined");
-            assert.deepEqual(namesOf(received.fds), due.flatMap(({ names }) => names));
+            assertEquals(namesOf(received.fds), due.flatMap(({ names }) => names));
             read = end;
           }
-          assert.equal(receiveMessage(far, new Uint8Array(1)), undefined);
+          assertStrictEquals(receiveMessage(far, new Uint8Array(1)), undefined);
         })),
     )
   );
@@ -122,7 +131,7 @@ Deno.test("a full socket would block, and takes more once it is read", () => {
     assert(sent > 0);
     let received = 0;
     for (let part; (part = receiveMessage(far, chunk)) !== undefined;) received += part.length;
-    assert.equal(received, sent);
+    assertStrictEquals(received, sent);
     assert(sendMessage(near, chunk) !== undefined);
   });
 });
@@ -132,14 +141,17 @@ Deno.test("a closed peer is the end for a reader, EPIPE for a writer", () => {
     sendMessage(near, bytesOf("last"));
     near.close();
     const buffer = new Uint8Array(10);
-    assert.equal(receiveMessage(far, buffer)?.length, 4);
-    assert.deepEqual(receiveMessage(far, buffer), { length: 0, fds: [], truncated: false });
-    assert.throws(() => sendMessage(far, bytesOf("x")), { syscall: "sendmsg", code: "EPIPE" });
+    assertStrictEquals(receiveMessage(far, buffer)?.length, 4);
+    assertEquals(receiveMessage(far, buffer), { length: 0, fds: [], truncated: false });
+    assertObjectMatch(assertThrows(() => sendMessage(far, bytesOf("x")), Error), {
+      syscall: "sendmsg",
+      code: "EPIPE",
+    });
   });
   withFiles(0, (near, far) => {
     sendMessage(near, bytesOf("unread"));
     far.close();
-    assert.throws(() => receiveMessage(near, new Uint8Array(10)), {
+    assertObjectMatch(assertThrows(() => receiveMessage(near, new Uint8Array(10)), Error), {
       syscall: "recvmsg",
       code: "ECONNRESET",
     });
@@ -159,22 +171,26 @@ Deno.test("at the descriptor limit those that fit arrive, and the loss is told",
       // Every number below the limit is taken but three.
       setLimit(Math.max(...files.map((file) => file.number)) + 10);
       try {
-        assert.throws(() => {
-          for (;;) filling.push(near.duplicate());
-        }, {
-          code: "EMFILE",
-          message: /^fcntl: the limit of \d+ open files is reached; .+ \(EMFILE\)$/,
-        });
+        assertObjectMatch(
+          assertThrows(
+            () => {
+              for (;;) filling.push(near.duplicate());
+            },
+            Error,
+            /^fcntl: the limit of \d+ open files is reached; .+ \(EMFILE\)$/,
+          ),
+          { code: "EMFILE" },
+        );
         filling.splice(0, 3).forEach((fd) => fd.close());
         const received = receiveMessage(far, new Uint8Array(10));
         assert(received !== undefined);
-        assert.equal(received.length, 1);
-        assert.equal(received.truncated, true);
+        assertStrictEquals(received.length, 1);
+        assertStrictEquals(received.truncated, true);
         received.fds.forEach((fd, index) => {
           using closing = fd;
-          assert.equal(openFile(closing), openFile(files[index] ?? closing));
+          assertStrictEquals(openFile(closing), openFile(files[index] ?? closing));
         });
-        assert.equal(received.fds.length, 3);
+        assertStrictEquals(received.fds.length, 3);
       } finally {
         setLimit(soft);
         filling.forEach((fd) => fd.close());

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { constants } from "node:os";
 import { errno } from "./errno.ts";
 
@@ -12,14 +12,14 @@ Deno.test({
   fn() {
     const uncompiled = libc().close;
     for (let call = 0; call < 500; call++) {
-      assert.equal(libc().close(-1), -1);
-      assert.equal(errno(), constants.errno.EBADF);
-      assert.equal(libc().fcntl(2 ** 31 - 1, 1, 0), -1);
-      assert.equal(errno(), constants.errno.EBADF);
-      assert.equal(libc().poll(new Uint8Array(8), 2n ** 31n, 0), -1);
-      assert.equal(errno(), constants.errno.EINVAL);
+      assertStrictEquals(libc().close(-1), -1);
+      assertStrictEquals(errno(), constants.errno.EBADF);
+      assertStrictEquals(libc().fcntl(2 ** 31 - 1, 1, 0), -1);
+      assertStrictEquals(errno(), constants.errno.EBADF);
+      assertStrictEquals(libc().poll(new Uint8Array(8), 2n ** 31n, 0), -1);
+      assertStrictEquals(errno(), constants.errno.EINVAL);
     }
-    assert.notEqual(libc().close, uncompiled);
+    assertNotStrictEquals(libc().close, uncompiled);
   },
 });
 
@@ -28,7 +28,7 @@ Deno.test({
   sanitizeResources: false,
   async fn() {
     for (let call = 0; call < 500; call++) {
-      assert.equal(await libc().poll_wait(new Uint8Array(8), 0n, 0), 0);
+      assertStrictEquals(await libc().poll_wait(new Uint8Array(8), 0n, 0), 0);
     }
   },
 });

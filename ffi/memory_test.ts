@@ -1,10 +1,10 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { addressOf, cString, StringArray, Struct } from "./memory.ts";
 
 Deno.test("a C string ends in the only NUL it has", () => {
-  assert.deepEqual(cString("é"), new Uint8Array([0xc3, 0xa9, 0]));
-  assert.throws(() => cString("a\0b"), TypeError);
+  assertEquals(cString("é"), new Uint8Array([0xc3, 0xa9, 0]));
+  assertThrows(() => cString("a\0b"), TypeError);
 });
 
 Deno.test("an array of strings is one pointer each, and NULL", () => {
@@ -15,25 +15,25 @@ Deno.test("an array of strings is one pointer each, and NULL", () => {
       const pointer = Deno.UnsafePointer.create(value);
       return pointer === null ? null : Deno.UnsafePointerView.getCString(pointer);
     });
-    assert.deepEqual(read, [...texts, null]);
+    assertEquals(read, [...texts, null]);
   }));
 });
 
 Deno.test("a struct's fields are little-endian and do not touch each other", () => {
   const struct = new Struct(24);
   struct.setI16(2, -2).setI32(4, -3).setU64(8, 2n ** 64n - 5n);
-  assert.deepEqual(struct.bytes.slice(0, 8), new Uint8Array([0, 0, 254, 255, 253, 255, 255, 255]));
-  assert.equal(struct.i16(2), -2);
-  assert.equal(struct.i32(4), -3);
-  assert.equal(struct.u32(4), 2 ** 32 - 3);
-  assert.equal(struct.u64(8), 2n ** 64n - 5n);
-  assert.throws(() => struct.setU64(20, 0), RangeError);
+  assertEquals(struct.bytes.slice(0, 8), new Uint8Array([0, 0, 254, 255, 253, 255, 255, 255]));
+  assertStrictEquals(struct.i16(2), -2);
+  assertStrictEquals(struct.i32(4), -3);
+  assertStrictEquals(struct.u32(4), 2 ** 32 - 3);
+  assertStrictEquals(struct.u64(8), 2n ** 64n - 5n);
+  assertThrows(() => struct.setU64(20, 0), RangeError);
 });
 
 Deno.test("a pointer in a struct is a buffer's address, or NULL", () => {
   const buffer = new Uint8Array([7, 8]);
   const struct = new Struct(8).setPointer(0, buffer);
-  assert.equal(struct.u64(0), addressOf(buffer));
-  assert.equal(addressOf(buffer.subarray(1)), addressOf(buffer) + 1n);
-  assert.equal(struct.setPointer(0, null).u64(0), 0n);
+  assertStrictEquals(struct.u64(0), addressOf(buffer));
+  assertStrictEquals(addressOf(buffer.subarray(1)), addressOf(buffer) + 1n);
+  assertStrictEquals(struct.setPointer(0, null).u64(0), 0n);
 });

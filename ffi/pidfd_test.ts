@@ -1,7 +1,14 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertNotStrictEquals,
+  assertObjectMatch,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { leavesNoDescriptors, openFile } from "../tests/support/descriptors.ts";
 import { startProgram } from "../tests/support/program.ts";
 import { POLLIN } from "./constants.ts";
+import { SystemError } from "./errno.ts";
 import { createMemfd } from "./memfd.ts";
 import { copyDescriptor, openProcess, signalProcess } from "./pidfd.ts";
 import { Poller } from "./poll.ts";
@@ -16,25 +23,27 @@ Deno.test("a process is signalled, and its end is told, for ever", async () => {
     await using program = startProgram(["sleep", "1000"]);
     using process = openProcess(program.pid);
     assert(process !== undefined && process.closeOnExec);
-    assert.equal(await poller.wait(process, POLLIN, 0), 0, "it runs");
+    assertStrictEquals(await poller.wait(process, POLLIN, 0), 0, "it runs");
     const ended = poller.wait(process, POLLIN);
-    assert.equal(signalProcess(process, "SIGTERM"), true);
-    assert.equal(await ended & POLLIN, POLLIN);
-    assert.equal((await program.exited).signal, "SIGTERM");
-    assert.equal(signalProcess(process, "SIGTERM"), false);
+    assertStrictEquals(signalProcess(process, "SIGTERM"), true);
+    assertStrictEquals(await ended & POLLIN, POLLIN);
+    assertStrictEquals((await program.exited).signal, "SIGTERM");
+    assertStrictEquals(signalProcess(process, "SIGTERM"), false);
   });
 });
 
 Deno.test("a process that is not there is told from one that cannot be", () => {
-  assert.equal(openProcess(NO_PID), undefined);
+  assertStrictEquals(openProcess(NO_PID), undefined);
   for (const pid of [0, -1]) {
-    assert.throws(() => openProcess(pid), { name: "SystemError", code: "EINVAL" });
+    assertObjectMatch(assertThrows(() => openProcess(pid), SystemError), { code: "EINVAL" });
   }
 });
 
 Deno.test("what is no process is not signalled", () => {
   using file = createMemfd("none");
-  assert.throws(() => signalProcess(file, "SIGTERM"), { syscall: "pidfd_send_signal" });
+  assertObjectMatch(assertThrows(() => signalProcess(file, "SIGTERM"), Error), {
+    syscall: "pidfd_send_signal",
+  });
 });
 
 Deno.test("a descriptor of a process is copied, close-on-exec", () => {
@@ -43,8 +52,8 @@ Deno.test("a descriptor of a process is copied, close-on-exec", () => {
   using file = createMemfd("copied");
   file.closeOnExec = false;
   using copy = copyDescriptor(process, file.number);
-  assert.notEqual(copy.number, file.number);
-  assert.equal(openFile(copy), openFile(file));
-  assert.equal(copy.closeOnExec, true);
-  assert.throws(() => copyDescriptor(process, 999_999), { code: "EBADF" });
+  assertNotStrictEquals(copy.number, file.number);
+  assertStrictEquals(openFile(copy), openFile(file));
+  assertStrictEquals(copy.closeOnExec, true);
+  assertObjectMatch(assertThrows(() => copyDescriptor(process, 999_999), Error), { code: "EBADF" });
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertStrictEquals } from "@std/assert";
 import { leavesNoDescriptors } from "../tests/support/descriptors.ts";
 import { libc } from "./libc.ts";
 import { writeText } from "./memfd.ts";
@@ -11,9 +11,9 @@ Deno.test("what goes in comes out, then the end", async () => {
     writeText(writer, "hello");
     writer.close();
     const buffer = new Uint8Array(16);
-    assert.equal(Number(libc().read(reader.number, buffer, 16n)), 5);
-    assert.equal(new TextDecoder().decode(buffer.subarray(0, 5)), "hello");
-    assert.equal(Number(libc().read(reader.number, buffer, 16n)), 0);
+    assertStrictEquals(Number(libc().read(reader.number, buffer, 16n)), 5);
+    assertStrictEquals(new TextDecoder().decode(buffer.subarray(0, 5)), "hello");
+    assertStrictEquals(Number(libc().read(reader.number, buffer, 16n)), 0);
     reader.close();
   });
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
 import { ignoreIfEmulated } from "../tests/support/emulated.ts";
 import { connectedPair } from "../tests/support/connection.ts";
@@ -41,9 +41,9 @@ async function settled(): Promise<void> {
 Deno.test("a descriptor that is ready already ends the wait, at timeout 0 too", async () => {
   using event = createEvent();
   raise(event);
-  assert.equal(await poller.wait(event, POLLIN), POLLIN);
-  assert.equal(await poller.wait(event, POLLIN, 0), POLLIN);
-  assert.equal(await poller.wait(event, POLLIN | POLLOUT, 0), POLLIN | POLLOUT);
+  assertStrictEquals(await poller.wait(event, POLLIN), POLLIN);
+  assertStrictEquals(await poller.wait(event, POLLIN, 0), POLLIN);
+  assertStrictEquals(await poller.wait(event, POLLIN | POLLOUT, 0), POLLIN | POLLOUT);
 });
 
 Deno.test("a descriptor that gets ready later ends the wait", async () => {
@@ -52,8 +52,8 @@ Deno.test("a descriptor that gets ready later ends the wait", async () => {
   using _far = far;
   const wait = poller.wait(far, POLLIN, LONG);
   sendMessage(near, new Uint8Array(1));
-  assert.equal(await wait, POLLIN);
-  assert.equal(await poller.wait(far, POLLOUT), POLLOUT);
+  assertStrictEquals(await wait, POLLIN);
+  assertStrictEquals(await poller.wait(far, POLLOUT), POLLOUT);
 });
 
 Deno.test("a hang-up and an error are told though nobody asked", async () => {
@@ -62,20 +62,20 @@ Deno.test("a hang-up and an error are told though nobody asked", async () => {
   using _writer = writer;
   const wait = poller.wait(reader, POLLIN, LONG);
   writer.close();
-  assert.equal(await wait, POLLHUP);
+  assertStrictEquals(await wait, POLLHUP);
 
   const other = createPipe();
   using otherWriter = other.writer;
   other.reader.close();
-  assert.equal(await poller.wait(otherWriter, POLLIN, LONG), POLLERR);
+  assertStrictEquals(await poller.wait(otherWriter, POLLIN, LONG), POLLERR);
 });
 
 Deno.test("a timeout gives 0, not before its time", async () => {
   using event = createEvent();
-  assert.equal(await poller.wait(event, POLLIN, 0), 0);
+  assertStrictEquals(await poller.wait(event, POLLIN, 0), 0);
   for (const timeout of [1, 20.5]) {
     const start = performance.now();
-    assert.equal(await poller.wait(event, POLLIN, timeout), 0);
+    assertStrictEquals(await poller.wait(event, POLLIN, timeout), 0);
     assert(performance.now() - start >= timeout);
   }
 });
@@ -86,11 +86,11 @@ Deno.test("a timeout does not wait for a longer one that began before it", noTim
   using event = createEvent();
   const order: number[] = [];
   const waits = [LONG, 2 * LONG, 10].map(async (timeout) => {
-    assert.equal(await poller.wait(event, POLLIN, timeout), 0);
+    assertStrictEquals(await poller.wait(event, POLLIN, timeout), 0);
     order.push(timeout);
   });
   await waits[2];
-  assert.deepEqual(order, [10]);
+  assertEquals(order, [10]);
   poller.cancel(event);
   await Promise.all(waits);
 });
@@ -100,9 +100,9 @@ Deno.test("two waits for one descriptor each end by their own event", async () =
   using _near = near;
   using _far = far;
   const readable = poller.wait(far, POLLIN, LONG);
-  assert.equal(await poller.wait(far, POLLOUT, LONG), POLLOUT);
+  assertStrictEquals(await poller.wait(far, POLLOUT, LONG), POLLOUT);
   sendMessage(near, new Uint8Array(1));
-  assert.equal(await readable, POLLIN);
+  assertStrictEquals(await readable, POLLIN);
 });
 
 Deno.test("a wait that begins while the poll sleeps wakes it", async () => {
@@ -112,11 +112,11 @@ Deno.test("a wait that begins while the poll sleeps wakes it", async () => {
   // The first wait makes the poll sleep before it returns; it would end first if nothing woke the poll.
   const first = poller.wait(never, POLLIN, LONG).then(() => "first");
   const second = poller.wait(event, POLLIN, 2 * LONG).then(() => "second");
-  assert.equal(await Promise.race([first, second]), "second");
+  assertStrictEquals(await Promise.race([first, second]), "second");
   const third = poller.wait(never, POLLIN, 0).then(() => "third");
-  assert.equal(await Promise.race([first, third]), "third");
+  assertStrictEquals(await Promise.race([first, third]), "third");
   raise(never);
-  assert.equal(await first, "first");
+  assertStrictEquals(await first, "first");
 });
 
 Deno.test("cancel ends the waits for one descriptor, or all", async () => {
@@ -129,18 +129,18 @@ Deno.test("cancel ends the waits for one descriptor, or all", async () => {
   ] as const;
   poller.cancel(first);
   first.close();
-  assert.deepEqual(await Promise.all([waits[0], waits[1]]), [0, 0]);
+  assertEquals(await Promise.all([waits[0], waits[1]]), [0, 0]);
   raise(second);
-  assert.equal(await waits[2], POLLIN);
+  assertStrictEquals(await waits[2], POLLIN);
 
   lower(second);
   const last = poller.wait(second, POLLIN);
   poller.cancel();
-  assert.equal(await last, 0);
+  assertStrictEquals(await last, 0);
   poller.cancel();
   // What was cancelled is not waited for: the poller is free for the next one.
   raise(second);
-  assert.equal(await poller.wait(second, POLLIN, LONG), POLLIN);
+  assertStrictEquals(await poller.wait(second, POLLIN, LONG), POLLIN);
 });
 
 Deno.test("a wait cancelled in the round in which it got ready ends once", async () => {
@@ -155,7 +155,7 @@ Deno.test("a wait cancelled in the round in which it got ready ends once", async
   raise(first);
   raise(second);
   await Promise.all(waits);
-  assert.equal(ended, 2);
+  assertStrictEquals(ended, 2);
 });
 
 Deno.test("of hundreds of waits, each ends by its own descriptor", async () => {
@@ -177,7 +177,7 @@ Deno.test("of hundreds of waits, each ends by its own descriptor", async () => {
           poller.cancel();
           await Promise.all(waits);
           await settled();
-          assert.deepEqual(ended.sort((a, b) => a - b), chosen.sort((a, b) => a - b));
+          assertEquals(ended.sort((a, b) => a - b), chosen.sort((a, b) => a - b));
           chosen.forEach((index) => events[index] && lower(events[index]));
         },
       ),
@@ -232,7 +232,7 @@ Deno.test("a signal arrives while descriptors keep the poll busy, and while it s
       sendSignal(Deno.pid, "SIGUSR2");
       await promise;
       raise(never);
-      assert.equal(await idle, POLLIN);
+      assertStrictEquals(await idle, POLLIN);
       lower(never);
       await stop();
     } finally {

@@ -1,8 +1,16 @@
-import assert from "node:assert/strict";
+import {
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertObjectMatch,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { ignoreIfEmulated } from "../tests/support/emulated.ts";
 import { leavesNoDescriptors } from "../tests/support/descriptors.ts";
 import { type Program, startProgram } from "../tests/support/program.ts";
 import { tempDir } from "../tests/support/temp_dir.ts";
+import { SystemError } from "./errno.ts";
 import { createMemfd, writeText } from "./memfd.ts";
 import { createPipe } from "./pipe.ts";
 import { AF_UNIX, POLLIN, SOCK_STREAM } from "./constants.ts";
@@ -59,8 +67,8 @@ Deno.test("children are reaped with their exit codes, whatever their order", asy
   const ended = await reaping(() =>
     pids = codes.map((code) => spawn({ argv: ["/bin/sh", "-c", `exit ${code}`], env: {} }))
   );
-  assert.deepEqual(pids.map((pid) => ended.get(pid)), codes.map((code) => ({ code })));
-  assert.equal(reap(), undefined);
+  assertEquals(pids.map((pid) => ended.get(pid)), codes.map((code) => ({ code })));
+  assertStrictEquals(reap(), undefined);
 });
 
 Deno.test("a child that still runs is not reaped, and its killer is told", async () => {
@@ -71,22 +79,22 @@ Deno.test("a child that still runs is not reaped, and its killer is told", async
     let pid = 0;
     const ended = await reaping(() => {
       pid = spawn({ argv: ["cat"], env: {}, stdin });
-      assert.equal(reap(), undefined);
-      assert.equal(sendSignal(pid, name), true);
+      assertStrictEquals(reap(), undefined);
+      assertStrictEquals(sendSignal(pid, name), true);
       return [pid];
     });
-    assert.deepEqual(ended.get(pid), { signal });
-    assert.equal(sendSignal(pid, name), false);
+    assertEquals(ended.get(pid), { signal });
+    assertStrictEquals(sendSignal(pid, name), false);
   }
 });
 
 Deno.test("what is no pid of one process is never signalled", () => {
   for (const pid of [0, -1, -Deno.pid, -Infinity]) {
-    assert.throws(() => sendSignal(pid, "SIGTERM"), RangeError, String(pid));
+    assertThrows(() => sendSignal(pid, "SIGTERM"), RangeError, undefined, String(pid));
   }
   // As a C int, the first three of these would be 0, our own process group.
   for (const pid of [NaN, 2 ** 32, Infinity, 2 ** 32 + 1, 1.5]) {
-    assert.throws(() => sendSignal(pid, "SIGTERM"), TypeError, String(pid));
+    assertThrows(() => sendSignal(pid, "SIGTERM"), TypeError, undefined, String(pid));
   }
 });
 
@@ -98,18 +106,22 @@ Deno.test("the mode of what is created is held back by the mask, for the action 
     bindSocket(socket, { family: "unix", path: dir.file("socket") });
     return "made";
   });
-  assert.equal(made, "made");
-  assert.equal((Deno.statSync(dir.file("socket")).mode ?? 0) & 0o777, 0o660);
-  assert.equal(statusLine("Umask"), before);
-  assert.throws(() =>
-    withUmask(0o777, () => {
-      throw new Error("expected");
-    }), /expected/);
-  assert.equal(statusLine("Umask"), before);
+  assertStrictEquals(made, "made");
+  assertStrictEquals((Deno.statSync(dir.file("socket")).mode ?? 0) & 0o777, 0o660);
+  assertStrictEquals(statusLine("Umask"), before);
+  assertThrows(
+    () =>
+      withUmask(0o777, () => {
+        throw new Error("expected");
+      }),
+    Error,
+    /expected/,
+  );
+  assertStrictEquals(statusLine("Umask"), before);
 });
 
 Deno.test("the effective user is the runtime's", () => {
-  assert.equal(effectiveUid(), Deno.uid());
+  assertStrictEquals(effectiveUid(), Deno.uid());
 });
 
 Deno.test("a program that cannot be executed leaves this one as it was", async () => {
@@ -130,15 +142,14 @@ Deno.test("a program that cannot be executed leaves this one as it was", async (
         [dir.file("empty"), "ENOEXEC"],
       ] as const
     ) {
-      assert.throws(() => execute(path, [path], { A: "b" }, ["SIGUSR1", "SIGTERM"]), {
-        name: "SystemError",
-        syscall: "execve",
-        code,
-      });
-      assert.equal(statusLine("SigBlk"), mask);
+      assertObjectMatch(
+        assertThrows(() => execute(path, [path], { A: "b" }, ["SIGUSR1", "SIGTERM"]), SystemError),
+        { syscall: "execve", code },
+      );
+      assertStrictEquals(statusLine("SigBlk"), mask);
     }
   });
-  assert.equal(file.closeOnExec, true);
+  assertStrictEquals(file.closeOnExec, true);
 });
 
 /** Starts a Deno program that may import this folder's modules from the URL in `ffi`. */
@@ -164,12 +175,12 @@ Deno.test(
     execute("/bin/sh", ["sh", "-c", script, "sh", String(kept.number)], { NAME: "value" }, []);
   `);
     const { code } = await program.exited;
-    assert.equal(code, 0, program.stderr);
+    assertStrictEquals(code, 0, program.stderr);
     const [first, second, , ...fds] = program.stdout.split("\n");
-    assert.equal(first, `${program.pid} value 1`);
-    assert.equal(second, "kept text");
-    assert.match(fds.join("\n"), /memfd:kept/);
-    assert.doesNotMatch(fds.join("\n"), /memfd:closed/);
+    assertStrictEquals(first, `${program.pid} value 1`);
+    assertStrictEquals(second, "kept text");
+    assertMatch(fds.join("\n"), /memfd:kept/);
+    assertNotMatch(fds.join("\n"), /memfd:closed/);
   },
 );
 
@@ -197,12 +208,12 @@ Deno.test("a signal that execute blocked waits for the new program", noProgram, 
   program.signal("SIGUSR2");
   await program.write("\n");
   await program.waitFor(/^delivered$/);
-  assert.match(program.stdout, /^pending 1$/m);
-  assert.deepEqual(await program.exited, { code: 7, signal: null });
+  assertMatch(program.stdout, /^pending 1$/m);
+  assertEquals(await program.exited, { code: 7, signal: null });
 });
 
 Deno.test("unblocking twice does no harm", () => {
   unblockSignals();
   unblockSignals();
-  assert.match(statusLine("SigBlk") ?? "", /^0+$/);
+  assertMatch(statusLine("SigBlk") ?? "", /^0+$/);
 });

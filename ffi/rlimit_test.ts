@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import "../tests/support/libc.ts";
 import { check } from "./errno.ts";
 import { RLIMIT_NOFILE } from "./constants.ts";
@@ -17,26 +17,30 @@ function lowerSoftLimit(): bigint {
 
 Deno.test("the soft limit is raised for this process alone", () => {
   const hard = lowerSoftLimit();
-  assert.deepEqual(fdLimit(), { soft: INITIAL, hard });
-  assert.equal(initialFdLimit(), INITIAL);
+  assertEquals(fdLimit(), { soft: INITIAL, hard });
+  assertStrictEquals(initialFdLimit(), INITIAL);
   raiseFdLimit();
   raiseFdLimit();
-  assert.deepEqual(fdLimit(), { soft: hard, hard });
-  assert.equal(initialFdLimit(), INITIAL);
+  assertEquals(fdLimit(), { soft: hard, hard });
+  assertStrictEquals(initialFdLimit(), INITIAL);
 
   const within = (needed: number) => {
     let soft = 0n;
     withSoftFdLimit(needed, () => soft = fdLimit().soft);
-    assert.deepEqual(fdLimit(), { soft: hard, hard });
+    assertEquals(fdLimit(), { soft: hard, hard });
     return soft;
   };
-  assert.equal(within(3), INITIAL);
-  assert.equal(within(Number(INITIAL) + 1), INITIAL + 1n);
-  assert.equal(within(Number(hard) + 1), hard);
+  assertStrictEquals(within(3), INITIAL);
+  assertStrictEquals(within(Number(INITIAL) + 1), INITIAL + 1n);
+  assertStrictEquals(within(Number(hard) + 1), hard);
 
-  assert.throws(() =>
-    withSoftFdLimit(3, () => {
-      throw new Error("expected");
-    }), /expected/);
-  assert.deepEqual(fdLimit(), { soft: hard, hard });
+  assertThrows(
+    () =>
+      withSoftFdLimit(3, () => {
+        throw new Error("expected");
+      }),
+    Error,
+    /expected/,
+  );
+  assertEquals(fdLimit(), { soft: hard, hard });
 });

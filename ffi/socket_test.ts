@@ -1,4 +1,10 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertObjectMatch,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { ignoreIfEmulated } from "../tests/support/emulated.ts";
 import { listenAbstract } from "../tests/support/connection.ts";
 import { leavesNoDescriptors } from "../tests/support/descriptors.ts";
@@ -55,13 +61,13 @@ Deno.test("a socket is bound to the address it was given, the kernel choosing po
     ] as const
   ) {
     using fd = boundSocket(address);
-    assert.equal(fd.closeOnExec, true);
+    assertStrictEquals(fd.closeOnExec, true);
     const bound = boundAddress(fd);
     if (bound?.family === "unix") {
-      assert.deepEqual(bound, address);
+      assertEquals<SocketAddress>(bound, address);
     } else {
       assert(bound !== undefined && bound.port > 0);
-      assert.deepEqual({ ...bound, port: 0 }, address);
+      assertEquals<SocketAddress>({ ...bound, port: 0 }, address);
     }
   }
 });
@@ -71,7 +77,7 @@ Deno.test("the longest path can be bound and reached", () => {
   const path = dir.path + "/" + "x".repeat(107 - dir.path.length - 1);
   using fd = boundSocket({ family: "unix", path });
   listenSocket(fd, 1);
-  assert.deepEqual(boundAddress(fd), { family: "unix", path });
+  assertEquals(boundAddress(fd), { family: "unix", path });
   using _near = connectUnix(path);
   using far = acceptSocket(fd);
   assert(far !== undefined);
@@ -79,7 +85,7 @@ Deno.test("the longest path can be bound and reached", () => {
 
 Deno.test("a socket that is not bound has no address", () => {
   using fd = createSocket(AF_UNIX, SOCK_STREAM);
-  assert.deepEqual(boundAddress(fd), { family: "unix", path: "" });
+  assertEquals(boundAddress(fd), { family: "unix", path: "" });
 });
 
 Deno.test("binding fails with the errno's name and leaves nothing open", async () => {
@@ -87,33 +93,41 @@ Deno.test("binding fails with the errno's name and leaves nothing open", async (
     using taken = boundSocket({ family: "inet", host: "127.0.0.1", port: 0 });
     const address = boundAddress(taken);
     assert(address !== undefined);
-    assert.throws(() => boundSocket(address), { syscall: "bind", code: "EADDRINUSE" });
+    assertObjectMatch(assertThrows(() => boundSocket(address), Error), {
+      syscall: "bind",
+      code: "EADDRINUSE",
+    });
     // 192.0.2.0/24 is for documentation (RFC 5737): no machine has it.
-    assert.throws(() => boundSocket({ family: "inet", host: "192.0.2.1", port: 0 }), {
-      syscall: "bind",
-      code: "EADDRNOTAVAIL",
-    });
-    assert.throws(() => boundSocket({ family: "unix", path: "/nonexistent/socket" }), {
-      syscall: "bind",
-      code: "ENOENT",
-    });
-    assert.throws(() => createSocket(4095, SOCK_STREAM), {
+    assertObjectMatch(
+      assertThrows(() => boundSocket({ family: "inet", host: "192.0.2.1", port: 0 }), Error),
+      { syscall: "bind", code: "EADDRNOTAVAIL" },
+    );
+    assertObjectMatch(
+      assertThrows(() => boundSocket({ family: "unix", path: "/nonexistent/socket" }), Error),
+      { syscall: "bind", code: "ENOENT" },
+    );
+    assertObjectMatch(assertThrows(() => createSocket(4095, SOCK_STREAM), Error), {
       syscall: "socket",
       code: "EAFNOSUPPORT",
     });
     using datagram = createSocket(AF_INET, SOCK_DGRAM);
-    assert.throws(() => listenSocket(datagram, 1), { syscall: "listen", code: "EOPNOTSUPP" });
+    assertObjectMatch(assertThrows(() => listenSocket(datagram, 1), Error), {
+      syscall: "listen",
+      code: "EOPNOTSUPP",
+    });
   });
 });
 
 Deno.test("connecting fails without leaving a descriptor", async () => {
   await leavesNoDescriptors(() => {
-    assert.throws(() => connectUnix("/nonexistent/socket"), {
+    assertObjectMatch(assertThrows(() => connectUnix("/nonexistent/socket"), Error), {
       syscall: "connect",
       code: "ENOENT",
     });
-    assert.throws(() => connectUnix(`\0${crypto.randomUUID()}`), { code: "ECONNREFUSED" });
-    assert.throws(() => connectUnix("x".repeat(108)), RangeError);
+    assertObjectMatch(assertThrows(() => connectUnix(`\0${crypto.randomUUID()}`), Error), {
+      code: "ECONNREFUSED",
+    });
+    assertThrows(() => connectUnix("x".repeat(108)), RangeError);
   });
 });
 
@@ -122,40 +136,46 @@ Deno.test("a full backlog is EAGAIN, not a wait", () => {
   using listening = fd;
   listenSocket(listening, 0);
   using _first = connectUnix(path);
-  assert.throws(() => connectUnix(path), { syscall: "connect", code: "EAGAIN" });
+  assertObjectMatch(assertThrows(() => connectUnix(path), Error), {
+    syscall: "connect",
+    code: "EAGAIN",
+  });
 });
 
 Deno.test("accepting gives one connection, then none", () => {
   const { fd, path } = listenAbstract();
   using listening = fd;
-  assert.equal(acceptSocket(listening), undefined);
+  assertStrictEquals(acceptSocket(listening), undefined);
   using _near = connectUnix(path);
   using far = acceptSocket(listening);
-  assert.equal(far?.closeOnExec, true);
-  assert.equal(acceptSocket(listening), undefined);
+  assertStrictEquals(far?.closeOnExec, true);
+  assertStrictEquals(acceptSocket(listening), undefined);
   using idle = createSocket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK);
-  assert.throws(() => acceptSocket(idle), { syscall: "accept4", code: "EINVAL" });
+  assertObjectMatch(assertThrows(() => acceptSocket(idle), Error), {
+    syscall: "accept4",
+    code: "EINVAL",
+  });
 });
 
 Deno.test("options are set and read", () => {
   using fd = createSocket(AF_INET6, SOCK_STREAM);
-  assert.equal(getOption(fd, SOL_SOCKET, SO_DOMAIN), AF_INET6);
-  assert.equal(getOption(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+  assertStrictEquals(getOption(fd, SOL_SOCKET, SO_DOMAIN), AF_INET6);
+  assertStrictEquals(getOption(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
   for (const value of [1, 0]) {
     setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, value);
-    assert.equal(getOption(fd, IPPROTO_IPV6, IPV6_V6ONLY), value);
+    assertStrictEquals(getOption(fd, IPPROTO_IPV6, IPV6_V6ONLY), value);
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, value);
-    assert.equal(getOption(fd, SOL_SOCKET, SO_REUSEADDR), value);
+    assertStrictEquals(getOption(fd, SOL_SOCKET, SO_REUSEADDR), value);
   }
-  assert.equal(getOption(fd, SOL_SOCKET, SO_ACCEPTCONN), 0);
+  assertStrictEquals(getOption(fd, SOL_SOCKET, SO_ACCEPTCONN), 0);
   bindSocket(fd, { family: "inet6", host: "::1", port: 0, scope: 0 });
   listenSocket(fd, 1);
-  assert.equal(getOption(fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
-  assert.throws(() => setOption(fd, SOL_SOCKET, 4095, 1), {
+  assertStrictEquals(getOption(fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
+  assertObjectMatch(assertThrows(() => setOption(fd, SOL_SOCKET, 4095, 1), Error), {
     syscall: "setsockopt",
     code: "ENOPROTOOPT",
   });
-  assert.throws(() => getOption(fd, SOL_SOCKET, 4095), {
+  assertObjectMatch(assertThrows(() => getOption(fd, SOL_SOCKET, 4095), Error), {
     syscall: "getsockopt",
     code: "ENOPROTOOPT",
   });
@@ -168,14 +188,14 @@ Deno.test("the peer of a connection is known", () => {
   using far = acceptSocket(listening);
   assert(far !== undefined);
   const [, groups = ""] = /^Groups:(.*)$/m.exec(Deno.readTextFileSync("/proc/self/status")) ?? [];
-  const self = {
+  const self: object = {
     pid: Deno.pid,
     uid: Deno.uid(),
     gid: Deno.gid(),
     groups: groups.trim().split(/\s+/).filter((group) => group !== "").map(Number),
   };
-  assert.deepEqual(peerCredentials(far), self);
-  assert.deepEqual(peerCredentials(near), self);
+  assertEquals(peerCredentials(far), self);
+  assertEquals(peerCredentials(near), self);
 });
 
 const noTcpInfo = ignoreIfEmulated("it knows no TCP_INFO");
@@ -186,17 +206,17 @@ Deno.test(
   async () => {
     using fd = boundSocket({ family: "inet", host: "127.0.0.1", port: 0 });
     listenSocket(fd, 5);
-    assert.deepEqual(acceptQueue(fd), { length: 0, limit: 5 });
+    assertEquals(acceptQueue(fd), { length: 0, limit: 5 });
     const address = boundAddress(fd);
     assert(address?.family === "inet");
     const clients = await Promise.all(
       [1, 2, 3].map(() => Deno.connect({ hostname: "127.0.0.1", port: address.port })),
     );
     try {
-      assert.deepEqual(acceptQueue(fd), { length: 3, limit: 5 });
+      assertEquals(acceptQueue(fd), { length: 3, limit: 5 });
       acceptSocket(fd)?.close();
       listenSocket(fd, 7);
-      assert.deepEqual(acceptQueue(fd), { length: 2, limit: 7 });
+      assertEquals(acceptQueue(fd), { length: 2, limit: 7 });
     } finally {
       clients.forEach((client) => client.close());
     }

@@ -1,10 +1,18 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotStrictEquals,
+  assertObjectMatch,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import fc from "fast-check";
 import { ignoreIfEmulated } from "../tests/support/emulated.ts";
 import { leavesNoDescriptors, openFile } from "../tests/support/descriptors.ts";
 import { openFds } from "../tests/support/process.ts";
 import { tempDir } from "../tests/support/temp_dir.ts";
-import { check } from "./errno.ts";
+import { check, SystemError } from "./errno.ts";
 import { RLIMIT_NOFILE, SIG_BLOCK, SIGNALS } from "./constants.ts";
 import { Fd } from "./fd.ts";
 import { LAYOUT } from "./layout.ts";
@@ -18,14 +26,14 @@ import { spawn, type SpawnOptions } from "./spawn.ts";
 /** Waits for a child that ends by itself, and returns its status as wait(2) encodes it. */
 function waitFor(pid: number): number {
   const status = new Int32Array(1);
-  assert.equal(check("waitpid", () => libc().waitpid(pid, status, 0)), pid);
+  assertStrictEquals(check("waitpid", () => libc().waitpid(pid, status, 0)), pid);
   return status[0] ?? -1;
 }
 
 /** Runs a shell command to its end. */
 function run(command: string, options: Partial<SpawnOptions>): void {
   const pid = spawn({ argv: ["/bin/sh", "-c", command], env: {}, ...options });
-  assert.equal(waitFor(pid), 0);
+  assertStrictEquals(waitFor(pid), 0);
 }
 
 /**
@@ -40,12 +48,12 @@ function inspectChild(fds: readonly Fd[], look: (pid: number) => void): void {
     stdin.close();
     stdout.close();
     writeText(input, "x");
-    assert.equal(check("read", () => libc().read(output.number, new Uint8Array(1), 1n)), 1);
+    assertStrictEquals(check("read", () => libc().read(output.number, new Uint8Array(1), 1n)), 1);
     look(pid);
   } finally {
     input.close();
     output.close();
-    assert.equal(waitFor(pid), 0);
+    assertStrictEquals(waitFor(pid), 0);
   }
 }
 
@@ -63,20 +71,20 @@ Deno.test("a child has 0, 1, 2 and the descriptors given, from 3 on, and no othe
     using high = low.duplicate(700);
     high.closeOnExec = false;
     inspectChild([], (pid) => {
-      assert.deepEqual([...openFds(pid).keys()].sort(), [0, 1, 2]);
+      assertEquals([...openFds(pid).keys()].sort(), [0, 1, 2]);
     });
     inspectChild([file, high, file], (pid) => {
       const fds = openFds(pid);
-      assert.deepEqual([...fds.keys()].sort(), [0, 1, 2, 3, 4, 5]);
-      assert.deepEqual([3, 4, 5].map((number) => fds.get(number)), [
+      assertEquals([...fds.keys()].sort(), [0, 1, 2, 3, 4, 5]);
+      assertEquals([3, 4, 5].map((number) => fds.get(number)), [
         openFile(file),
         openFile(high),
         openFile(file),
       ]);
-      assert.equal(fds.get(2), openFile(new Fd(2)));
+      assertStrictEquals(fds.get(2), openFile(new Fd(2)));
     });
-    assert.equal(file.closeOnExec, true);
-    assert.equal(high.closeOnExec, false);
+    assertStrictEquals(file.closeOnExec, true);
+    assertStrictEquals(high.closeOnExec, false);
   });
 });
 
@@ -96,8 +104,8 @@ Deno.test("any descriptors, whatever their numbers, repeated and permuted, arriv
         try {
           inspectChild(given, (pid) => {
             const fds = openFds(pid);
-            assert.equal(fds.size, 3 + given.length);
-            assert.deepEqual(given.map((_, index) => fds.get(3 + index)), given.map(openFile));
+            assertStrictEquals(fds.size, 3 + given.length);
+            assertEquals(given.map((_, index) => fds.get(3 + index)), given.map(openFile));
           });
         } finally {
           files.forEach((file) => file.close());
@@ -113,9 +121,9 @@ Deno.test("hundreds of descriptors arrive", async () => {
     const files = Array.from({ length: 600 }, (_, index) => createMemfd(`file-${index}`));
     inspectChild(files.toReversed(), (pid) => {
       const fds = openFds(pid);
-      assert.equal(fds.size, 603);
-      assert.equal(fds.get(3), openFile(files[599] ?? new Fd(-1)));
-      assert.equal(fds.get(602), openFile(files[0] ?? new Fd(-1)));
+      assertStrictEquals(fds.size, 603);
+      assertStrictEquals(fds.get(3), openFile(files[599] ?? new Fd(-1)));
+      assertStrictEquals(fds.get(602), openFile(files[0] ?? new Fd(-1)));
     });
     files.forEach((file) => file.close());
   });
@@ -126,8 +134,8 @@ Deno.test("the standard descriptors can be changed for one another", () => {
   using second = createMemfd("second");
   using third = createMemfd("third");
   run("echo to-stdout; echo to-stderr >&2", { stdout: first, stderr: second });
-  assert.equal(readText(first, 100), "to-stdout\n");
-  assert.equal(readText(second, 100), "to-stderr\n");
+  assertStrictEquals(readText(first, 100), "to-stdout\n");
+  assertStrictEquals(readText(second, 100), "to-stderr\n");
 
   // 0 becomes 1 and 1 becomes 0: each would be lost if it were not moved out of the way.
   const [stdin, stdout] = [new Fd(0), new Fd(1)];
@@ -135,7 +143,7 @@ Deno.test("the standard descriptors can be changed for one another", () => {
     'echo "$links" >&2';
   run(command, { stdin: stdout, stdout: stdin, stderr: third, fds: [stdout, stdin] });
   const expected = [stdout, stdin, stdout, stdin].map(openFile).join("\n");
-  assert.equal(readText(third, 1000), `${expected}\n`);
+  assertStrictEquals(readText(third, 1000), `${expected}\n`);
 });
 
 Deno.test("arguments and environment are those given", () => {
@@ -145,12 +153,12 @@ Deno.test("arguments and environment are those given", () => {
     env: { PATH: "/usr/bin:/bin", EMPTY: "", NAME: "a=b" },
     stdout: output,
   });
-  assert.equal(waitFor(pid), 0);
+  assertStrictEquals(waitFor(pid), 0);
   const [args = "", rest = ""] = readText(output, 1000).split("ü\n|");
-  assert.equal(args, "|a b|");
+  assertStrictEquals(args, "|a b|");
   const variables = rest.trim().split("\n").filter((line) => !/^(PWD|_|SHLVL)=/.test(line));
-  assert.deepEqual(variables.sort(), ["EMPTY=", "NAME=a=b", "PATH=/usr/bin:/bin"]);
-  assert.throws(() => spawn({ argv: ["sh", "a\0b"], env: {} }), TypeError);
+  assertEquals(variables.sort(), ["EMPTY=", "NAME=a=b", "PATH=/usr/bin:/bin"]);
+  assertThrows(() => spawn({ argv: ["sh", "a\0b"], env: {} }), TypeError);
 });
 
 Deno.test("no signal is blocked or ignored in a child, though some are here", () => {
@@ -162,7 +170,7 @@ Deno.test("no signal is blocked or ignored in a child, though some are here", ()
   try {
     inspectChild([], (pid) => {
       for (const key of ["SigBlk", "SigIgn", "SigCgt"]) {
-        assert.match(statusOf(pid, key) ?? "", /^0+$/, key);
+        assertMatch(statusOf(pid, key) ?? "", /^0+$/, key);
       }
     });
   } finally {
@@ -173,8 +181,8 @@ Deno.test("no signal is blocked or ignored in a child, though some are here", ()
 Deno.test("a child leads a session of its own, in which no signal for job control stops it", () => {
   inspectChild([], (pid) => {
     for (const key of ["NSpgid", "NSsid"]) {
-      assert.equal(statusOf(pid, key), String(pid));
-      assert.notEqual(statusOf("self", key), String(pid));
+      assertStrictEquals(statusOf(pid, key), String(pid));
+      assertNotStrictEquals(statusOf("self", key), String(pid));
     }
     // A child that is stopped would not end.
     for (const signal of ["SIGTTOU", "SIGTTIN"] as const) sendSignal(pid, signal);
@@ -194,9 +202,9 @@ Deno.test("a child has the soft descriptor limit of before it was raised, or one
     inspectChild(Array(count).fill(high), (pid) => {
       const limits = Deno.readTextFileSync(`/proc/${pid}/limits`);
       const [, childSoft, childHard] = /^Max open files +(\d+) +(\d+)/m.exec(limits) ?? [];
-      assert.deepEqual([childSoft, childHard], [String(soft), String(hard)]);
+      assertEquals([childSoft, childHard], [String(soft), String(hard)]);
     });
-    assert.deepEqual(fdLimit(), { soft: hard, hard });
+    assertEquals(fdLimit(), { soft: hard, hard });
   }
 });
 
@@ -218,15 +226,13 @@ Deno.test("what cannot be started says why, and leaves nothing open", noVfork, a
   using file = createMemfd("file");
   await leavesNoDescriptors(() => {
     for (const [program, code, words] of cases) {
-      assert.throws(() => spawn({ argv: [program], env: {}, fds: [file, file] }), {
-        name: "SystemError",
-        syscall: program,
-        code,
-        message: `${program}: ${words} (${code})`,
-      });
+      assertObjectMatch(
+        assertThrows(() => spawn({ argv: [program], env: {}, fds: [file, file] }), SystemError),
+        { syscall: program, code, message: `${program}: ${words} (${code})` },
+      );
     }
     // Not even the child that could not execute.
-    assert.throws(() => waitFor(-1), { code: "ECHILD" });
+    assertObjectMatch(assertThrows(() => waitFor(-1), Error), { code: "ECHILD" });
   });
 });
 
@@ -235,7 +241,14 @@ Deno.test("a closed descriptor is not given", noVfork, async () => {
   const closed = createMemfd("closed");
   closed.close();
   await leavesNoDescriptors(() => {
-    assert.throws(() => spawn({ argv: ["true"], env: {}, fds: [open, closed] }), /after it was/);
-    assert.throws(() => spawn({ argv: ["true"], env: {}, fds: [new Fd(9000)] }), { code: "EBADF" });
+    assertThrows(
+      () => spawn({ argv: ["true"], env: {}, fds: [open, closed] }),
+      Error,
+      /after it was/,
+    );
+    assertObjectMatch(
+      assertThrows(() => spawn({ argv: ["true"], env: {}, fds: [new Fd(9000)] }), Error),
+      { code: "EBADF" },
+    );
   });
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
 import "../tests/support/libc.ts";
 import { SystemError } from "../ffi/errno.ts";
@@ -22,12 +22,12 @@ function memoryLog(format: Format, level: Level = "debug") {
 function line(message: string, fields?: Fields): string {
   const { log, lines } = memoryLog("text");
   log.info(message, fields);
-  assert.equal(lines.length, 1);
+  assertStrictEquals(lines.length, 1);
   return (lines[0] ?? "").replace(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /, "");
 }
 
 Deno.test("a line of text has the time, the level, the message and the fields", () => {
-  assert.equal(
+  assertStrictEquals(
     line("holding", { address: ":80", backlog: 1000, new: true, port: undefined }),
     "info holding address=:80 backlog=1000 new=true\n",
   );
@@ -49,7 +49,7 @@ Deno.test("a value that could be misread is quoted", () => {
     ["a\u2028b", String.raw`"a\u2028b"`],
   ];
   for (const [value, written] of values) {
-    assert.equal(line("m", { value }), `info m value=${written}\n`);
+    assertStrictEquals(line("m", { value }), `info m value=${written}\n`);
   }
 });
 
@@ -60,14 +60,14 @@ Deno.test("whatever a peer sends, an event is one line and steers no terminal", 
       for (const format of ["text", "json"] as const) {
         const { log, lines } = memoryLog(format);
         log.warn(message, { value });
-        assert.equal(lines.length, 1);
+        assertStrictEquals(lines.length, 1);
         const [line = ""] = lines;
-        assert.equal(line.indexOf("\n"), line.length - 1);
-        assert.match(line, /^[^\p{Cc}\u2028\u2029]*\n$/u);
+        assertStrictEquals(line.indexOf("\n"), line.length - 1);
+        assertMatch(line, /^[^\p{Cc}\u2028\u2029]*\n$/u);
         if (format === "json") {
           const sent = JSON.parse(JSON.stringify([message, value]));
           const { message: logged, value: field } = JSON.parse(line);
-          assert.deepEqual([logged, field], sent);
+          assertEquals([logged, field], sent);
         }
       }
     }),
@@ -76,7 +76,7 @@ Deno.test("whatever a peer sends, an event is one line and steers no terminal", 
 });
 
 Deno.test("a message cannot forge another line", () => {
-  assert.equal(
+  assertStrictEquals(
     line("bad\n2000-01-01 error forged\r\x1b[2J"),
     String
       .raw`info bad\n2000-01-01 error forged\r\u001b[2J` + "\n",
@@ -87,8 +87,8 @@ Deno.test("a line of JSON has the same, with the types kept", () => {
   const { log, lines } = memoryLog("json");
   log.error("no\n", { address: "a b", backlog: 5, port: undefined, ok: false });
   const { time, ...rest } = JSON.parse(lines[0] ?? "");
-  assert.equal(new Date(time).toISOString(), time);
-  assert.deepEqual(rest, {
+  assertStrictEquals(new Date(time).toISOString(), time);
+  assertEquals(rest, {
     level: "error",
     message: "no\n",
     address: "a b",
@@ -101,14 +101,14 @@ Deno.test("events below the level are left out", () => {
   for (const [index, level] of LEVELS.entries()) {
     const { log, lines } = memoryLog("json", level);
     LEVELS.forEach((each) => log[each]("event"));
-    assert.deepEqual(lines.map((text) => JSON.parse(text).level), LEVELS.slice(index));
+    assertEquals(lines.map((text) => JSON.parse(text).level), LEVELS.slice(index));
   }
 });
 
 Deno.test("a failed system call has no stack to show, a bug has", () => {
-  assert.equal(stackOf(new SystemError("bind", 98)), undefined);
-  assert.match(stackOf(new TypeError("bug")) ?? "", /TypeError: bug\n +at /);
-  assert.equal(stackOf("text"), undefined);
+  assertStrictEquals(stackOf(new SystemError("bind", 98)), undefined);
+  assertMatch(stackOf(new TypeError("bug")) ?? "", /TypeError: bug\n +at /);
+  assertStrictEquals(stackOf("text"), undefined);
 });
 
 Deno.test("for the journal, a line has the priority, and no time of its own", () => {
@@ -118,7 +118,7 @@ Deno.test("for the journal, a line has the priority, and no time of its own", ()
     (text) => lines.push(text),
   );
   for (const level of LEVELS) log[level]("holding", { address: ":80", why: "a\nb" });
-  assert.deepEqual(
+  assertEquals(
     lines,
     [7, 6, 4, 3].map((priority) => `<${priority}>holding address=:80 why="a\\nb"\n`),
   );
@@ -128,7 +128,7 @@ Deno.test("standard error is the journal only if it is the stream that systemd m
   const before = Deno.env.get("JOURNAL_STREAM") ?? "";
   for (const text of ["", "9:1", "nonsense"]) {
     Deno.env.set("JOURNAL_STREAM", text);
-    assert.equal(isJournal(), false);
+    assertStrictEquals(isJournal(), false);
   }
   Deno.env.set("JOURNAL_STREAM", before);
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { checkLayers } from "./layers.ts";
 
 function check(files: Record<string, string>): string[] {
@@ -8,8 +8,8 @@ function check(files: Record<string, string>): string[] {
 
 function assertRefused(file: string, code: string, expected: RegExp) {
   const violations = check({ [file]: code });
-  assert.equal(violations.length, 1, violations.join("\n"));
-  assert.match(violations[0] ?? "", expected);
+  assertStrictEquals(violations.length, 1, violations.join("\n"));
+  assertMatch(violations[0] ?? "", expected);
 }
 
 Deno.test("imports that point down are accepted", () => {
@@ -26,7 +26,7 @@ Deno.test("imports that point down are accepted", () => {
     "src/process/upgrade.ts": `import { RpcError } from "../control/messages.ts";\n`,
     "src/control/client.ts": `import type { Address } from "../sockets/address.ts";\n`,
   });
-  assert.deepEqual(violations, []);
+  assertEquals(violations, []);
 });
 
 Deno.test("every form of import is seen, at its line", () => {
@@ -76,7 +76,7 @@ Deno.test("unsafe code and exits stay in their places, comments apart", () => {
   );
   assertRefused("src/cli/bind.ts", `\nDeno.exit(1);`, /:2: Deno\.exit.*src\/main\.ts alone/);
   const fine = `/**\n * Deno.exit\n */\nDeno.exitCode = 1; // never Deno.dlopen\n`;
-  assert.deepEqual(check({ "src/cli/bind.ts": fine, "src/main.ts": "Deno.exit(0);" }), []);
+  assertEquals(check({ "src/cli/bind.ts": fine, "src/main.ts": "Deno.exit(0);" }), []);
 });
 
 Deno.test("a file without a row is refused", () => {
@@ -90,7 +90,7 @@ Deno.test("an import cycle is named", () => {
     "src/binder/b.ts": `import "./c.ts";`,
     "src/binder/c.ts": `\nimport type { A } from "./a.ts";`,
   });
-  assert.deepEqual(violations, [
+  assertEquals(violations, [
     "src/binder/c.ts:2: import cycle: " +
     "src/binder/a.ts -> src/binder/b.ts -> src/binder/c.ts -> src/binder/a.ts",
   ]);

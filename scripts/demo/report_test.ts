@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { type Outcome, percentile, type Phase, PHASES, problems, table } from "./report.ts";
 
 function answered(phase: Phase, version: string, client: Outcome["client"] = "new"): Outcome {
@@ -12,12 +12,12 @@ const FINE = (Object.keys(PHASES) as Phase[]).flatMap((phase) =>
 const STEADY = { reconnects: 0, retries: 0 };
 
 Deno.test("a run in which every version answers where it must has no problem", () => {
-  assert.deepEqual(problems(FINE), []);
+  assertEquals(problems(FINE), []);
 });
 
 Deno.test("failed requests are told by client, phase and reason", () => {
   const failed = { phase: "switch", milliseconds: 1, failure: "connection reset" } as const;
-  assert.deepEqual(
+  assertEquals(
     problems([
       ...FINE,
       { ...failed, client: "new" },
@@ -33,18 +33,18 @@ Deno.test("failed requests are told by client, phase and reason", () => {
 
 Deno.test("a version that must answer and never does is a problem", () => {
   const silent = FINE.filter(({ phase, version }) => phase !== "switch" || version !== "V2");
-  assert.deepEqual(problems(silent), ["V2 never answered during the switch"]);
+  assertEquals(problems(silent), ["V2 never answered during the switch"]);
 });
 
 Deno.test("a keep-alive client does not make up for new connections", () => {
   const kept = FINE.map((outcome) =>
     outcome.phase === "after" ? answered("after", "V2", "keep-alive") : outcome
   );
-  assert.deepEqual(problems(kept), ["V2 never answered after the switch"]);
+  assertEquals(problems(kept), ["V2 never answered after the switch"]);
 });
 
 Deno.test("a version that answers where it is gone is a problem, on a kept connection too", () => {
-  assert.deepEqual(problems([...FINE, answered("after", "V1", "keep-alive")]), [
+  assertEquals(problems([...FINE, answered("after", "V1", "keep-alive")]), [
     "1 request: answered by V1, after the switch",
   ]);
 });
@@ -57,26 +57,26 @@ Deno.test("the table counts by version, apart from what failed, within 100 colum
   });
   const words = (title: string) =>
     lines.filter((line) => line.startsWith(title)).map((line) => line.trim().split(/ {2,}/));
-  assert.deepEqual(words("  before"), [
+  assertEquals(words("  before"), [
     ["before the switch", "2", "1", "0", "0", "1", "1.0 ms", "1.0 ms"],
   ]);
-  assert.deepEqual(words("  all"), [
+  assertEquals(words("  all"), [
     ["all", "8", "2", "3", "2", "1", "1.0 ms", "1.0 ms"],
     ["all", "1", "1", "0", "0", "0", "1.0 ms", "1.0 ms"],
   ]);
-  assert.equal(lines.at(-1), "  1 reconnect, 2 requests sent again on a new connection");
-  assert.ok(lines.every((line) => line.length <= 100));
+  assertStrictEquals(lines.at(-1), "  1 reconnect, 2 requests sent again on a new connection");
+  assert(lines.every((line) => line.length <= 100));
 });
 
 Deno.test("a table of nothing has no latency", () => {
-  assert.match(table([], STEADY).join("\n"), /before the switch +0 +0 +0 +0 +0 +- +-\n/);
+  assertMatch(table([], STEADY).join("\n"), /before the switch +0 +0 +0 +0 +0 +- +-\n/);
 });
 
 Deno.test("percentiles are nearest ranks", () => {
   const values = Array.from({ length: 100 }, (_, index) => 100 - index);
-  assert.equal(percentile(values, 0.5), 50);
-  assert.equal(percentile(values, 0.99), 99);
-  assert.equal(percentile(values, 1), 100);
-  assert.equal(percentile([7], 0.5), 7);
-  assert.equal(percentile([], 0.5), undefined);
+  assertStrictEquals(percentile(values, 0.5), 50);
+  assertStrictEquals(percentile(values, 0.99), 99);
+  assertStrictEquals(percentile(values, 1), 100);
+  assertStrictEquals(percentile([7], 0.5), 7);
+  assertStrictEquals(percentile([], 0.5), undefined);
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import type { Peer } from "../control/server.ts";
 import { Access, accessRules } from "./access.ts";
 
@@ -10,26 +10,26 @@ function peer(uid: number, gid = uid, groups: number[] = []): Peer {
 
 Deno.test("by default root and the binder's own user are served, and nobody else", () => {
   const access = new Access(accessRules({ uids: [], gids: [] }, OWN));
-  assert.deepEqual([0, OWN, 1, 65534].map((uid) => access.rights(peer(uid)).served), [
+  assertEquals([0, OWN, 1, 65534].map((uid) => access.rights(peer(uid)).served), [
     true,
     true,
     false,
     false,
   ]);
-  assert.equal(access.rights(peer(1, 0, [0])).served, false, "root's group is not root");
+  assertStrictEquals(access.rights(peer(1, 0, [0])).served, false, "root's group is not root");
 });
 
 Deno.test("users and groups are added, supplementary groups count", () => {
   const access = new Access(accessRules({ uids: ["7"], gids: ["8"] }, OWN));
-  assert.equal(access.rights(peer(7)).served, true);
-  assert.equal(access.rights(peer(9, 8)).served, true);
-  assert.equal(access.rights(peer(9, 9, [1, 8])).served, true);
-  assert.equal(access.rights(peer(8, 7, [7])).served, false, "a user's number is no group's");
+  assertStrictEquals(access.rights(peer(7)).served, true);
+  assertStrictEquals(access.rights(peer(9, 8)).served, true);
+  assertStrictEquals(access.rights(peer(9, 9, [1, 8])).served, true);
+  assertStrictEquals(access.rights(peer(8, 7, [7])).served, false, "a user's number is no group's");
 });
 
 Deno.test("everyone may be let in, and gets no power by that", () => {
   const access = new Access(accessRules({ uids: ["*"], gids: [] }, OWN));
-  assert.deepEqual(access.rights(peer(65534)), { served: true, maxFds: 0, maxBytes: 262144 });
-  assert.deepEqual([0, OWN, 65534].map((uid) => access.trusts(uid)), [true, true, false]);
-  assert.ok(access.rights(peer(OWN)).maxFds > 0);
+  assertEquals(access.rights(peer(65534)), { served: true, maxFds: 0, maxBytes: 262144 });
+  assertEquals([0, OWN, 65534].map((uid) => access.trusts(uid)), [true, true, false]);
+  assert(access.rights(peer(OWN)).maxFds > 0);
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertStrictEquals, assertThrows } from "@std/assert";
 import { groupId, userId } from "./accounts.ts";
 import { UserError } from "../errors.ts";
 
@@ -6,17 +6,16 @@ Deno.test("users and groups are known by name and by number", () => {
   for (const [idOf, file] of [[userId, "/etc/passwd"], [groupId, "/etc/group"]] as const) {
     for (const line of Deno.readTextFileSync(file).trim().split("\n")) {
       const [name = "", , id = ""] = line.split(":");
-      assert.equal(idOf(name), Number(id), line);
-      assert.equal(idOf(id), Number(id), line);
+      assertStrictEquals(idOf(name), Number(id), line);
+      assertStrictEquals(idOf(id), Number(id), line);
     }
   }
 });
 
 Deno.test("who does not exist is named", () => {
-  const unknown = (message: string) => (error: unknown) =>
-    error instanceof UserError && error.message === message;
-  assert.throws(() => userId("no one"), unknown('there is no user "no one" in /etc/passwd'));
-  assert.throws(() => groupId(""), unknown('there is no group "" in /etc/group'));
+  const message = (action: () => number) => assertThrows(action, UserError).message;
+  assertStrictEquals(message(() => userId("no one")), 'there is no user "no one" in /etc/passwd');
+  assertStrictEquals(message(() => groupId("")), 'there is no group "" in /etc/group');
   // chown(2) would leave the owner as it is.
-  assert.throws(() => userId("4294967295"), unknown("no user has the number 4294967295"));
+  assertStrictEquals(message(() => userId("4294967295")), "no user has the number 4294967295");
 });

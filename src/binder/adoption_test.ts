@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertStrictEquals, fail } from "@std/assert";
 import { AF_INET, AF_UNIX, POLLIN, SOCK_DGRAM, SOCK_NONBLOCK } from "../../ffi/constants.ts";
 import { SOCK_STREAM } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
@@ -40,7 +40,7 @@ Deno.test("a socket that a binder would have bound is taken", async () => {
       `unix:${folder.file("site.sock")}`,
     ];
     for (const address of addresses) {
-      assert.equal(await refusalOf(address, address), undefined, address);
+      assertStrictEquals(await refusalOf(address, address), undefined, address);
     }
   });
 });
@@ -63,7 +63,7 @@ Deno.test("a socket of another address or type is not", async () => {
       [`unix:${path}`, `${host}:${port}`],
     ];
     for (const [bound, claimed] of pairs) {
-      assert.equal(await refusalOf(bound, claimed), `it listens on ${bound}`, claimed);
+      assertStrictEquals(await refusalOf(bound, claimed), `it listens on ${bound}`, claimed);
       Deno.removeSync(folder.path, { recursive: true });
       Deno.mkdirSync(folder.path);
     }
@@ -74,21 +74,21 @@ Deno.test("a socket that does not listen is not", async () => {
   const [host, port] = [loopbackHost(), freePort()];
   const address = await parse(`${host}:${port}`);
   using bound = createSocket(AF_INET, SOCK_STREAM);
-  assert.equal(refusal(bound, address), "it is no listening socket", "not even bound");
+  assertStrictEquals(refusal(bound, address), "it is no listening socket", "not even bound");
   bindSocket(bound, { family: "inet", host, port });
-  assert.equal(refusal(bound, address), "it is no listening socket");
+  assertStrictEquals(refusal(bound, address), "it is no listening socket");
   listenSocket(bound, 10);
-  assert.equal(refusal(bound, address), undefined);
+  assertStrictEquals(refusal(bound, address), undefined);
 
   using unbound = createSocket(AF_INET, SOCK_DGRAM);
   const anyPort = await parse("udp:0.0.0.0:0");
-  assert.equal(refusal(unbound, anyPort), "it is no listening socket");
+  assertStrictEquals(refusal(unbound, anyPort), "it is no listening socket");
 
   using folder = tempDir();
   const path = folder.file("site.sock");
   using datagrams = createSocket(AF_UNIX, SOCK_DGRAM);
   bindSocket(datagrams, { family: "unix", path });
-  assert.equal(refusal(datagrams, await parse(`unix:${path}`)), "it is no listening socket");
+  assertStrictEquals(refusal(datagrams, await parse(`unix:${path}`)), "it is no listening socket");
 });
 
 /** Listens on a path until its input ends. */
@@ -105,18 +105,18 @@ Deno.test("a UNIX socket that its path does not lead to is not", async () => {
   using socket = fd;
   const gone = "its file is gone, or is another's";
   Deno.removeSync(path);
-  assert.equal(refusal(socket, address), gone);
+  assertStrictEquals(refusal(socket, address), gone);
   Deno.writeTextFileSync(path, "precious");
-  assert.equal(refusal(socket, address), gone);
+  assertStrictEquals(refusal(socket, address), gone);
   Deno.removeSync(path);
   await using other = startProgram(["python3", "-c", SERVER, path]);
   await other.waitFor(/up/);
-  assert.equal(refusal(socket, address), gone);
+  assertStrictEquals(refusal(socket, address), gone);
 });
 
 Deno.test("what is no socket is not", async () => {
   using file = createMemfd("none");
-  assert.equal(refusal(file, await parse("127.0.0.1:80")), "it is no socket");
+  assertStrictEquals(refusal(file, await parse("127.0.0.1:80")), "it is no socket");
 });
 
 /** Binds a port, and sends the socket to whoever listens on a path. */
@@ -151,10 +151,10 @@ async function sentBy(words: readonly string[], port: number): Promise<Fd> {
   const [program = "", ...args] = [...words, "python3", "-c", SENDER, path, String(port)];
   await using _sender = startProgram([program, ...args]);
   await poller.wait(listening, POLLIN, 20_000);
-  using connection = acceptSocket(listening) ?? assert.fail("nobody came");
+  using connection = acceptSocket(listening) ?? fail("nobody came");
   await poller.wait(connection, POLLIN, 20_000);
   const [fd] = receiveMessage(connection, new Uint8Array(1))?.fds ?? [];
-  return fd ?? assert.fail("no descriptor came");
+  return fd ?? fail("no descriptor came");
 }
 
 Deno.test({
@@ -164,8 +164,8 @@ Deno.test({
     const port = freePort();
     const address = await parse(`0.0.0.0:${port}`);
     using here = await sentBy([], port);
-    assert.equal(refusal(here, address), undefined);
+    assertStrictEquals(refusal(here, address), undefined);
     using there = await sentBy(["unshare", ...UNSHARE ?? []], port);
-    assert.equal(refusal(there, address), "it is in another network namespace");
+    assertStrictEquals(refusal(there, address), "it is in another network namespace");
   },
 });

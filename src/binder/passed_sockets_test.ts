@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
 import { leavesNoDescriptors, openFile } from "../../tests/support/descriptors.ts";
 import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
@@ -26,10 +26,12 @@ Deno.test("the name in the store is readable, and one that systemd accepts", asy
     ["udp::53", "udp-0.0.0.0-53"],
     ["unix:/run/a:b%é.sock", "unix-/run/a%3Ab%25%C3%A9.sock"],
   ];
-  for (const [address, name] of names) assert.equal(storeName(await addressOf(address)), name);
+  for (const [address, name] of names) {
+    assertStrictEquals(storeName(await addressOf(address)), name);
+  }
   fc.assert(fc.property(fc.string({ unit: "binary" }), (path) => {
     // fdname_is_valid() of systemd.
-    assert.match(
+    assertMatch(
       storeName({ transport: "unix", path: `/${path}` }),
       /^[\x20-\x39\x3b-\x7e]{1,255}$/,
     );
@@ -53,18 +55,18 @@ Deno.test("sockets are told apart by their names, and known by their addresses",
     ];
     const files = passed.map(({ fd }) => openFile(fd));
     const sorted = sortPassed(passed, sock, 1000);
-    assert.deepEqual(sorted.control?.path, sock);
-    assert.deepEqual(
+    assertEquals(sorted.control?.path, sock);
+    assertEquals(
       [sorted.control, ...sorted.configured, ...sorted.stored].map((one) =>
         one && openFile(one.fd)
       ),
       files,
     );
-    assert.deepEqual(sorted.configured.map(({ address }) => formatAddress(address)), [
+    assertEquals(sorted.configured.map(({ address }) => formatAddress(address)), [
       `${host}:81`,
     ]);
-    assert.deepEqual(sorted.stored.map(({ backlog }) => backlog), [7, 1000]);
-    assert.deepEqual(sorted.refused, []);
+    assertEquals(sorted.stored.map(({ backlog }) => backlog), [7, 1000]);
+    assertEquals(sorted.refused, []);
     passed.forEach(({ fd }) => fd.close());
     for (const name of ["own.sock", "control.sock"]) Deno.removeSync(folder.file(name));
   });
@@ -80,13 +82,13 @@ Deno.test("what is of no use is closed, with the reason", async () => {
     const file = { name: "file", fd: createMemfd("file") };
     const again = { name: "again", fd: good.fd.duplicate() };
     const sorted = sortPassed([good, gone, file, again], "/sock", 1000);
-    assert.deepEqual(sorted.refused, [
+    assertEquals(sorted.refused, [
       { name: gone.name, why: "its file is gone, so nobody can connect" },
       { name: "file", why: "it is no listening socket" },
       { name: "again", why: "its address is held already" },
     ]);
-    assert.deepEqual([gone, file, again].map(({ fd }) => fd.closed), [true, true, true]);
-    assert.deepEqual(sorted.stored.map(({ fd }) => fd), [good.fd]);
+    assertEquals([gone, file, again].map(({ fd }) => fd.closed), [true, true, true]);
+    assertEquals(sorted.stored.map(({ fd }) => fd), [good.fd]);
     good.fd.close();
   });
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertRejects, assertStrictEquals } from "@std/assert";
 import "../../tests/support/libc.ts";
 import { tempDir } from "../../tests/support/temp_dir.ts";
 import { resolveAddress, splitAddress } from "../sockets/address.ts";
@@ -86,7 +86,7 @@ Deno.test("several patterns allow what any of them does", async () => {
 
 Deno.test("a path that climbs out of an allowed folder is no address", async () => {
   for (const path of ["/run/site/../root.sock", "/run/site/..", "/run/site/a//./../../b"]) {
-    await assert.rejects(parse(`unix:${path}`), UserError);
+    await assertRejects(() => parse(`unix:${path}`), UserError);
   }
   const policy = new Policy(await parsePatterns(["unix:/run/site/*"]));
   assert(policy.allows(await parse("unix:/run/./site//a")));
@@ -114,7 +114,7 @@ Deno.test("a link below an allowed folder leads to nothing that is not allowed, 
   ];
   for (const [pattern, path, allowed] of table) {
     const policy = new Policy(await parsePatterns([`unix:${dir.file(pattern)}`]));
-    assert.equal(
+    assertStrictEquals(
       policy.allows(await parse(`unix:${dir.file(path)}`)),
       allowed,
       `${pattern} ${path}`,
@@ -147,6 +147,11 @@ Deno.test("a malformed pattern is refused", async () => {
     "*:*:80",
   ];
   for (const pattern of malformed) {
-    await assert.rejects(parsePatterns([":1", pattern]), UserError, JSON.stringify(pattern));
+    await assertRejects(
+      () => parsePatterns([":1", pattern]),
+      UserError,
+      undefined,
+      JSON.stringify(pattern),
+    );
   }
 });

@@ -1,4 +1,13 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertObjectMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+  fail,
+} from "@std/assert";
 import type { Fd } from "../../ffi/fd.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
@@ -13,7 +22,7 @@ import { settled } from "../../tests/support/poller.ts";
 import { until } from "../../tests/support/process_status.ts";
 import { loopbackHost, type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
 import { resolveAddress } from "../sockets/address.ts";
-import { ControlClient, RefusedError } from "../control/client.ts";
+import { ControlClient, NoBinderError, RefusedError } from "../control/client.ts";
 import { listen } from "../sockets/listen.ts";
 import { type BindParam, RPC } from "../control/messages.ts";
 
@@ -56,7 +65,7 @@ function params(count: number): [BindParam, ...BindParam[]] {
   const [first, ...rest] = Array.from({ length: count }, (_, index) => {
     return { address, port: 8000 + index };
   });
-  return first ? [first, ...rest] : assert.fail();
+  return first ? [first, ...rest] : fail();
 }
 
 const cookies = (fds: readonly Fd[]) => fds.map(socketCookie);
@@ -74,10 +83,10 @@ Deno.test("a socket handed back is that very socket for the next client", async 
   await withBinder(async ({ binder, connect, listenOn }) => {
     const wanted = params(2);
     const sockets = [await listenOn(wanted[0]), await listenOn(wanted[1] ?? wanted[0])];
-    assert.deepEqual(await connect().adopt(wanted, sockets), ["adopted", "adopted"]);
-    assert.deepEqual(heldCookies(binder), cookies(sockets));
+    assertEquals(await connect().adopt(wanted, sockets), ["adopted", "adopted"]);
+    assertEquals(heldCookies(binder), cookies(sockets));
     sockets.forEach((socket) => socket.close());
-    assert.deepEqual(await bound(connect(), wanted), heldCookies(binder));
+    assertEquals(await bound(connect(), wanted), heldCookies(binder));
   });
 });
 
@@ -88,10 +97,15 @@ Deno.test("every transport can be handed back", async () => {
     const wanted = [{ address: `unix:${path}` }, { address: `udp:${address}`, port: 8000 }];
     const sockets = [];
     for (const param of wanted) sockets.push(await listenOn(param));
-    assert.deepEqual(await connect().adopt(wanted, sockets), ["adopted", "adopted"]);
-    assert.deepEqual(await bound(connect(), wanted), cookies(sockets));
+    assertEquals(await connect().adopt(wanted, sockets), ["adopted", "adopted"]);
+    assertEquals(await bound(connect(), wanted), cookies(sockets));
     binder.registry.close();
-    assert.throws(() => Deno.lstatSync(path), Deno.errors.NotFound, "its file goes with it");
+    assertThrows(
+      () => Deno.lstatSync(path),
+      Deno.errors.NotFound,
+      undefined,
+      "its file goes with it",
+    );
   });
 });
 
@@ -101,11 +115,11 @@ Deno.test("two clients that hold the same socket give it back once", async () =>
     using socket = await listenOn(param);
     using copy = socket.duplicate();
     const [first, second] = [connect(), connect()];
-    assert.deepEqual(await first.adopt([param], [socket]), ["adopted"]);
-    assert.deepEqual(await second.adopt([param], [copy]), ["held"]);
-    assert.deepEqual(await first.adopt([param, param], [socket, copy]), ["held", "held"]);
-    assert.equal(binder.held().length, 1);
-    assert.equal(binder.server.attached.length, 2);
+    assertEquals(await first.adopt([param], [socket]), ["adopted"]);
+    assertEquals(await second.adopt([param], [copy]), ["held"]);
+    assertEquals(await first.adopt([param, param], [socket, copy]), ["held", "held"]);
+    assertStrictEquals(binder.held().length, 1);
+    assertStrictEquals(binder.server.attached.length, 2);
   });
 });
 
@@ -114,7 +128,7 @@ Deno.test("a socket that the binder gave out itself is held", async () => {
     const [param] = params(1);
     const client = connect();
     const fds = await client.bind([param]);
-    assert.deepEqual(await client.adopt([param], fds), ["held"]);
+    assertEquals(await client.adopt([param], fds), ["held"]);
     fds.forEach((fd) => fd.close());
   });
 });
@@ -129,8 +143,8 @@ Deno.test("another socket of an address held is refused", async () => {
     Deno.removeSync(path);
     using other = await listenOn(param);
     const refused = ["refused: another socket is held for this address"];
-    assert.deepEqual(await client.adopt([param], [other]), refused);
-    assert.deepEqual(heldCookies(binder), before);
+    assertEquals(await client.adopt([param], [other]), refused);
+    assertEquals(heldCookies(binder), before);
   });
 });
 
@@ -148,15 +162,15 @@ Deno.test("each socket is judged for itself, and what is refused is closed", asy
       [wrong, none, held, denied, good],
       [socket, file, file, elsewhere, socket],
     );
-    assert.deepEqual(outcomes, [
+    assertEquals(outcomes, [
       `refused: it listens on ${good.address}:${good.port}`,
       "refused: it is no socket",
       "refused: it is no socket",
       "refused: not allowed",
       "adopted",
     ]);
-    assert.equal(binder.held().length, 2);
-    assert.equal(binder.log.filter((line) => line.includes("refused a socket")).length, 4);
+    assertStrictEquals(binder.held().length, 2);
+    assertStrictEquals(binder.log.filter((line) => line.includes("refused a socket")).length, 4);
   }, { allow: ["*:8000-8100"] });
 });
 
@@ -166,26 +180,29 @@ Deno.test("as many sockets as addresses, or none is taken", async () => {
     using socket = await listenOn(wanted[0]);
     const client = connect();
     for (const fds of [[], [socket], [socket, socket, socket]]) {
-      await assert.rejects(client.adopt(wanted, fds), (error) => {
-        assert(error instanceof RefusedError);
-        assert.equal(error.code, RPC.invalidParams);
-        assert.match(error.message, new RegExp(`${fds.length} sockets for 2 addresses`));
-        return true;
-      });
+      const error = await assertRejects(() => client.adopt(wanted, fds), RefusedError);
+      assertStrictEquals(error.code, RPC.invalidParams);
+      assertMatch(error.message, new RegExp(`${fds.length} sockets for 2 addresses`));
     }
-    await assert.rejects(client.adopt([], [socket]), { code: RPC.invalidParams });
+    assertObjectMatch(await assertRejects(() => client.adopt([], [socket]), Error), {
+      code: RPC.invalidParams,
+    });
     const nameless = { address: "no such host.invalid", port: 80 };
-    await assert.rejects(client.adopt([nameless], [socket]), { code: RPC.couldNotBind });
-    await assert.rejects(client.adopt([{ address: "" }], [socket]), { code: RPC.invalidParams });
-    assert.deepEqual([binder.held(), binder.server.attached], [[], []]);
-    assert.deepEqual(await client.adopt([wanted[0]], [socket]), ["adopted"]);
+    assertObjectMatch(await assertRejects(() => client.adopt([nameless], [socket]), Error), {
+      code: RPC.couldNotBind,
+    });
+    assertObjectMatch(await assertRejects(() => client.adopt([{ address: "" }], [socket]), Error), {
+      code: RPC.invalidParams,
+    });
+    assertEquals([binder.held(), binder.server.attached], [[], []]);
+    assertEquals(await client.adopt([wanted[0]], [socket]), ["adopted"]);
   });
 });
 
 Deno.test("who holds nothing can stay connected as well", async () => {
   await withBinder(async ({ binder, connect }) => {
-    assert.deepEqual(await connect().adopt([], []), []);
-    assert.deepEqual(binder.server.attached.map(({ holds }) => holds), [[]]);
+    assertEquals(await connect().adopt([], []), []);
+    assertEquals(binder.server.attached.map(({ holds }) => holds), [[]]);
   });
 });
 
@@ -196,9 +213,9 @@ Deno.test("what a client holds is what it said last", async () => {
     using socket = await listenOn(a);
     await client.adopt([a], [socket]);
     const holds = () => binder.server.attached.map(({ holds }) => holds);
-    assert.deepEqual(holds(), [[`${a.address}:${a.port}`]]);
+    assertEquals(holds(), [[`${a.address}:${a.port}`]]);
     await client.adopt([], []);
-    assert.deepEqual(holds(), [[]]);
+    assertEquals(holds(), [[]]);
   });
 });
 
@@ -209,9 +226,9 @@ Deno.test("the backlog is the one asked for, else the socket's own", async () =>
     using first = await listenOn(a, 7);
     using second = await listenOn(b, 8);
     await connect().adopt([a, { ...b, backlog: 20 }], [first, second]);
-    assert.deepEqual(binder.held().map(({ backlog }) => backlog), [7, 20]);
+    assertEquals(binder.held().map(({ backlog }) => backlog), [7, 20]);
     await bound(connect(), [{ ...a, backlog: 9 }]);
-    assert.equal(acceptQueue(first).limit, 9, "it grows as any other does");
+    assertStrictEquals(acceptQueue(first).limit, 9, "it grows as any other does");
   });
 });
 
@@ -224,16 +241,13 @@ Deno.test("a stranger can bind and ask, but neither hand back nor upgrade", asyn
       using socket = await listenOn(param);
       const client = connect();
       for (const attempt of [client.adopt([param], [socket]), client.call("upgrade", [])]) {
-        await assert.rejects(attempt, (error) => {
-          assert(error instanceof RefusedError);
-          assert.deepEqual([error.code, error.data?.code], [RPC.notPermitted, "EPERM"]);
-          assert.match(error.message, new RegExp(`^Not permitted: uid ${Deno.uid()} may not `));
-          return true;
-        });
+        const error = await assertRejects(() => attempt, RefusedError);
+        assertEquals([error.code, error.data?.code], [RPC.notPermitted, "EPERM"]);
+        assertMatch(error.message, new RegExp(`^Not permitted: uid ${Deno.uid()} may not `));
       }
-      assert.deepEqual([binder.held(), binder.server.attached, upgrades], [[], [], 0]);
-      assert.deepEqual(await client.call("status", []), { role: "binder" });
-      assert.deepEqual(await bound(client, [other]), heldCookies(binder));
+      assertEquals([binder.held(), binder.server.attached, upgrades], [[], [], 0]);
+      assertEquals(await client.call("status", []), { role: "binder" });
+      assertEquals(await bound(client, [other]), heldCookies(binder));
     },
     {
       trusts: () => false,
@@ -253,7 +267,7 @@ Deno.test("who is trusted is asked by uid", async () => {
   };
   await withBinder(async ({ connect }) => {
     await connect().adopt([], []);
-    assert.deepEqual([...asked], [Deno.uid()]);
+    assertEquals([...asked], [Deno.uid()]);
   }, { trusts });
 });
 
@@ -265,7 +279,7 @@ Deno.test("the answer to an upgrade is left to the successor, unless it fails", 
   };
   await withBinder(async ({ binder, connect }) => {
     const client = connect();
-    const answered = assert.rejects(client.call("upgrade", []), { name: "NoBinderError" });
+    const answered = assertRejects(() => client.call("upgrade", []), NoBinderError);
     await begun.promise;
     await until(() => binder.server.connections().some(({ owed }) => owed === 1));
     client.close();
@@ -273,8 +287,10 @@ Deno.test("the answer to an upgrade is left to the successor, unless it fails", 
   }, { upgrade });
   await withBinder(async ({ binder, connect }) => {
     const client = connect();
-    await assert.rejects(client.call("upgrade", []), { code: RPC.failed });
-    assert.deepEqual(binder.server.connections().map(({ owed }) => owed), [undefined]);
+    assertObjectMatch(await assertRejects(() => client.call("upgrade", []), Error), {
+      code: RPC.failed,
+    });
+    assertEquals(binder.server.connections().map(({ owed }) => owed), [undefined]);
     await client.call("status", []);
   });
 });
@@ -282,13 +298,16 @@ Deno.test("the answer to an upgrade is left to the successor, unless it fails", 
 Deno.test("an unknown method is refused by its name, however long", async () => {
   await withBinder(async ({ connect }) => {
     const client = connect();
-    await assert.rejects(client.call("rebind", []), {
-      code: RPC.methodNotFound,
-      message: /answers "Method not found: rebind": it is a wrapper, or an older binder/,
-    });
-    await assert.rejects(client.call("x".repeat(10_000), []), (error) => {
-      return error instanceof RefusedError && error.message.length < 300;
-    });
+    assertObjectMatch(
+      await assertRejects(
+        () => client.call("rebind", []),
+        Error,
+        /answers "Method not found: rebind": it is a wrapper, or an older binder/,
+      ),
+      { code: RPC.methodNotFound },
+    );
+    const error = await assertRejects(() => client.call("x".repeat(10_000), []));
+    assert(error instanceof RefusedError && error.message.length < 300);
   });
 });
 
@@ -302,11 +321,11 @@ Deno.test("an address in use is waited for, and given once it is handed back", a
     using socket = await listenOn(taken);
     const asks = bound(connect(), [taken, free]);
     await until(() => isWaiting(binder));
-    assert.deepEqual(binder.held(), [], "all or none");
-    assert.deepEqual(await connect().adopt([taken], [socket]), ["adopted"]);
+    assertEquals(binder.held(), [], "all or none");
+    assertEquals(await connect().adopt([taken], [socket]), ["adopted"]);
     const [cookie, other] = await asks;
-    assert.equal(cookie, socketCookie(socket));
-    assert.deepEqual(heldCookies(binder), [cookie, other]);
+    assertStrictEquals(cookie, socketCookie(socket));
+    assertEquals(heldCookies(binder), [cookie, other]);
   }, { handBackTime: LONG });
 });
 
@@ -319,9 +338,9 @@ Deno.test("several addresses may come from several clients", async () => {
     await until(() => isWaiting(binder));
     for (const [index, param] of [...wanted.entries()].reverse()) {
       const [socket] = sockets.slice(index);
-      if (socket) assert.deepEqual(await connect().adopt([param], [socket]), ["adopted"]);
+      if (socket) assertEquals(await connect().adopt([param], [socket]), ["adopted"]);
     }
-    assert.deepEqual(await asks, cookies(sockets));
+    assertEquals(await asks, cookies(sockets));
   }, { handBackTime: LONG });
 });
 
@@ -332,16 +351,13 @@ Deno.test("an address that nobody hands back is in use, after the time and not b
       assert(taken);
       using _socket = await listenOn(taken);
       const address = `${taken.address}:${taken.port}`;
-      await assert.rejects(connect().bind([free, taken]), (error) => {
-        assert(error instanceof RefusedError);
-        assert.deepEqual([error.code, error.data], [RPC.couldNotBind, {
-          code: "EADDRINUSE",
-          address,
-        }]);
-        return true;
-      });
-      assert.equal(isWaiting(binder), handBackTime > 0);
-      assert.deepEqual(binder.held(), []);
+      const error = await assertRejects(() => connect().bind([free, taken]), RefusedError);
+      assertEquals([error.code, error.data], [RPC.couldNotBind, {
+        code: "EADDRINUSE",
+        address,
+      }]);
+      assertStrictEquals(isWaiting(binder), handBackTime > 0);
+      assertEquals(binder.held(), []);
     }, { handBackTime });
   }
 });
@@ -363,17 +379,20 @@ Deno.test("what nobody can hand back is not waited for", async () => {
       ],
     ];
     for (const [param, message] of refused) {
-      await assert.rejects(connect().bind([param]), { message: `Could not bind: ${message}` });
+      assertObjectMatch(await assertRejects(() => connect().bind([param]), Error), {
+        message: `Could not bind: ${message}`,
+      });
     }
-    assert.equal(isWaiting(binder), false);
-    assert.equal(binder.held().length, 1);
+    assertStrictEquals(isWaiting(binder), false);
+    assertStrictEquals(binder.held().length, 1);
   }, { handBackTime: LONG });
 });
 
 Deno.test("other reasons than an address in use are not waited for", async () => {
   await withBinder(async ({ connect }) => {
-    await assert.rejects(connect().bind([{ address: "192.0.2.1", port: 8000 }]), {
-      data: { code: "EADDRNOTAVAIL", address: "192.0.2.1:8000" },
-    });
+    assertObjectMatch(
+      await assertRejects(() => connect().bind([{ address: "192.0.2.1", port: 8000 }]), Error),
+      { data: { code: "EADDRNOTAVAIL", address: "192.0.2.1:8000" } },
+    );
   }, { handBackTime: LONG });
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { UserError } from "../errors.ts";
 import { type BinderState, parseState, STATE_VERSION } from "./state.ts";
@@ -35,12 +35,12 @@ const STATE: BinderState = {
 };
 
 Deno.test("a state is read back as it was written", () => {
-  assert.deepEqual(parseState(JSON.stringify(STATE)), STATE);
+  assertEquals(parseState(JSON.stringify(STATE)), STATE);
 });
 
 Deno.test("a state of a binder that did not hand over its rules is read", () => {
   const { rules: _, ...older } = STATE;
-  assert.deepEqual(parseState(JSON.stringify(older)), older);
+  assertEquals(parseState(JSON.stringify(older)), older);
 });
 
 Deno.test("a state that is newer than this program, or none, is refused", () => {
@@ -56,21 +56,18 @@ Deno.test("a state that is newer than this program, or none, is refused", () => 
     [[], /./],
   ];
   for (const [state, reason] of refused) {
-    assert.throws(() => parseState(JSON.stringify(state)), (error) => {
-      assert(error instanceof UserError, String(error));
-      assert.match(error.message, /^cannot read the state of the binder before: /);
-      assert.match(error.message, reason);
-      return true;
-    });
+    const error = assertThrows(() => parseState(JSON.stringify(state)), UserError);
+    assertMatch(error.message, /^cannot read the state of the binder before: /);
+    assertMatch(error.message, reason);
   }
 });
 
 Deno.test("any text is a state or refused", () => {
   const whole = JSON.stringify(STATE);
   for (let length = 0; length < whole.length; length++) {
-    assert.throws(() => parseState(whole.slice(0, length)), UserError);
+    assertThrows(() => parseState(whole.slice(0, length)), UserError);
   }
   fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
-    assert.throws(() => parseState(text), UserError);
+    assertThrows(() => parseState(text), UserError);
   }));
 });

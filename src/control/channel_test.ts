@@ -1,4 +1,10 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertObjectMatch,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { POLLOUT } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
@@ -49,7 +55,7 @@ function memfds(count: number): Fd[] {
 
 /** Sends all at once, past the channel. */
 function sendRaw(fd: Fd, text: string, fds: readonly Fd[] = []): void {
-  assert.equal(sendMessage(fd, encode(text), fds), text.length);
+  assertStrictEquals(sendMessage(fd, encode(text), fds), text.length);
 }
 
 for (const count of [0, 1, 253, 254, 1000]) {
@@ -64,11 +70,11 @@ for (const count of [0, 1, 253, 254, 1000]) {
         far.maxFds = count;
         const message = { id: 1, result: fds.map((_, index) => `127.0.0.1:${index}`) };
         const [text] = await Promise.all([far.receive(LONG), near.send(message, fds, LONG)]);
-        assert.deepEqual(JSON.parse(text ?? ""), { jsonrpc: "2.0", ...message });
+        assertEquals(JSON.parse(text ?? ""), { jsonrpc: "2.0", ...message });
         const received = far.takeFds();
-        assert.deepEqual(received.map(openFile), fds.map(openFile));
+        assertEquals(received.map(openFile), fds.map(openFile));
         assert(received.every((fd) => fd.closeOnExec));
-        assert.equal(far.truncated, false);
+        assertStrictEquals(far.truncated, false);
         [...received, ...sent].forEach((fd) => fd.close());
       })
     );
@@ -79,22 +85,22 @@ Deno.test("a message longer than the socket's buffer goes as the peer reads", as
   await withChannels(async (near, far) => {
     const message = { text: "x".repeat(1_000_000) };
     const [text] = await Promise.all([far.receive(LONG), near.send(message, [], LONG)]);
-    assert.equal(JSON.parse(text ?? "").text, message.text);
+    assertStrictEquals(JSON.parse(text ?? "").text, message.text);
   });
 });
 
 Deno.test("a message to a peer that does not read ends after the timeout", async () => {
   await withChannel(async (near) => {
-    await assert.rejects(near.send({ text: "x".repeat(1_000_000) }, [], 10), ChannelClosed);
+    await assertRejects(() => near.send({ text: "x".repeat(1_000_000) }, [], 10), ChannelClosed);
   });
 });
 
 Deno.test("messages of both directions and without newlines come in their order", async () => {
   await withChannels(async (near, far) => {
     sendRaw(near.fd, '{"a":1}{"a":2}\n\n {"a":3}');
-    for (const a of [1, 2, 3]) assert.equal(await far.receive(LONG), `{"a":${a}}`);
+    for (const a of [1, 2, 3]) assertStrictEquals(await far.receive(LONG), `{"a":${a}}`);
     await far.send({ b: 1 }, [], LONG);
-    assert.equal(await near.receive(LONG), '{"jsonrpc":"2.0","b":1}');
+    assertStrictEquals(await near.receive(LONG), '{"jsonrpc":"2.0","b":1}');
   });
 });
 
@@ -103,8 +109,8 @@ Deno.test("a peer that closes, between messages or within one, ends the stream",
     await withChannel(async (near, far) => {
       sendRaw(far, text);
       far.close();
-      if (text.includes("}")) assert.equal(await near.receive(LONG), '{"a":1}');
-      assert.equal(await near.receive(LONG), undefined);
+      if (text.includes("}")) assertStrictEquals(await near.receive(LONG), '{"a":1}');
+      assertStrictEquals(await near.receive(LONG), undefined);
     });
   }
 });
@@ -112,22 +118,23 @@ Deno.test("a peer that closes, between messages or within one, ends the stream",
 Deno.test("a peer that is gone is a failed system call", async () => {
   await withChannel(async (near, far) => {
     far.close();
-    await assert.rejects(near.send({}, [], LONG), { name: "SystemError", code: "EPIPE" });
+    assertObjectMatch(await assertRejects(() => near.send({}, [], LONG), SystemError), {
+      code: "EPIPE",
+    });
   });
   await withChannel(async (near, far) => {
     await near.send({}, [], LONG);
     far.close();
-    await assert.rejects(
-      near.receive(LONG),
-      (error) => error instanceof SystemError && error.code === "ECONNRESET",
-    );
+    assertObjectMatch(await assertRejects(() => near.receive(LONG), SystemError), {
+      code: "ECONNRESET",
+    });
   });
 });
 
 Deno.test("garbage is a framing error", async () => {
   await withChannel(async (near, far) => {
     sendRaw(far, "GET / HTTP/1.1\r\n");
-    await assert.rejects(near.receive(LONG), FramingError);
+    await assertRejects(() => near.receive(LONG), FramingError);
   });
 });
 
@@ -137,26 +144,26 @@ Deno.test("descriptors that nobody asked for are closed as they come", async () 
     const before = openDescriptors();
     sendRaw(far, '{"a":1}', sent);
     await near.receive(LONG);
-    assert.equal(openDescriptors(), before);
+    assertStrictEquals(openDescriptors(), before);
 
     near.maxFds = 2;
     sendRaw(far, '{"a"', sent);
     sendRaw(far, ":1}", sent);
     await near.receive(LONG);
-    assert.equal(openDescriptors(), before + 2);
+    assertStrictEquals(openDescriptors(), before + 2);
     near.close();
-    assert.equal(openDescriptors(), before - 1, "the two are closed with the connection");
+    assertStrictEquals(openDescriptors(), before - 1, "the two are closed with the connection");
     sent.forEach((fd) => fd.close());
   });
 });
 
 Deno.test("a peer that sends nothing, or never finishes, is given up at the deadline", async () => {
   await withChannel(async (near, far) => {
-    await assert.rejects(near.receive(10), ChannelClosed);
+    await assertRejects(() => near.receive(10), ChannelClosed);
     sendRaw(far, '{"a":');
-    await assert.rejects(near.receive(10), ChannelClosed);
+    await assertRejects(() => near.receive(10), ChannelClosed);
     sendRaw(far, "1}");
-    assert.equal(await near.receive(LONG), '{"a":1}', "what came in time is kept");
+    assertStrictEquals(await near.receive(LONG), '{"a":1}', "what came in time is kept");
   });
 });
 
@@ -168,7 +175,7 @@ Deno.test("a peer that sends byte after byte is given up at the deadline", async
       while ((await poller.wait(far, POLLOUT, LONG)) !== 0) sendRaw(far, "x");
     };
     const dribbling = dribble();
-    await assert.rejects(received, ChannelClosed);
+    await assertRejects(() => received, ChannelClosed);
     await dribbling;
   });
 });
@@ -177,9 +184,9 @@ Deno.test("a closed channel says so, whether one waits for it or comes later", a
   await withChannel(async (near) => {
     const waiting = near.receive(LONG);
     near.close();
-    await assert.rejects(waiting, ChannelClosed);
-    await assert.rejects(near.receive(LONG), ChannelClosed);
-    await assert.rejects(near.send({}, [], LONG), ChannelClosed);
+    await assertRejects(() => waiting, ChannelClosed);
+    await assertRejects(() => near.receive(LONG), ChannelClosed);
+    await assertRejects(() => near.send({}, [], LONG), ChannelClosed);
     near.close();
   });
 });
@@ -188,11 +195,11 @@ Deno.test("another channel goes on with a half-received message", async () => {
   await withChannel(async (near, far) => {
     sendRaw(far, '{"a":1}{"b"');
     await near.receive(LONG);
-    await assert.rejects(near.receive(0), ChannelClosed);
+    await assertRejects(() => near.receive(0), ChannelClosed);
     const successor = new Channel(near.fd.duplicate(), poller, near.pending.slice());
     near.close();
     sendRaw(far, ":2}");
-    assert.equal(await successor.receive(LONG), '{"b":2}');
+    assertStrictEquals(await successor.receive(LONG), '{"b":2}');
     successor.close();
   });
 });

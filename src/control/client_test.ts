@@ -1,4 +1,10 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertObjectMatch,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { AF_UNIX, POLLIN, SOCK_NONBLOCK, SOCK_STREAM } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { sendMessage } from "../../ffi/fd_passing.ts";
@@ -74,12 +80,10 @@ const silent = (path: string) =>
 
 /** Asserts that there is no binder, and says why. */
 async function noBinder(action: () => unknown, path: string, code: string, message: string) {
-  await assert.rejects(async () => await action(), (error) => {
-    assert(error instanceof NoBinderError && error instanceof UserError, String(error));
-    assert.deepEqual([error.path, error.code], [path, code]);
-    assert.equal(error.message, message);
-    return true;
-  });
+  const error = await assertRejects(async () => await action());
+  assert(error instanceof NoBinderError && error instanceof UserError, String(error));
+  assertEquals([error.path, error.code], [path, code]);
+  assertStrictEquals(error.message, message);
 }
 
 Deno.test("sockets come in the order of their addresses, for request after request", async () => {
@@ -95,13 +99,13 @@ Deno.test("sockets come in the order of their addresses, for request after reque
       using client = ControlClient.connect(path, poller);
       for (const params of [ONE, TWO, ONE]) {
         const fds = await client.bind(params);
-        assert.deepEqual(fds.map(openFile), files.slice(0, params.length).map(openFile));
+        assertEquals(fds.map(openFile), files.slice(0, params.length).map(openFile));
         assert(fds.every((fd) => fd.closeOnExec));
         fds.forEach((fd) => fd.close());
       }
-      assert.deepEqual(await client.bind([]), []);
+      assertEquals(await client.bind([]), []);
     });
-    assert.deepEqual(requests, [
+    assertEquals(requests, [
       { id: 1, method: "bind", params: ONE },
       { id: 2, method: "bind", params: TWO },
       { id: 3, method: "bind", params: ONE },
@@ -129,11 +133,9 @@ Deno.test("a refusal has the binder's code and sentence, and the connection goes
       : granting([file])(channel, request);
   await withBinder(answer, async (path) => {
     using client = ControlClient.connect(path, poller);
-    await assert.rejects(client.bind(ONE), (error) => {
-      assert(error instanceof RefusedError && error instanceof UserError);
-      assert.deepEqual([error.code, error.message, error.data], [10000, "Could not", data]);
-      return true;
-    });
+    const error = await assertRejects(() => client.bind(ONE));
+    assert(error instanceof RefusedError && error instanceof UserError);
+    assertEquals([error.code, error.message, error.data], [10000, "Could not", data]);
     (await client.bind(ONE)).forEach((fd) => fd.close());
   });
 });
@@ -175,18 +177,12 @@ Deno.test("who is not there, and who is there instead, is said in the words of t
       channel.send({ id, error: { code: -32601, message: "Method not found" } }, [], LONG);
     await withBinder(unknown, async (path) => {
       using client = ControlClient.connect(path, poller, LONG, peer);
-      await assert.rejects(client.call("nope", []), (error) => {
-        assert(error instanceof RefusedError);
-        assert.equal(error.message, `${path} answers "Method not found": ${peer.instead}`);
-        return true;
-      });
+      const error = await assertRejects(() => client.call("nope", []), RefusedError);
+      assertStrictEquals(error.message, `${path} answers "Method not found": ${peer.instead}`);
     });
     await withBinder((channel) => sendRaw(channel, "HTTP/1.1 400\n"), async (path) => {
       using client = ControlClient.connect(path, poller, LONG, peer);
-      await assert.rejects(
-        client.call("status", []),
-        (error) => error instanceof NoBinderError && error.message.includes(` ${peer.isNot}: `),
-      );
+      await assertRejects(() => client.call("status", []), NoBinderError, ` ${peer.isNot}: `);
     });
   }
 });
@@ -215,9 +211,9 @@ Deno.test("a call gives the result, and tells a binder that refuses from one tha
   await withBinder(answer, async (path) => {
     using client = ControlClient.connect(path, poller);
     const message = `${path} answers "Method not found": ${PEERS.binder.instead}`;
-    const refused = { name: "RefusedError", code: -32601, message };
-    await assert.rejects(client.call("nope", []), refused);
-    assert.deepEqual(await client.call("status", [1]), { role: "binder", params: [1] });
+    const refused = await assertRejects(() => client.call("nope", []), RefusedError);
+    assertObjectMatch(refused, { code: -32601, message });
+    assertEquals(await client.call("status", [1]), { role: "binder", params: [1] });
   });
   await withBinder(() => {}, async (path) => {
     using client = ControlClient.connect(path, poller, 10);
@@ -230,8 +226,8 @@ Deno.test("descriptors that come with an answer that promises none are closed", 
     using file = createMemfd("a");
     await withBinder(granting([file, file]), async (path) => {
       using client = ControlClient.connect(path, poller);
-      assert.equal(await client.call("status", []), true);
-      assert.deepEqual(await client.adopt([], []), []);
+      assertStrictEquals(await client.call("status", []), true);
+      assertEquals(await client.adopt([], []), []);
     });
   });
 });
@@ -240,7 +236,7 @@ Deno.test("requests made at once are sent one by one, and each gets its own answ
   using file = createMemfd("a");
   let inProgress = 0;
   const answer: Answerer = async (channel, { id, method, params }) => {
-    assert.equal(++inProgress, 1);
+    assertStrictEquals(++inProgress, 1);
     // Lets every other task have its turn.
     await Deno.stat("/proc/self");
     inProgress--;
@@ -258,12 +254,12 @@ Deno.test("requests made at once are sent one by one, and each gets its own answ
         client.bind(ONE),
       ]);
       const [a, first, adopted, b, second] = outcomes;
-      assert.deepEqual([a, adopted[0], b], [["a", 1], "adopt", ["b", 2]]);
+      assertEquals([a, adopted[0], b], [["a", 1], "adopt", ["b", 2]]);
       for (const fd of [...first, ...second]) {
-        assert.equal(openFile(fd), openFile(file));
+        assertStrictEquals(openFile(fd), openFile(file));
         fd.close();
       }
-      assert.deepEqual([first.length, second.length], [1, 1]);
+      assertEquals([first.length, second.length], [1, 1]);
     })
   );
 });
@@ -279,8 +275,8 @@ Deno.test("a request that is refused does not keep those behind it from their an
       client.call("bad", []),
       client.call("good", []),
     ]);
-    assert.equal(bad.status, "rejected");
-    assert.deepEqual(good, { status: "fulfilled", value: "good" });
+    assertStrictEquals(bad.status, "rejected");
+    assertEquals(good, { status: "fulfilled", value: "good" });
   });
 });
 
@@ -293,16 +289,16 @@ Deno.test("sockets handed back arrive in their order and stay the caller's", asy
       const fds = channel.takeFds();
       got.push(...fds.map(openFile));
       fds.forEach((fd) => fd.close());
-      assert.deepEqual(params, TWO);
+      assertEquals(params, TWO);
       await channel.send({ id, result: ["adopted", "refused: why"] }, [], LONG);
     };
     const keepsTwo: Answerer = (channel, request) => answer(channel, request);
     await withBinder(keepsTwo, async (path) => {
       using client = ControlClient.connect(path, poller);
-      assert.deepEqual(await client.adopt(TWO, [a, b]), ["adopted", "refused: why"]);
+      assertEquals(await client.adopt(TWO, [a, b]), ["adopted", "refused: why"]);
     }, 2);
-    assert.deepEqual(got, [a, b].map(openFile));
-    assert.deepEqual([a.closed, b.closed], [false, false]);
+    assertEquals(got, [a, b].map(openFile));
+    assertEquals([a.closed, b.closed], [false, false]);
   });
 });
 
@@ -328,7 +324,10 @@ Deno.test("an answer that comes too late is not taken for the next one", async (
     const late = Promise.withResolvers<void>();
     const answer: Answerer = async (channel, request) => {
       await late.promise;
-      await assert.rejects(async () => await granting([file])(channel, request), { code: "EPIPE" });
+      assertObjectMatch(
+        await assertRejects(async () => await granting([file])(channel, request), Error),
+        { code: "EPIPE" },
+      );
     };
     await withBinder(answer, async (path) => {
       using client = ControlClient.connect(path, poller, 10);
@@ -366,13 +365,11 @@ Deno.test("what answers otherwise than a binder is none", async () => {
   for (const [text, why] of others) {
     await withBinder((channel) => sendRaw(channel, text), async (path) => {
       using client = ControlClient.connect(path, poller);
-      await assert.rejects(client.bind(ONE), (error) => {
-        assert(error instanceof NoBinderError && error.code === "EPROTO", String(error));
-        assert(
-          error.message.startsWith(`what answers at ${path} is no binder: ${why}`),
-        );
-        return true;
-      });
+      const error = await assertRejects(() => client.bind(ONE));
+      assert(error instanceof NoBinderError && error.code === "EPROTO", String(error));
+      assert(
+        error.message.startsWith(`what answers at ${path} is no binder: ${why}`),
+      );
     });
   }
 });
@@ -383,8 +380,7 @@ Deno.test("too few sockets are an error and closed, too many are closed", async 
     for (const count of [0, 1]) {
       await withBinder(granting(new Array(count).fill(file)), async (path) => {
         using client = ControlClient.connect(path, poller);
-        await assert.rejects(client.bind(TWO), {
-          name: "UserError",
+        assertObjectMatch(await assertRejects(() => client.bind(TWO), UserError), {
           message: `the binder at ${path} sent ${count} sockets for 2 addresses`,
         });
       });
@@ -392,7 +388,7 @@ Deno.test("too few sockets are an error and closed, too many are closed", async 
     await withBinder(granting([file, file, file]), async (path) => {
       using client = ControlClient.connect(path, poller);
       const fds = await client.bind(TWO);
-      assert.equal(fds.length, 2);
+      assertStrictEquals(fds.length, 2);
       fds.forEach((fd) => fd.close());
     });
   });

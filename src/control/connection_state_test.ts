@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Fd } from "../../ffi/fd.ts";
 import { connectionState, parseConnection } from "./connection_state.ts";
@@ -19,20 +19,20 @@ Deno.test("a connection is read back as it was written, through JSON", () => {
       ...(owed !== undefined && { owed }),
     };
     const { fd, ...rest } = parseConnection(JSON.parse(JSON.stringify(connectionState(handed))));
-    assert.equal(fd.number, number);
+    assertStrictEquals(fd.number, number);
     const { fd: _, ...expected } = handed;
-    assert.deepEqual(rest, expected);
+    assertEquals(rest, expected);
   }));
 });
 
 Deno.test("many pending bytes fit", () => {
   const pending = new Uint8Array(1024 * 1024).fill(0xff);
   const state = connectionState({ fd: new Fd(6), pending });
-  assert.match(state.pending, /^[A-Za-z0-9+/]*={0,2}$/);
+  assertMatch(state.pending, /^[A-Za-z0-9+/]*={0,2}$/);
   const parsed = parseConnection(state).pending;
-  assert.ok(parsed.length === pending.length && parsed.every((byte) => byte === 0xff));
+  assert(parsed.length === pending.length && parsed.every((byte) => byte === 0xff));
 });
 
 Deno.test("what is not in base64 is refused", () => {
-  assert.throws(() => parseConnection({ fd: 6, pending: "!" }));
+  assertThrows(() => parseConnection({ fd: 6, pending: "!" }));
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { connectUnix } from "../../ffi/socket.ts";
 import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { asStranger } from "../../tests/support/file_user.ts";
@@ -14,11 +14,8 @@ function permissions(path: string): number {
 
 /** Asserts that listening fails with a sentence about `path`. */
 function fails(path: string, reason: RegExp, owner?: Owner): void {
-  assert.throws(() => listenOn(path, 0o600, owner), (error) => {
-    assert(error instanceof UserError, String(error));
-    assert.match(error.message, reason);
-    return true;
-  });
+  const error = assertThrows(() => listenOn(path, 0o600, owner), UserError);
+  assertMatch(error.message, reason);
 }
 
 Deno.test("a control socket is connected to, and gone with its file in the end", async () => {
@@ -26,13 +23,13 @@ Deno.test("a control socket is connected to, and gone with its file in the end",
   const path = dir.file("control.sock");
   await leavesNoDescriptors(() => {
     const control = listenOn(path, 0o600);
-    assert.equal(control.path, path);
-    assert.deepEqual(control.file, fileId(path));
-    assert.equal(control.fd.closeOnExec, true);
-    assert.equal(permissions(path), 0o600);
+    assertStrictEquals(control.path, path);
+    assertEquals(control.file, fileId(path));
+    assertStrictEquals(control.fd.closeOnExec, true);
+    assertStrictEquals(permissions(path), 0o600);
     connectUnix(path).close();
     removeControlSocket(control);
-    assert.equal(fileId(path), undefined);
+    assertStrictEquals(fileId(path), undefined);
   });
 });
 
@@ -51,11 +48,11 @@ Deno.test("a control socket is shut until its owner and group are right", () => 
     let before: number | undefined;
     using _other = justBefore("chownSync", () => before = permissions(path));
     const control = listenOn(path, 0o660, owner);
-    assert.equal(before, 0);
-    assert.equal(permissions(path), 0o660);
+    assertStrictEquals(before, 0);
+    assertStrictEquals(permissions(path), 0o660);
     const info = Deno.lstatSync(path);
     const expected = { uid: Deno.uid(), gid: Deno.gid(), ...owner };
-    assert.deepEqual({ uid: info.uid, gid: info.gid }, expected);
+    assertEquals({ uid: info.uid, gid: info.gid }, expected);
     removeControlSocket(control);
   }
 });
@@ -83,7 +80,7 @@ Deno.test("another file that takes the place of a control socket is not given aw
       });
     });
     fails(path, /somebody has put another file in its place/, { gid });
-    for (const file of [precious, foreign]) assert.equal(permissions(file), 0o600);
+    for (const file of [precious, foreign]) assertStrictEquals(permissions(file), 0o600);
     if (fileId(path)) Deno.removeSync(path);
   }
 });
@@ -115,7 +112,7 @@ Deno.test("what keeps a control socket from being made is said", async () => {
 
     Deno.writeTextFileSync(path, "precious");
     fails(path, /the file exists and is not a socket; it is left alone/);
-    assert.equal(Deno.readTextFileSync(path), "precious");
+    assertStrictEquals(Deno.readTextFileSync(path), "precious");
     Deno.removeSync(path);
 
     Deno.chmodSync(dir.path, 0o555);
@@ -131,5 +128,5 @@ Deno.test("a control socket that cannot be given to its group is not left behind
     throw new Deno.errors.PermissionDenied("Operation not permitted");
   });
   fails(path, /control\.sock: Operation not permitted/, { gid: Deno.gid() ?? 0 });
-  assert.equal(fileId(path), undefined);
+  assertStrictEquals(fileId(path), undefined);
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { FramingError, MessageSplitter } from "./framing.ts";
 
@@ -34,8 +34,8 @@ Deno.test("messages come out as they went in, however the stream is cut", () => 
         splitter.push(piece);
         received.push(...drain(splitter));
       }
-      assert.deepEqual(received, parts.map(([, message]) => message));
-      assert.deepEqual(splitter.pending, new Uint8Array());
+      assertEquals(received, parts.map(([, message]) => message));
+      assertEquals(splitter.pending, new Uint8Array());
     }),
     { numRuns: 500 },
   );
@@ -51,7 +51,7 @@ Deno.test("another splitter goes on from the bytes pending", () => {
         splitter.push(piece);
         received.push(...drain(splitter));
       }
-      assert.deepEqual(received, messages);
+      assertEquals(received, messages);
     }),
   );
 });
@@ -68,7 +68,7 @@ Deno.test("garbage ends with a framing error or waits for more", () => {
       try {
         for (const piece of pieces(bytes, sizes)) {
           splitter.push(piece);
-          for (const message of drain(splitter)) assert.match(message, /^\{[^]*\}$/);
+          for (const message of drain(splitter)) assertMatch(message, /^\{[^]*\}$/);
         }
       } catch (error) {
         assert(error instanceof FramingError, String(error));
@@ -82,39 +82,39 @@ Deno.test("braces in strings do not count", () => {
   const messages = [String.raw`{"a":"}{\"}\\"}`, '{"b":{"c":[{}]}}'];
   const splitter = new MessageSplitter();
   splitter.push(encode(messages.join("")));
-  assert.deepEqual(drain(splitter), messages);
+  assertEquals(drain(splitter), messages);
 });
 
 Deno.test("what begins no object is refused at its first byte", () => {
   for (const text of ["[", '"', "GET / HTTP/1.1", "\0", "\ufeff{}", "null", "}"]) {
     const splitter = new MessageSplitter();
     splitter.push(encode(` \n${text}`).slice(0, 3));
-    assert.throws(() => splitter.next(), FramingError, text);
+    assertThrows(() => splitter.next(), FramingError, undefined, text);
   }
 });
 
 Deno.test("a message that is not UTF-8 is refused", () => {
   const splitter = new MessageSplitter();
   splitter.push(new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x7d]));
-  assert.throws(() => splitter.next(), new FramingError("message is not UTF-8"));
+  assertThrows(() => splitter.next(), FramingError, /^message is not UTF-8$/);
 });
 
 Deno.test("one message is bounded, a stream of them is not", () => {
   const longest = `{"a":"${"x".repeat(92)}"}`;
   const splitter = new MessageSplitter(longest.length);
   splitter.push(encode(`${longest.repeat(50)}\n${" ".repeat(1000)}`));
-  assert.equal(drain(splitter).length, 50);
+  assertStrictEquals(drain(splitter).length, 50);
 
   splitter.push(encode(longest.slice(0, -1)));
-  assert.equal(splitter.next(), undefined);
+  assertStrictEquals(splitter.next(), undefined);
   splitter.push(encode("  }"));
-  assert.throws(() => splitter.next(), new FramingError("message longer than 100 bytes"));
+  assertThrows(() => splitter.next(), FramingError, /^message longer than 100 bytes$/);
 });
 
 Deno.test("a message that does not end is refused once it is too long", () => {
   const splitter = new MessageSplitter(100);
   splitter.push(encode("{".repeat(100)));
-  assert.equal(splitter.next(), undefined);
+  assertStrictEquals(splitter.next(), undefined);
   splitter.push(encode("{"));
-  assert.throws(() => splitter.next(), FramingError);
+  assertThrows(() => splitter.next(), FramingError);
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, fail } from "@std/assert";
 import fc from "fast-check";
 import { ignoreIfEmulated } from "../../tests/support/emulated.ts";
 import {
@@ -18,7 +18,7 @@ function refusal(parse: () => unknown): RpcError["body"] {
     assert(error instanceof RpcError, String(error));
     return error.body;
   }
-  return assert.fail("was accepted");
+  return fail("was accepted");
 }
 
 const maybe = (...values: unknown[]) => fc.oneof(fc.constantFrom(...values), fc.jsonValue());
@@ -39,7 +39,7 @@ Deno.test("any JSON value is a request, or an error with the protocol's code", (
   fc.assert(fc.property(fc.oneof(requests, fc.jsonValue()), (value) => {
     try {
       const { id, method } = parseRequest(JSON.stringify(value));
-      assert.equal(typeof method, "string");
+      assertStrictEquals(typeof method, "string");
       assert(id === null || typeof id === "string" || typeof id === "number");
     } catch (error) {
       assert(error instanceof RpcError, String(error));
@@ -60,20 +60,20 @@ Deno.test("any text is a request, or an error", tooSlow, () => {
       }
     }
   }));
-  assert.equal(refusal(() => parseRequest('{"a":'.repeat(100_000))).code, RPC.parseError);
+  assertStrictEquals(refusal(() => parseRequest('{"a":'.repeat(100_000))).code, RPC.parseError);
 });
 
 Deno.test("any params are addresses to bind, or invalid params", () => {
   fc.assert(fc.property(fc.oneof(bindParams, fc.jsonValue()), (params) => {
     try {
       for (const { address, port, backlog } of parseBindParams(params)) {
-        assert.equal(typeof address, "string");
-        assert.equal(port === undefined, address.startsWith("unix:"));
+        assertStrictEquals(typeof address, "string");
+        assertStrictEquals(port === undefined, address.startsWith("unix:"));
         assert(backlog === undefined || (backlog >= 0 && backlog <= 2 ** 31 - 1));
       }
     } catch (error) {
       assert(error instanceof RpcError, String(error));
-      assert.equal(error.body.code, RPC.invalidParams);
+      assertStrictEquals(error.body.code, RPC.invalidParams);
     }
   }));
 });
@@ -82,12 +82,12 @@ Deno.test("a request of the original's clients is read", () => {
   const text = '{"jsonrpc":"2.0","method":"bind","id":"3f2a","params":' +
     '[{"address":"127.0.0.1","port":8000,"backlog":1000}]}';
   const { id, method, params } = parseRequest(text);
-  assert.deepEqual([id, method], ["3f2a", "bind"]);
-  assert.deepEqual(parseBindParams(params), [{ address: "127.0.0.1", port: 8000, backlog: 1000 }]);
+  assertEquals([id, method], ["3f2a", "bind"]);
+  assertEquals(parseBindParams(params), [{ address: "127.0.0.1", port: 8000, backlog: 1000 }]);
 });
 
 Deno.test("a request without an id or a version is read", () => {
-  assert.deepEqual(parseRequest('{"method":"x"}'), { id: null, method: "x", params: undefined });
+  assertEquals(parseRequest('{"method":"x"}'), { id: null, method: "x", params: undefined });
 });
 
 Deno.test("an error says what is wrong with a request", () => {
@@ -102,8 +102,8 @@ Deno.test("an error says what is wrong with a request", () => {
   ];
   for (const [text, code, message] of refused) {
     const body = refusal(() => parseRequest(text));
-    assert.equal(body.code, code, text);
-    assert.match(body.message, message);
+    assertStrictEquals(body.code, code, text);
+    assertMatch(body.message, message);
   }
 });
 
@@ -122,7 +122,7 @@ Deno.test("an error names the parameter at fault", () => {
     [[{ ...good, backlog: "5" }], "params[0].backlog must be a whole number of connections"],
   ];
   for (const [params, message] of refused) {
-    assert.deepEqual(refusal(() => parseBindParams(params)), {
+    assertEquals(refusal(() => parseBindParams(params)), {
       code: RPC.invalidParams,
       message: `Invalid params: ${message}`,
     });
@@ -134,8 +134,8 @@ Deno.test("a backlog that no int holds is cut, an absent one is left to the bind
     { address: "", port: "80", backlog: 2 ** 40 },
     { address: "unix:/x", port: 1, backlog: null },
   ]);
-  assert.deepEqual(first, { address: "", port: 80, backlog: 2 ** 31 - 1 });
-  assert.deepEqual(rest, [{ address: "unix:/x" }]);
+  assertEquals(first, { address: "", port: 80, backlog: 2 ** 31 - 1 });
+  assertEquals(rest, [{ address: "unix:/x" }]);
 });
 
 Deno.test("an answer is read back as it was written", () => {
@@ -148,8 +148,8 @@ Deno.test("an answer is read back as it was written", () => {
   ];
   for (const answer of answers) {
     const text = new TextDecoder().decode(encodeMessage(answer));
-    assert.match(text, /^\{"jsonrpc":"2\.0",[^\n]*\}\n$/);
-    assert.deepEqual(parseAnswer(text), answer);
+    assertMatch(text, /^\{"jsonrpc":"2\.0",[^\n]*\}\n$/);
+    assertEquals(parseAnswer(text), answer);
   }
 });
 
@@ -158,9 +158,9 @@ Deno.test("any JSON value is an answer, or an error that says it is none", () =>
     for (const text of [JSON.stringify(value), JSON.stringify({ id: 1, error })]) {
       try {
         const answer = parseAnswer(text);
-        if (answer.error) assert.equal(typeof answer.error.message, "string");
+        if (answer.error) assertStrictEquals(typeof answer.error.message, "string");
       } catch (error) {
-        assert.match(String(error), /^Error: not an answer of a binder: /);
+        assertMatch(String(error), /^Error: not an answer of a binder: /);
       }
     }
   }));

@@ -1,4 +1,12 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertObjectMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { connectedPair } from "../../tests/support/connection.ts";
 import { leavesNoDescriptors, openDescriptors, openFile } from "../../tests/support/descriptors.ts";
@@ -36,13 +44,13 @@ Deno.test("a request is answered with the descriptors of its handler, and the pe
     const client = scene.connect();
     client.maxFds = 2;
     sendRaw(client, '{"jsonrpc":"2.0","method":"bind","id":"x"}');
-    assert.deepEqual(await answer(client), { jsonrpc: "2.0", id: "x", result: "bind" });
+    assertEquals(await answer(client), { jsonrpc: "2.0", id: "x", result: "bind" });
     for (const fd of client.takeFds()) {
-      assert.equal(openFile(fd), openFile(memfd));
+      assertStrictEquals(openFile(fd), openFile(memfd));
       fd.close();
     }
     const { pid, uid, gid } = seen ?? {};
-    assert.deepEqual({ pid, uid, gid }, { pid: Deno.pid, uid: Deno.uid(), gid: Deno.gid() });
+    assertEquals({ pid, uid, gid }, { pid: Deno.pid, uid: Deno.uid(), gid: Deno.gid() });
   });
 });
 
@@ -57,13 +65,13 @@ Deno.test("a bad request is answered with an error, and the next one is served",
   for (const [text, id, code, message] of bad) {
     sendRaw(client, text);
     const { error, ...rest } = await answer(client);
-    assert.deepEqual(rest, { jsonrpc: "2.0", id });
+    assertEquals(rest, { jsonrpc: "2.0", id });
     assert(error instanceof Object && "message" in error && "code" in error);
-    assert.equal(error.code, code);
-    assert.match(String(error.message), message);
+    assertStrictEquals(error.code, code);
+    assertMatch(String(error.message), message);
     await isServed(client);
   }
-  assert.deepEqual(scene.server.counters, { connections: 1, requests: 6, errors: 3 });
+  assertEquals(scene.server.counters, { connections: 1, requests: 6, errors: 3 });
 });
 
 Deno.test("garbage ends its own connection alone, with a parse error", async () => {
@@ -72,7 +80,7 @@ Deno.test("garbage ends its own connection alone, with a parse error", async () 
   await isServed(good);
   sendRaw(bad, "GET / HTTP/1.1\r\n\r\n");
   const { id, error } = await answer(bad);
-  assert.equal(id, null);
+  assertStrictEquals(id, null);
   assert(error instanceof Object && "code" in error && error.code === RPC.parseError);
   await isClosed(bad);
   await isServed(good);
@@ -101,7 +109,7 @@ Deno.test("clients that go away at any point disturb nobody", async () => {
       leaves.close();
       await isServed(stays);
     }
-    assert.equal(scene.server.counters.connections, 5);
+    assertStrictEquals(scene.server.counters.connections, 5);
   });
 });
 
@@ -114,7 +122,7 @@ Deno.test("descriptors that come with a request are closed", async () => {
   sendRaw(client, '{"method":"echo"', new Array(253).fill(memfd));
   sendRaw(client, "}", [memfd]);
   await answer(client);
-  assert.equal(openDescriptors(), before);
+  assertStrictEquals(openDescriptors(), before);
 });
 
 Deno.test("at the limit the longest silent client makes room for the next", async () => {
@@ -135,7 +143,7 @@ Deno.test("many that come at once are held to the limit as well", async () => {
   scene.run();
   for (const client of clients.slice(0, -2)) await isClosed(client);
   for (const client of clients.slice(-2)) await isServed(client);
-  assert.equal(scene.server.counters.connections, 10);
+  assertStrictEquals(scene.server.counters.connections, 10);
 });
 
 Deno.test("at the limit a client that waits for its answer gets it", async () => {
@@ -150,12 +158,12 @@ Deno.test("at the limit a client that waits for its answer gets it", async () =>
   sendRaw(waits, '{"id":1,"method":"echo","params":[]}');
   await begun.promise;
   const end = scene.server.underWay;
-  assert.ok(end);
+  assert(end);
   await isClosed(scene.connect());
   goOn.resolve();
-  assert.deepEqual(await answer(waits), { jsonrpc: "2.0", id: 1, result: [] });
+  assertEquals(await answer(waits), { jsonrpc: "2.0", id: 1, result: [] });
   await end;
-  assert.equal(scene.server.underWay, undefined);
+  assertStrictEquals(scene.server.underWay, undefined);
 });
 
 Deno.test("a client that is silent, or never completes its request, is closed", async () => {
@@ -164,7 +172,7 @@ Deno.test("a client that is silent, or never completes its request, is closed", 
   sendRaw(slow, '{"method":');
   await isClosed(silent);
   await isClosed(slow);
-  assert.equal(scene.log.filter((line) => line.includes("closed a silent client")).length, 2);
+  assertStrictEquals(scene.log.filter((line) => line.includes("closed a silent client")).length, 2);
   await isServed(scene.connect());
 });
 
@@ -175,7 +183,9 @@ Deno.test("a client that never reads its answers is closed, and delays nobody", 
   const flood = async () => {
     for (;;) await greedy.send(JSON.parse(request), [], LONG);
   };
-  const flooding = assert.rejects(flood(), { code: "EPIPE" });
+  const flooding = assertRejects(() => flood(), Error).then((error) =>
+    assertObjectMatch(error, { code: "EPIPE" })
+  );
   await isServed(scene.connect());
   await flooding;
   await isServed(scene.connect());
@@ -187,9 +197,9 @@ Deno.test("a thousand requests in one write get their answers in order", async (
   const ids = Array.from({ length: 1000 }, (_, index) => index);
   sendRaw(client, ids.map((id) => `{"method":"echo","id":${id},"params":[${id}]}`).join(""));
   for (const id of ids) {
-    assert.deepEqual(await answer(client), { jsonrpc: "2.0", id, result: [id] });
+    assertEquals(await answer(client), { jsonrpc: "2.0", id, result: [id] });
   }
-  assert.equal(scene.server.counters.requests, ids.length);
+  assertStrictEquals(scene.server.counters.requests, ids.length);
 });
 
 Deno.test("a client that pipelines without end does not starve another", async () => {
@@ -217,12 +227,12 @@ Deno.test("a successor goes on with the connections and their half-received requ
   // What was sent earlier is read by the time this is answered.
   await isServed(other);
   const kept = before.server.connections().map(copyOf);
-  assert.equal(kept.length, 2);
+  assertStrictEquals(kept.length, 2);
   await using after = serve(echo);
   before.server.close();
   for (const connection of kept) after.server.serve(connection);
   sendRaw(client, 'ho","params":[8]}');
-  assert.deepEqual(await answer(client), { jsonrpc: "2.0", id: 7, result: [8] });
+  assertEquals(await answer(client), { jsonrpc: "2.0", id: 7, result: [8] });
   await isServed(other);
 });
 
@@ -238,7 +248,7 @@ Deno.test("unfinished requests that are too long together are given up, the long
   };
   const ends = [MiB, ...new Array(9).fill(MiB - 10), 0, 20].map(half);
   const kept = scene.server.connections().map(({ pending }) => pending.length);
-  assert.deepEqual(kept, [...new Array(8).fill(MiB - 10), 0, 20]);
+  assertEquals(kept, [...new Array(8).fill(MiB - 10), 0, 20]);
   ends.forEach((fd) => fd.close());
 });
 
@@ -271,17 +281,21 @@ Deno.test("a successor knows who is attached, and answers what the program befor
   await answer(attached);
   sendRaw(waits, '{"id":"u","method":"owe"}');
   await asked.promise;
-  assert.equal(before.server.underWay, undefined, "what a successor answers keeps it from nothing");
+  assertStrictEquals(
+    before.server.underWay,
+    undefined,
+    "what a successor answers keeps it from nothing",
+  );
   const kept = before.server.connections().map(copyOf);
-  assert.deepEqual(kept.map(({ holds, owed }) => ({ holds, owed })), [
+  assertEquals(kept.map(({ holds, owed }) => ({ holds, owed })), [
     { holds: ["a", "b"], owed: undefined },
     { holds: undefined, owed: "u" },
   ]);
   await using after = serve(handle, { idle: 10 });
   before.server.close();
   for (const connection of kept) after.server.serve(connection, { ok: true });
-  assert.deepEqual(await answer(waits), { jsonrpc: "2.0", id: "u", result: { ok: true } });
-  assert.deepEqual(after.server.attached.map(({ holds }) => holds), [["a", "b"]]);
+  assertEquals(await answer(waits), { jsonrpc: "2.0", id: "u", result: { ok: true } });
+  assertEquals(after.server.attached.map(({ holds }) => holds), [["a", "b"]]);
   await isClosed(waits);
   await isServed(attached);
 });
@@ -294,8 +308,8 @@ Deno.test("an owed answer whose request fails after all is answered here", async
   const client = scene.connect();
   sendRaw(client, '{"id":3,"method":"owe"}');
   const error = { code: RPC.failed, message: "no successor" };
-  assert.deepEqual(await answer(client), { jsonrpc: "2.0", id: 3, error });
-  assert.deepEqual(scene.server.connections().map(({ owed }) => owed), [undefined]);
+  assertEquals(await answer(client), { jsonrpc: "2.0", id: 3, error });
+  assertEquals(scene.server.connections().map(({ owed }) => owed), [undefined]);
 });
 
 Deno.test("a client between request and answer is not handed over", async () => {
@@ -309,11 +323,11 @@ Deno.test("a client between request and answer is not handed over", async () => 
   const busy = scene.connect();
   sendRaw(busy, '{"id":1,"method":"echo","params":[]}');
   await begun.promise;
-  assert.deepEqual(scene.server.connections(), []);
-  assert.ok(scene.server.underWay);
+  assertEquals(scene.server.connections(), []);
+  assert(scene.server.underWay);
   goOn.resolve();
   await answer(busy);
-  assert.equal(scene.server.connections().length, 1);
+  assertStrictEquals(scene.server.connections().length, 1);
 });
 
 Deno.test("attached clients are neither too silent, nor too many, nor in the way of others", async () => {
@@ -329,7 +343,7 @@ Deno.test("attached clients are neither too silent, nor too many, nor in the way
     await answer(client);
     lasting.push(client);
   }
-  assert.equal(scene.server.size, 3);
+  assertStrictEquals(scene.server.size, 3);
   const [other, next] = [scene.connect(), scene.connect()];
   await isClosed(other);
   await isServed(next);
@@ -355,10 +369,10 @@ Deno.test("descriptors are kept for whom they are allowed, until the answer", as
       const before = openDescriptors();
       sendRaw(client, `{"id":1,"method":"${method}"}`, [memfd, memfd, memfd]);
       await answer(client);
-      assert.equal(taken, got);
+      assertStrictEquals(taken, got);
       await client.send({ id: 0, method: "leave" }, [], LONG);
       await answer(client);
-      assert.equal(openDescriptors(), before, "what nobody took is closed after the answer");
+      assertStrictEquals(openDescriptors(), before, "what nobody took is closed after the answer");
     }
   });
 });
@@ -372,11 +386,11 @@ Deno.test("a request that has arrived in part, with descriptors, is not handed o
     sendRaw(half, '{"method":', [memfd]);
     // What was sent earlier is read by the time this is answered.
     await isServed(other);
-    assert.equal(scene.server.connections().length, 1);
+    assertStrictEquals(scene.server.connections().length, 1);
     sendRaw(half, '"echo","params":1}');
     await answer(half);
     await isServed(half);
-    assert.equal(scene.server.connections().length, 2);
+    assertStrictEquals(scene.server.connections().length, 2);
   });
 });
 
@@ -387,7 +401,7 @@ Deno.test("closing the server closes its clients", async () => {
     for (const client of clients) await isServed(client);
     scene.server.close();
     for (const client of clients) await isClosed(client);
-    assert.throws(() => scene.connect(), { code: "ECONNREFUSED" });
+    assertObjectMatch(assertThrows(() => scene.connect(), Error), { code: "ECONNREFUSED" });
   });
 });
 
@@ -396,5 +410,5 @@ Deno.test("who may do what must be said: a server without it does not compile", 
   const { listening, poller, handle, log } = scene.server;
   // @ts-expect-error: it would serve everyone.
   const silent = () => new Server(listening, poller, handle, log);
-  assert.equal(typeof silent, "function");
+  assertStrictEquals(typeof silent, "function");
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertObjectMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { POLLIN } from "../../ffi/constants.ts";
 import { createMemfd, readText } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
@@ -36,20 +36,22 @@ Deno.test("each child's end is told to the one who waits for it", async () => {
     const started = codes.map((code) =>
       children.start({ argv: ["sh", "-c", `exit ${code}`], env })
     );
-    assert.equal(new Set(started.map(({ pid }) => pid)).size, codes.length);
-    assert.deepEqual(
+    assertStrictEquals(new Set(started.map(({ pid }) => pid)).size, codes.length);
+    assertEquals(
       await Promise.all(started.map(({ exited }) => exited)),
       codes.map((code) => ({ code })),
     );
-    for (const { pid } of started) assert.equal(sendSignal(pid, "SIGTERM"), false, "it is reaped");
+    for (const { pid } of started) {
+      assertStrictEquals(sendSignal(pid, "SIGTERM"), false, "it is reaped");
+    }
   });
 });
 
 Deno.test("a child that a signal ends says which", async () => {
   await withChildren(async (children) => {
     const { pid, exited } = children.start({ argv: ["sleep", "1000"], env });
-    assert.equal(sendSignal(pid, "SIGKILL"), true);
-    assert.deepEqual(await exited, { signal: 9 });
+    assertStrictEquals(sendSignal(pid, "SIGKILL"), true);
+    assertEquals(await exited, { signal: 9 });
   });
 });
 
@@ -58,15 +60,18 @@ Deno.test("a child gets its descriptors, and none is left here", async () => {
     withChildren(async (children) => {
       using output = createMemfd("output");
       const argv = ["sh", "-c", "echo over three >&3"] as const;
-      assert.deepEqual(await children.start({ argv, env, fds: [output] }).exited, { code: 0 });
-      assert.equal(readText(output, 100), "over three\n");
+      assertEquals(await children.start({ argv, env, fds: [output] }).exited, { code: 0 });
+      assertStrictEquals(readText(output, 100), "over three\n");
     })
   );
 });
 
 Deno.test("a command that does not exist is a failed system call, and the next one starts", async () => {
   await withChildren(async (children) => {
-    assert.throws(() => children.start({ argv: ["/no/such/command"], env }), { code: "ENOENT" });
-    assert.deepEqual(await children.start({ argv: ["true"], env }).exited, { code: 0 });
+    assertObjectMatch(
+      assertThrows(() => children.start({ argv: ["/no/such/command"], env }), Error),
+      { code: "ENOENT" },
+    );
+    assertEquals(await children.start({ argv: ["true"], env }).exited, { code: 0 });
   });
 });

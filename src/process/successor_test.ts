@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import "../../tests/support/libc.ts";
 import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { createMemfd, writeText } from "../../ffi/memfd.ts";
@@ -8,7 +8,7 @@ import { becomeSuccessor, checkSuccessor, inheritedState, ownCommand } from "./s
 import { VERSION } from "../version.ts";
 
 Deno.test("an ordinary start inherits no state", () => {
-  assert.equal(inheritedState(), undefined);
+  assertStrictEquals(inheritedState(), undefined);
 });
 
 Deno.test("a state that an earlier program left is read once, and its descriptor closed", async () => {
@@ -17,9 +17,9 @@ Deno.test("a state that an earlier program left is read once, and its descriptor
     const memfd = createMemfd("state");
     writeText(memfd, state);
     Deno.env.set("MULTIBINDER_STATE_FD", String(memfd.release()));
-    assert.equal(inheritedState(), state);
-    assert.equal(Deno.env.has("MULTIBINDER_STATE_FD"), false);
-    assert.equal(inheritedState(), undefined);
+    assertStrictEquals(inheritedState(), state);
+    assertStrictEquals(Deno.env.has("MULTIBINDER_STATE_FD"), false);
+    assertStrictEquals(inheritedState(), undefined);
   });
 });
 
@@ -27,13 +27,14 @@ Deno.test("a program run from source can run itself again, but has no file to be
   await leavesNoDescriptors(async () => {
     const [file, ...args] = ownCommand();
     const { stdout } = await new Deno.Command(file, { args: [...args, "--version"] }).output();
-    assert.equal(new TextDecoder().decode(stdout), `multibinder ${VERSION}\n`);
+    assertStrictEquals(new TextDecoder().decode(stdout), `multibinder ${VERSION}\n`);
 
     using children = new Children();
-    await assert.rejects(
-      checkSuccessor("{}", children),
-      (error) => error instanceof UserError && /needs the compiled binary/.test(error.message),
+    await assertRejects(
+      () => checkSuccessor("{}", children),
+      UserError,
+      /needs the compiled binary/,
     );
-    assert.throws(() => becomeSuccessor("{}", [], []), /checkSuccessor comes first/);
+    assertThrows(() => becomeSuccessor("{}", [], []), Error, /checkSuccessor comes first/);
   });
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import "../../tests/support/libc.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
@@ -62,7 +62,7 @@ class Scene implements Disposable {
       return await this.upgrade.request();
     } catch (error) {
       assert(error instanceof RpcError);
-      assert.equal(error.body.code, RPC.failed);
+      assertStrictEquals(error.body.code, RPC.failed);
       return error.message;
     }
   }
@@ -81,35 +81,35 @@ const GIVEN_UP = `upgrade failed, ${VERSION} goes on: execve: Text file busy (ET
 
 Deno.test("the successor is checked, then gets a state that is still true", async () => {
   using scene = new Scene();
-  assert.equal(await scene.attempt(), GIVEN_UP);
-  assert.deepEqual(scene.events, ["check state 1", "become state 2"]);
-  assert.deepEqual(scene.kept.map((fds) => fds.map(({ number }) => number)), [[2]]);
-  assert.ok(scene.log.some((line) => line.includes(`upgrading from=${VERSION} to=9.9.9`)));
+  assertStrictEquals(await scene.attempt(), GIVEN_UP);
+  assertEquals(scene.events, ["check state 1", "become state 2"]);
+  assertEquals(scene.kept.map((fds) => fds.map(({ number }) => number)), [[2]]);
+  assert(scene.log.some((line) => line.includes(`upgrading from=${VERSION} to=9.9.9`)));
 });
 
 Deno.test("every signal that one of the roles listens for waits for the successor", async () => {
   using scene = new Scene();
   await scene.attempt();
   const signals = ["SIGCHLD", "SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"];
-  assert.deepEqual([...scene.blocked].sort(), signals);
+  assertEquals([...scene.blocked].sort(), signals);
 });
 
 Deno.test("what fails is told, logged and shown, and the next attempt is made", async () => {
   using scene = new Scene();
-  assert.deepEqual(scene.upgrade.describe(), { upgrades: 0, lastUpgrade: null });
+  assertEquals(scene.upgrade.describe(), { upgrades: 0, lastUpgrade: null });
   scene.checked = Promise.reject(new UserError("it failed its self-check (signal 11)"));
   const why = "it failed its self-check (signal 11)";
-  assert.equal(await scene.attempt(), `upgrade failed, ${VERSION} goes on: ${why}`);
-  assert.deepEqual(scene.events, ["check state 1"], "it is not executed");
+  assertStrictEquals(await scene.attempt(), `upgrade failed, ${VERSION} goes on: ${why}`);
+  assertEquals(scene.events, ["check state 1"], "it is not executed");
   const { upgrades, lastUpgrade } = scene.upgrade.describe();
-  assert.equal(upgrades, 0);
+  assertStrictEquals(upgrades, 0);
   const { at = "", ...rest } = lastUpgrade ?? {};
-  assert.ok(Date.parse(at) > 0);
-  assert.deepEqual(rest, { ok: false, from: VERSION, message: why });
-  assert.ok(scene.log.some((line) => /error upgrade failed, the old version goes on/.test(line)));
+  assert(Date.parse(at) > 0);
+  assertEquals(rest, { ok: false, from: VERSION, message: why });
+  assert(scene.log.some((line) => /error upgrade failed, the old version goes on/.test(line)));
 
   scene.checked = Promise.resolve("9.9.9");
-  assert.equal(await scene.attempt(), GIVEN_UP);
+  assertStrictEquals(await scene.attempt(), GIVEN_UP);
 });
 
 Deno.test("a state that cannot be given keeps the upgrade from its beginning", async () => {
@@ -119,8 +119,8 @@ Deno.test("a state that cannot be given keeps the upgrade from its beginning", a
     },
   });
   const why = "the wrapper is stopping";
-  assert.equal(await scene.attempt(), `upgrade failed, ${VERSION} goes on: ${why}`);
-  assert.deepEqual(scene.events, []);
+  assertStrictEquals(await scene.attempt(), `upgrade failed, ${VERSION} goes on: ${why}`);
+  assertEquals(scene.events, []);
 });
 
 Deno.test("one upgrade at a time", async () => {
@@ -128,10 +128,10 @@ Deno.test("one upgrade at a time", async () => {
   const check = Promise.withResolvers<string>();
   scene.checked = check.promise;
   const first = scene.attempt();
-  assert.equal(await scene.attempt(), "an upgrade is under way already");
+  assertStrictEquals(await scene.attempt(), "an upgrade is under way already");
   check.resolve("9.9.9");
-  assert.equal(await first, GIVEN_UP);
-  assert.equal(await scene.attempt(), GIVEN_UP);
+  assertStrictEquals(await first, GIVEN_UP);
+  assertStrictEquals(await scene.attempt(), GIVEN_UP);
 });
 
 Deno.test("what is under way is waited for", async () => {
@@ -143,35 +143,35 @@ Deno.test("what is under way is waited for", async () => {
       await turns();
       const { asked } = scene;
       await turns();
-      assert.equal(scene.asked, asked, "it is told, and does not ask again and again");
-      assert.deepEqual(scene.events, ["check state 1"]);
+      assertStrictEquals(scene.asked, asked, "it is told, and does not ask again and again");
+      assertEquals(scene.events, ["check state 1"]);
       scene.ends.shift();
       end.resolve();
     }
-    assert.equal(await attempt, GIVEN_UP);
-    assert.deepEqual(scene.events, ["check state 1", "become state 2"]);
+    assertStrictEquals(await attempt, GIVEN_UP);
+    assertEquals(scene.events, ["check state 1", "become state 2"]);
   }
 });
 
 Deno.test("when it does not end in time it is given up, or the upgrade is", async () => {
   const underWay = () => new Promise<void>(() => {});
   using goesOn = new Scene({ underWay, patience: 5 });
-  assert.equal(await goesOn.attempt(), GIVEN_UP);
-  assert.deepEqual(goesOn.events, ["check state 1", "become state 2"]);
+  assertStrictEquals(await goesOn.attempt(), GIVEN_UP);
+  assertEquals(goesOn.events, ["check state 1", "become state 2"]);
 
   using gives = new Scene({ underWay, patience: 5, givesWay: true });
-  assert.match(await gives.attempt(), /a reload is under way; try again after it$/);
-  assert.deepEqual(gives.events, ["check state 1"]);
+  assertMatch(await gives.attempt(), /a reload is under way; try again after it$/);
+  assertEquals(gives.events, ["check state 1"]);
 });
 
 Deno.test("a successor says from what it came, and counts", () => {
   using scene = new Scene();
   const outcome = scene.upgrade.succeeded("0.0.1", 7);
-  assert.deepEqual(scene.upgrade.describe(), { upgrades: 7, lastUpgrade: outcome });
+  assertEquals(scene.upgrade.describe(), { upgrades: 7, lastUpgrade: outcome });
   const { at, ...rest } = outcome;
-  assert.ok(Date.parse(at) > 0);
+  assert(Date.parse(at) > 0);
   const message = `upgraded from 0.0.1 to ${VERSION}`;
-  assert.deepEqual(rest, { ok: true, from: "0.0.1", to: VERSION, message });
+  assertEquals(rest, { ok: true, from: "0.0.1", to: VERSION, message });
 });
 
 Deno.test("a program that runs from source says that it cannot be upgraded", async () => {
@@ -186,8 +186,5 @@ Deno.test("a program that runs from source says that it cannot be upgraded", asy
     givesWay: false,
     handOver: () => ({ state: "", keep: [] }),
   });
-  await assert.rejects(upgrade.request(), {
-    name: "RpcError",
-    message: /needs the compiled binary/,
-  });
+  await assertRejects(() => upgrade.request(), RpcError, /needs the compiled binary/);
 });

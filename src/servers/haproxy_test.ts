@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { UserError } from "../errors.ts";
 import {
   CHECK_OPTIONS,
@@ -26,7 +26,7 @@ function argv(line: string, options: readonly string[]): string {
 
 Deno.test("the original wrapper's command line", () => {
   const line = "haproxy -Ds -f x.cfg.erb -p /run/x.pid -sf 1 2";
-  assert.deepEqual(parse(line), {
+  assertEquals(parse(line), {
     words: ["haproxy", "-f", "x.cfg.erb"],
     optionsEnd: 3,
     configs: [{ path: "x.cfg.erb", isTemplate: true, index: 2 }],
@@ -35,25 +35,25 @@ Deno.test("the original wrapper's command line", () => {
     replaces: { signal: "SIGUSR1", pids: [1, 2] },
     purpose: "run",
   });
-  assert.equal(argv(line, startOptions(77)), "haproxy -f x.cfg -db -sf 77");
-  assert.equal(argv(line, CHECK_OPTIONS), "haproxy -f x.cfg -c");
+  assertStrictEquals(argv(line, startOptions(77)), "haproxy -f x.cfg -db -sf 77");
+  assertStrictEquals(argv(line, CHECK_OPTIONS), "haproxy -f x.cfg -c");
 });
 
 Deno.test("what makes a daemon or a master is left out", () => {
   const line = "haproxy -W -D -db -Ws -S /run/master.sock -Ds -q -f a.cfg";
-  assert.equal(argv(line, startOptions(77)), "haproxy -q -f a.cfg -db -sf 77");
+  assertStrictEquals(argv(line, startOptions(77)), "haproxy -q -f a.cfg -db -sf 77");
 });
 
 Deno.test("options keep their values and their order", () => {
   const line = "haproxy -V -n 100 -N 10 -m 64 -L here -x /run/stats -dM -f a.cfg";
-  assert.equal(argv(line, []), line);
-  assert.equal(parse(line).configs.length, 1);
+  assertStrictEquals(argv(line, []), line);
+  assertStrictEquals(parse(line).configs.length, 1);
 });
 
 Deno.test("several configs, templates and others, after -f and after --", () => {
   const line = "haproxy -f a.cfg -f b.cfg.eta -q -f /c.cfg.mb -- d.cfg e.cfg.erb -x";
   const command = parse(line);
-  assert.deepEqual(command.configs.map(({ path, isTemplate }) => [path, isTemplate]), [
+  assertEquals(command.configs.map(({ path, isTemplate }) => [path, isTemplate]), [
     ["a.cfg", false],
     ["b.cfg.eta", true],
     ["/c.cfg.mb", true],
@@ -61,7 +61,7 @@ Deno.test("several configs, templates and others, after -f and after --", () => 
     ["e.cfg.erb", true],
     ["-x", false],
   ]);
-  assert.equal(
+  assertStrictEquals(
     argv(line, ["-c"]),
     "haproxy -f a.cfg -f b.cfg -q -f /c.cfg -c -- d.cfg e.cfg -x",
   );
@@ -70,7 +70,7 @@ Deno.test("several configs, templates and others, after -f and after --", () => 
 Deno.test("rendered files can be elsewhere", () => {
   const command = parse("haproxy -f a.cfg.eta -- b.cfg.eta c.cfg");
   const targets = new Map([["a.cfg.eta", "/run/a.cfg"], ["b.cfg.eta", "/run/b.cfg"]]);
-  assert.deepEqual(
+  assertEquals(
     toArgv(command, targets, ["-db"]),
     ["haproxy", "-f", "/run/a.cfg", "-db", "--", "/run/b.cfg", "c.cfg"],
   );
@@ -84,29 +84,29 @@ Deno.test("-C: files are found from its folder, wherever it stands, as HAProxy h
     ]
   ) {
     const { configs, pidFile } = parse(line);
-    assert.deepEqual(configs.map(({ path }) => path), ["/etc/haproxy/a.cfg.eta", "/b.cfg"]);
-    assert.equal(pidFile, "/etc/haproxy/a.pid");
+    assertEquals(configs.map(({ path }) => path), ["/etc/haproxy/a.cfg.eta", "/b.cfg"]);
+    assertStrictEquals(pidFile, "/etc/haproxy/a.pid");
   }
   const relative = "haproxy -C conf -f a.cfg.eta -f b.cfg";
-  assert.deepEqual(parse(relative).configs.map(({ path }) => path), [
+  assertEquals(parse(relative).configs.map(({ path }) => path), [
     "conf/a.cfg.eta",
     "conf/b.cfg",
   ]);
   // HAProxy opens names once it is in that folder.
-  assert.equal(argv(relative, []), `haproxy -C conf -f ${Deno.cwd()}/conf/a.cfg -f b.cfg`);
+  assertStrictEquals(argv(relative, []), `haproxy -C conf -f ${Deno.cwd()}/conf/a.cfg -f b.cfg`);
 });
 
 Deno.test("-sf and -st: the pids that follow, and how they are told", () => {
   const { replaces, configs } = parse("haproxy -st 30 31 -f a.cfg");
-  assert.deepEqual(replaces, { signal: "SIGTERM", pids: [30, 31] });
-  assert.equal(configs.length, 1);
-  assert.deepEqual(parse("haproxy -f a.cfg -sf").replaces.pids, []);
+  assertEquals(replaces, { signal: "SIGTERM", pids: [30, 31] });
+  assertStrictEquals(configs.length, 1);
+  assertEquals(parse("haproxy -f a.cfg -sf").replaces.pids, []);
 });
 
 Deno.test("words that are no pids are left to HAProxy to refuse", () => {
   const line = "haproxy -f a.cfg -sf 0 99999999999";
-  assert.deepEqual(parse(line).replaces.pids, []);
-  assert.equal(argv(line, ["-c"]), "haproxy -f a.cfg 0 99999999999 -c");
+  assertEquals(parse(line).replaces.pids, []);
+  assertStrictEquals(argv(line, ["-c"]), "haproxy -f a.cfg 0 99999999999 -c");
 });
 
 Deno.test("what a command is for", () => {
@@ -119,25 +119,22 @@ Deno.test("what a command is for", () => {
     ["haproxy -cc version_atleast(2.6)", "something"],
   ];
   for (const [line, purpose] of purposes) {
-    assert.equal(parse(line).purpose, purpose, line);
-    assert.equal(argv(line, []), line);
+    assertStrictEquals(parse(line).purpose, purpose, line);
+    assertStrictEquals(argv(line, []), line);
   }
 });
 
 Deno.test("a value is a value, even when it looks like an option", () => {
   const { configs, purpose, pidFile } = parse("haproxy -f -c -p -v -L --");
-  assert.deepEqual(configs.map(({ path }) => path), ["-c"]);
-  assert.equal(purpose, "run");
-  assert.equal(pidFile, "-v");
-  assert.equal(argv("haproxy -L -- -f -sf", ["-db"]), "haproxy -L -- -f -sf -db");
+  assertEquals(configs.map(({ path }) => path), ["-c"]);
+  assertStrictEquals(purpose, "run");
+  assertStrictEquals(pidFile, "-v");
+  assertStrictEquals(argv("haproxy -L -- -f -sf", ["-db"]), "haproxy -L -- -f -sf -db");
 });
 
 Deno.test("an option without its value is refused", () => {
   for (const option of ["-f", "-p", "-n", "-N", "-m", "-C", "-L", "-x", "-S", "-cc"]) {
-    assert.throws(
-      () => parse(`haproxy -f a.cfg ${option}`),
-      (error) => error instanceof UserError && error.message.includes(`option ${option} lacks`),
-    );
+    assertThrows(() => parse(`haproxy -f a.cfg ${option}`), UserError, `option ${option} lacks`);
   }
 });
 
@@ -145,33 +142,30 @@ Deno.test("a command without a config is refused, with an example", () => {
   for (
     const line of ["haproxy", "haproxy -c", "haproxy site.cfg", "nginx -g daemon", "haproxy --"]
   ) {
-    assert.throws(
-      () => parse(line),
-      (error) => error instanceof UserError && /no config;.*-f site\.cfg\.eta/.test(error.message),
-    );
+    assertThrows(() => parse(line), UserError, /no config;.*-f site\.cfg\.eta/);
   }
 });
 
 Deno.test("a template's ending is its last one", () => {
   const names = ["a.cfg.eta", "a.cfg.erb", "a.mb", "a.cfg", "a.eta.cfg", "a.b.eta"];
   const rendered = ["a.cfg", "a.cfg", "a", "a.cfg", "a.eta.cfg", "a.b"];
-  assert.deepEqual(names.map(renderedName), rendered);
+  assertEquals(names.map(renderedName), rendered);
   for (const [index, name] of names.entries()) {
     const [config] = parse(`haproxy -f ${name}`).configs;
-    assert.equal(config?.isTemplate, name !== rendered[index], name);
+    assertStrictEquals(config?.isTemplate, name !== rendered[index], name);
   }
 });
 
 Deno.test("what a master tells its workers does not reach a server", () => {
   const env = { PATH: "/bin", HAPROXY_LOCALPEER: "a", MY_HAPROXY_PROCESSES: "b" };
   const masters = { HAPROXY_MWORKER: "1", HAPROXY_MWORKER_REEXEC: "1", HAPROXY_PROCESSES: "x" };
-  assert.deepEqual(cleanEnvironment({ ...masters, ...env }), env);
+  assertEquals(cleanEnvironment({ ...masters, ...env }), env);
 });
 
 Deno.test("a line of HAProxy's is as grave as its tag says, and without one an error", () => {
   const levels = { NOTICE: "info", WARNING: "warn", ALERT: "error" };
   for (const [tag, level] of Object.entries(levels)) {
-    assert.equal(levelOf(`[${tag}]  (1) : x`), level);
+    assertStrictEquals(levelOf(`[${tag}]  (1) : x`), level);
   }
-  assert.equal(levelOf("no listener => exit(2)."), "error");
+  assertStrictEquals(levelOf("no listener => exit(2)."), "error");
 });

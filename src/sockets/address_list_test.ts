@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertThrows } from "@std/assert";
 import { UserError } from "../errors.ts";
 import { expandAddresses } from "./address_list.ts";
 import "../../tests/support/libc.ts";
@@ -29,7 +29,7 @@ Deno.test("lists, ranges and prefixes as in a bind line of HAProxy", () => {
     ["unix@@a", ["unix:@a"]],
   ];
   for (const [written, addresses] of table) {
-    assert.deepEqual(expandAddresses(written), addresses, written);
+    assertEquals(expandAddresses(written), addresses, written);
   }
 });
 
@@ -55,7 +55,6 @@ Deno.test("what no socket can be held for is refused, with what to write instead
     ["", /an address is HOST:PORT/],
   ];
   for (const [written, why] of table) {
-    const isRefused = (error: unknown) => error instanceof UserError && why.test(error.message);
-    assert.throws(() => expandAddresses(written), isRefused, written);
+    assertThrows(() => expandAddresses(written), UserError, why, written);
   }
 });

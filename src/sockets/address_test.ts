@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
 import "../../tests/support/libc.ts";
 import { formatHost, MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
@@ -39,8 +39,8 @@ const nearAddresses = fc.tuple(
 
 Deno.test("what an address is written as means that address", async () => {
   await fc.assert(fc.asyncProperty(addresses, async (address) => {
-    assert.deepEqual(await parse(formatAddress(address)), address);
-    assert.deepEqual(await resolveAddress(toParts(address)), address);
+    assertEquals(await parse(formatAddress(address)), address);
+    assertEquals(await resolveAddress(toParts(address)), address);
   }));
 });
 
@@ -54,7 +54,7 @@ Deno.test("any text is an address, whose canonical text stays as it is, or malfo
         assert(error instanceof UserError, String(error));
         return;
       }
-      assert.deepEqual(await parse(formatAddress(address)), address);
+      assertEquals(await parse(formatAddress(address)), address);
     }),
     { numRuns: 1000 },
   );
@@ -64,7 +64,7 @@ Deno.test("any text at all is split or malformed", () => {
   fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => {
     try {
       const { address, port } = splitAddress(text);
-      if (port === undefined) assert.equal(address, text);
+      if (port === undefined) assertStrictEquals(address, text);
       else assert(text.startsWith(`${address}:`));
     } catch (error) {
       assert(error instanceof UserError);
@@ -94,7 +94,7 @@ Deno.test("addresses have one canonical form", async () => {
     ["abns@site", "abns@site"],
   ];
   for (const [written, canonical] of spellings) {
-    assert.equal(formatAddress(await parse(written)), canonical, written);
+    assertStrictEquals(formatAddress(await parse(written)), canonical, written);
   }
 });
 
@@ -120,8 +120,8 @@ Deno.test("two addresses overlap when one process alone can listen on either", a
     ["unix:@a", "abns@a", false],
   ];
   for (const [one, other, overlaps] of table) {
-    assert.equal(overlap(await parse(one), await parse(other)), overlaps, `${one} ${other}`);
-    assert.equal(overlap(await parse(other), await parse(one)), overlaps, `${other} ${one}`);
+    assertStrictEquals(overlap(await parse(one), await parse(other)), overlaps, `${one} ${other}`);
+    assertStrictEquals(overlap(await parse(other), await parse(one)), overlaps, `${other} ${one}`);
   }
 });
 
@@ -157,20 +157,17 @@ Deno.test("a malformed address is refused with a reason", async () => {
     [`abns@${"x".repeat(107)}`, /at most 106 bytes/],
   ];
   for (const [written, reason] of malformed) {
-    await assert.rejects(parse(written), (error) => {
-      assert(error instanceof UserError, `${written}: ${error}`);
-      assert.match(error.message, reason);
-      return true;
-    });
+    const error = await assertRejects(() => parse(written), UserError);
+    assertMatch(error.message, reason);
   }
 });
 
 Deno.test("a port is a whole number from 0 to 65535, as a number or as digits", () => {
   for (const value of [0, 80, 65535, "0", "80", "65535"]) {
-    assert.equal(parsePort(value), Number(value));
+    assertStrictEquals(parsePort(value), Number(value));
   }
   for (const value of [-1, 65536, 1.5, NaN, "", " 80", "8e1", "0x50", "１", null, [80], true]) {
-    assert.equal(parsePort(value), undefined, String(value));
+    assertStrictEquals(parsePort(value), undefined, String(value));
   }
 });
 
@@ -182,10 +179,7 @@ Deno.test("a host name becomes its address", async () => {
 Deno.test("a host name that has no address is refused with the resolver's sentence", async () => {
   // A label has at most 63 characters, so that no name server is asked.
   const name = `${"x".repeat(64)}.invalid`;
-  await assert.rejects(parse(`${name}:80`), (error) => {
-    assert(error instanceof UserError);
-    assert.match(error.message, /^cannot look up the host "x+\.invalid": \w/);
-    return true;
-  });
-  await assert.rejects(parse("[::1%nosuchinterface]:80"), UserError);
+  const error = await assertRejects(() => parse(`${name}:80`), UserError);
+  assertMatch(error.message, /^cannot look up the host "x+\.invalid": \w/);
+  await assertRejects(() => parse("[::1%nosuchinterface]:80"), UserError);
 });

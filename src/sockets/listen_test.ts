@@ -1,4 +1,12 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertObjectMatch,
+  assertStrictEquals,
+  assertThrows,
+  fail,
+} from "@std/assert";
 import { AF_UNIX, SO_TYPE, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET } from "../../ffi/constants.ts";
 import {
   acceptQueue,
@@ -43,7 +51,7 @@ async function refusal(text: string): Promise<BindError> {
     assert(error instanceof BindError && error instanceof UserError, String(error));
     return error;
   }
-  return assert.fail(`${text} was bound`);
+  return fail(`${text} was bound`);
 }
 
 Deno.test("port 0 becomes the port that the kernel chose", async () => {
@@ -51,21 +59,21 @@ Deno.test("port 0 becomes the port that the kernel chose", async () => {
   const { fd, address } = await open(`${host}:0`);
   using socket = fd;
   assert(portOf(address) > 0);
-  assert.deepEqual(boundAddress(socket), { family: "inet", host, port: portOf(address) });
-  assert.equal(await connects(host, portOf(address)), true);
-  assert.equal(socket.closeOnExec, true);
+  assertEquals(boundAddress(socket), { family: "inet", host, port: portOf(address) });
+  assertStrictEquals(await connects(host, portOf(address)), true);
+  assertStrictEquals(socket.closeOnExec, true);
 });
 
 Deno.test("an IPv6 address serves IPv6 alone, a star both", async () => {
   const only = await open("[::]:0");
-  assert.equal(await connects("::1", portOf(only.address)), true);
-  assert.equal(await connects(loopbackHost(), portOf(only.address)), false);
+  assertStrictEquals(await connects("::1", portOf(only.address)), true);
+  assertStrictEquals(await connects(loopbackHost(), portOf(only.address)), false);
   only.fd.close();
 
   const both = await open("*:0");
-  assert.match(formatAddress(both.address), /^\*:[1-9]/);
-  assert.equal(await connects("::1", portOf(both.address)), true);
-  assert.equal(await connects("127.0.0.1", portOf(both.address)), true);
+  assertMatch(formatAddress(both.address), /^\*:[1-9]/);
+  assertStrictEquals(await connects("::1", portOf(both.address)), true);
+  assertStrictEquals(await connects("127.0.0.1", portOf(both.address)), true);
   both.fd.close();
 });
 
@@ -79,11 +87,11 @@ Deno.test("an abstract name is bound, with padding and without: two names", asyn
   for (const [text, path] of Object.entries(places)) {
     const { fd, file } = await open(text);
     bound.push(fd);
-    assert.equal(file, undefined, "there is no file to remove");
+    assertStrictEquals(file, undefined, "there is no file to remove");
     connectUnix(path).close();
     const address = listeningAddress(fd);
-    assert.equal(address && formatAddress(address), text);
-    assert.match((await refusal(text)).message, /another process has that name \(EADDRINUSE\)/);
+    assertStrictEquals(address && formatAddress(address), text);
+    assertMatch((await refusal(text)).message, /another process has that name \(EADDRINUSE\)/);
   }
   bound.forEach((fd) => fd[Symbol.dispose]());
 });
@@ -93,7 +101,7 @@ Deno.test("an abstract name that no text of ours can mean is nobody's address", 
     using fd = createSocket(AF_UNIX, SOCK_STREAM);
     bindSocket(fd, { family: "unix", path: path + (path === "\0" ? "\0" : "") });
     listenSocket(fd, 1);
-    assert.equal(listeningAddress(fd), undefined);
+    assertStrictEquals(listeningAddress(fd), undefined);
   }
 });
 
@@ -106,17 +114,17 @@ Deno.test("an IPv6 address and an IPv4 address share a port", async () => {
 
 Deno.test("[::1]:0 gets a port, whose address is written back", async () => {
   const { fd, address } = await open("[::1]:0");
-  assert.match(formatAddress(address), /^\[::1\]:[1-9]\d*$/);
-  assert.equal(await connects("::1", portOf(address)), true);
+  assertMatch(formatAddress(address), /^\[::1\]:[1-9]\d*$/);
+  assertStrictEquals(await connects("::1", portOf(address)), true);
   fd.close();
 });
 
 Deno.test("a UDP socket is bound and receives", async () => {
   const host = loopbackHost();
   const { fd, address } = await open(`udp:${host}:0`);
-  assert.equal(getOption(fd, SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+  assertStrictEquals(getOption(fd, SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
   const error = await refusal(`udp:${host}:${portOf(address)}`);
-  assert.match(error.message, new RegExp(`\\(pid ${Deno.pid}\\)`));
+  assertMatch(error.message, new RegExp(`\\(pid ${Deno.pid}\\)`));
   fd.close();
 });
 
@@ -124,7 +132,7 @@ Deno.test("the accept queue is as long as asked, up to the kernel's own limit", 
   const most = Number(Deno.readTextFileSync("/proc/sys/net/core/somaxconn"));
   for (const backlog of [1, 100, 2 ** 31 - 1]) {
     const { fd } = await open(`${loopbackHost()}:0`, backlog);
-    assert.equal(acceptQueue(fd).limit, Math.min(backlog, most));
+    assertStrictEquals(acceptQueue(fd).limit, Math.min(backlog, most));
     fd.close();
   }
 });
@@ -135,11 +143,11 @@ Deno.test("a port that this process holds is said to be in use by it", async () 
   const text = formatAddress(address);
   const error = await refusal(text);
   const command = Deno.readTextFileSync("/proc/self/comm").trim();
-  assert.equal(
+  assertStrictEquals(
     error.message,
     `${text}: the address is in use by ${command} (pid ${Deno.pid}) (EADDRINUSE)`,
   );
-  assert.deepEqual([error.code, error.address, error.exitCode], ["EADDRINUSE", text, 1]);
+  assertEquals([error.code, error.address, error.exitCode], ["EADDRINUSE", text, 1]);
   fd.close();
 });
 
@@ -155,7 +163,7 @@ Deno.test("a port that another process holds is said to be in use by that one", 
   const reader = child.stdout.getReader();
   const port = new TextDecoder().decode((await reader.read()).value).trim();
   const error = await refusal(`${host}:${port}`);
-  assert.match(error.message, new RegExp(`in use by python3\\S* \\(pid ${child.pid}\\)`));
+  assertMatch(error.message, new RegExp(`in use by python3\\S* \\(pid ${child.pid}\\)`));
   await child.stdin.close();
   await reader.cancel();
   await child.status;
@@ -165,8 +173,8 @@ Deno.test("an address that this machine has not is said to be so", async () => {
   // TEST-NET-1 and the documentation prefix (RFC 5737, RFC 3849): nobody's.
   for (const text of ["192.0.2.1:8080", "[2001:db8::1]:8080", "udp:192.0.2.1:8080"]) {
     const error = await refusal(text);
-    assert.equal(error.code, "EADDRNOTAVAIL");
-    assert.match(error.message, /: this machine has no such address; `ip address` lists its own/);
+    assertStrictEquals(error.code, "EADDRNOTAVAIL");
+    assertMatch(error.message, /: this machine has no such address; `ip address` lists its own/);
   }
 });
 
@@ -176,7 +184,7 @@ Deno.test("an address that the kernel wants to be written otherwise is said to b
     "[::ffff:127.0.0.1]:8080": "write it as the IPv4 address, 127.0.0.1",
   };
   for (const [text, why] of Object.entries(expected)) {
-    assert.equal((await refusal(text)).message, `${text}: ${why} (EINVAL)`);
+    assertStrictEquals((await refusal(text)).message, `${text}: ${why} (EINVAL)`);
   }
 });
 
@@ -184,36 +192,39 @@ Deno.test("a UNIX socket is made with its file, which is told", async () => {
   using dir = tempDir();
   const path = dir.file("site.sock");
   const { fd, address, file } = await open(`unix:${path}`);
-  assert.deepEqual(address, { transport: "unix", path });
-  assert.deepEqual(file, fileId(path));
+  assertEquals(address, { transport: "unix", path });
+  assertEquals(file, fileId(path));
   connectUnix(path).close();
 
   const error = await refusal(`unix:${path}`);
   const command = Deno.readTextFileSync("/proc/self/comm").trim();
-  assert.equal(
+  assertStrictEquals(
     error.message,
     `unix:${path}: it is served by ${command} (pid ${Deno.pid}) (EADDRINUSE)`,
   );
-  assert.deepEqual(fileId(path), file);
+  assertEquals(fileId(path), file);
   fd.close();
 });
 
 Deno.test("a UNIX socket that cannot be made is refused with the reason", async () => {
   using dir = tempDir();
   const missing = await refusal(`unix:${dir.file("missing/site.sock")}`);
-  assert.equal(missing.code, "ENOENT");
-  assert.match(missing.message, /missing\/site\.sock: its folder does not exist \(ENOENT\)$/);
+  assertStrictEquals(missing.code, "ENOENT");
+  assertMatch(missing.message, /missing\/site\.sock: its folder does not exist \(ENOENT\)$/);
   Deno.writeTextFileSync(dir.file("precious"), "");
   const taken = await refusal(`unix:${dir.file("precious")}`);
-  assert.match(taken.message, /precious: the file exists and is not a socket; .* \(EADDRINUSE\)$/);
+  assertMatch(taken.message, /precious: the file exists and is not a socket; .* \(EADDRINUSE\)$/);
 
   Deno.chmodSync(dir.path, 0o555);
   const address: Address = { transport: "unix", path: dir.file("site.sock") };
-  assert.throws(() => asStranger(() => listen(address, 1)), {
-    name: "BindError",
-    code: "EACCES",
-    message: /no permission to create the socket in that folder/,
-  });
+  assertObjectMatch(
+    assertThrows(
+      () => asStranger(() => listen(address, 1)),
+      BindError,
+      /no permission to create the socket in that folder/,
+    ),
+    { code: "EACCES" },
+  );
   Deno.chmodSync(dir.path, 0o755);
 });
 

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotStrictEquals } from "@std/assert";
 import "../../tests/support/libc.ts";
 import { loopbackHost } from "../../tests/support/temp_dir.ts";
 import type { Address } from "./address.ts";
@@ -19,8 +19,8 @@ Deno.test("the holder of a port is found by its pid and command while it holds i
   for (const wanted of ANY) {
     const { fd, address } = listen(wanted, 1);
     assert(address.transport !== "unix");
-    assert.deepEqual(portHolder(address), { pid: Deno.pid, command });
+    assertEquals(portHolder(address), { pid: Deno.pid, command });
     fd.close();
-    assert.notEqual(portHolder(address)?.pid, Deno.pid);
+    assertNotStrictEquals(portHolder(address)?.pid, Deno.pid);
   }
 });

@@ -1,4 +1,10 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertNotStrictEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { acceptQueue, connectUnix } from "../../ffi/socket.ts";
 import { leavesNoDescriptors, openFile } from "../../tests/support/descriptors.ts";
 import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
@@ -31,23 +37,23 @@ Deno.test("one address is one socket, however it is written", async () => {
   assert(six !== undefined && six.address.transport !== "unix");
   const { port } = six.address;
   const again = registry.bind(await want(`[0:0::1]:${port}`, `[::0001]:${port}`, `::1:${port}`));
-  for (const held of again) assert.equal(held, six);
-  assert.equal(registry.list().length, 1);
+  for (const held of again) assertStrictEquals(held, six);
+  assertStrictEquals(registry.list().length, 1);
 
   const [own] = registry.bind(await want(`:${port}`));
   const [same] = registry.bind(await want(`0.0.0.0:${port}`));
-  assert.equal(own, same);
+  assertStrictEquals(own, same);
   assert(own !== undefined && openFile(own.fd) !== openFile(six.fd));
-  assert.deepEqual(registry.list(), [six, own], "in the order in which they were bound");
+  assertEquals(registry.list(), [six, own], "in the order in which they were bound");
 });
 
 Deno.test("an address named twice in one request is bound once", async () => {
   using registry = new ScopedRegistry();
   const host = loopbackHost();
   const held = registry.bind(await want(`${host}:8080`, `${host}:8081`, `${host}:08080`));
-  assert.equal(held[0], held[2]);
-  assert.notEqual(held[0], held[1]);
-  assert.equal(registry.list().length, 2);
+  assertStrictEquals(held[0], held[2]);
+  assertNotStrictEquals(held[0], held[1]);
+  assertStrictEquals(registry.list().length, 2);
 });
 
 Deno.test("when one of several cannot be bound none is kept, but what was held before is", async () => {
@@ -57,13 +63,10 @@ Deno.test("when one of several cannot be bound none is kept, but what was held b
     using registry = new ScopedRegistry();
     const before = registry.bind(await want(`${host}:8080`));
     const wanted = await want(`${host}:8080`, `${host}:8081`, `unix:${path}`, "192.0.2.1:8080");
-    assert.throws(() => registry.bind(wanted), (error) => {
-      assert(error instanceof BindError);
-      assert.equal(error.address, "192.0.2.1:8080");
-      return true;
-    });
-    assert.deepEqual(registry.list(), before);
-    assert.equal(fileId(path), undefined);
+    const error = assertThrows(() => registry.bind(wanted), BindError);
+    assertStrictEquals(error.address, "192.0.2.1:8080");
+    assertEquals(registry.list(), before);
+    assertStrictEquals(fileId(path), undefined);
 
     using other = new ScopedRegistry();
     other.bind(await want(`${host}:8081`, `unix:${path}`));
@@ -88,8 +91,8 @@ Deno.test("an accept queue grows and never shrinks", async () => {
   ];
   for (const [backlog, length] of asked) {
     registry.bind([backlog === undefined ? { address } : { address, backlog }]);
-    assert.equal(held.backlog, length);
-    assert.equal(acceptQueue(held.fd).limit, Math.min(length, most));
+    assertStrictEquals(held.backlog, length);
+    assertStrictEquals(acceptQueue(held.fd).limit, Math.min(length, most));
   }
 });
 
@@ -98,7 +101,7 @@ Deno.test("a UDP socket has no accept queue to grow", async () => {
   const address = await parse(`udp:${loopbackHost()}:8080`);
   const [first] = registry.bind([{ address }]);
   const [again] = registry.bind([{ address, backlog: 5000 }]);
-  assert.equal(first, again);
+  assertStrictEquals(first, again);
 });
 
 Deno.test("a UNIX socket's file goes with it, unless another has taken its place", async () => {
@@ -110,9 +113,9 @@ Deno.test("a UNIX socket's file goes with it, unless another has taken its place
   Deno.removeSync(other);
   successor.bind(await want(`unix:${other}`));
   registry.close();
-  assert.equal(fileId(mine), undefined);
+  assertStrictEquals(fileId(mine), undefined);
   connectUnix(other).close();
-  assert.deepEqual(registry.list(), []);
+  assertEquals(registry.list(), []);
 });
 
 Deno.test("an abandoned UNIX socket keeps its file while another process serves it", async () => {
@@ -124,10 +127,10 @@ Deno.test("an abandoned UNIX socket keeps its file while another process serves 
   Deno.removeSync(taken);
   Deno.writeTextFileSync(taken, "precious");
   registry.abandon();
-  assert.deepEqual(held.map(({ fd }) => fd.closed), [true, true, true]);
-  assert.deepEqual([fileId(mine), registry.list()], [undefined, []]);
+  assertEquals(held.map(({ fd }) => fd.closed), [true, true, true]);
+  assertEquals([fileId(mine), registry.list()], [undefined, []]);
   connectUnix(shared).close();
-  assert.equal(Deno.readTextFileSync(taken), "precious");
+  assertStrictEquals(Deno.readTextFileSync(taken), "precious");
 });
 
 Deno.test("all but those kept are closed", async () => {
@@ -137,9 +140,9 @@ Deno.test("all but those kept are closed", async () => {
   const [first, second] = registry.bind(await want(`${host}:8080`, `${host}:8081`, `unix:${path}`));
   assert(first !== undefined && second !== undefined);
   registry.closeExcept(new Set([second]));
-  assert.deepEqual(registry.list(), [second]);
-  assert.deepEqual([first.fd.closed, second.fd.closed], [true, false]);
-  assert.equal(fileId(path), undefined);
+  assertEquals(registry.list(), [second]);
+  assertEquals([first.fd.closed, second.fd.closed], [true, false]);
+  assertStrictEquals(fileId(path), undefined);
 });
 
 Deno.test("sockets taken over are found by their address", async () => {
@@ -148,7 +151,7 @@ Deno.test("sockets taken over are found by their address", async () => {
   assert(held !== undefined);
   const successor = new Registry(BACKLOG);
   successor.add(held);
-  assert.equal(successor.find(held.address), held);
+  assertStrictEquals(successor.find(held.address), held);
   const [found] = successor.bind(await want(formatAddress(held.address)));
-  assert.equal(found, held);
+  assertStrictEquals(found, held);
 });

@@ -1,4 +1,10 @@
-import assert from "node:assert/strict";
+import {
+  assertEquals,
+  assertNotStrictEquals,
+  assertObjectMatch,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { AF_UNIX, SOCK_DGRAM, SOCK_STREAM } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
@@ -23,7 +29,7 @@ function listenAt(path: string): Fd {
 function leaveStale(path: string): void {
   listenAt(path).close();
   Deno.utimeSync(path, 0, 0);
-  assert.throws(() => connectUnix(path), { code: "ECONNREFUSED" });
+  assertObjectMatch(assertThrows(() => connectUnix(path), Error), { code: "ECONNREFUSED" });
 }
 
 function permissions(path: string): number {
@@ -33,17 +39,16 @@ function permissions(path: string): number {
 /** Asserts that a path is refused as taken. */
 function refuses(path: string): void {
   using fd = newSocket();
-  assert.throws(
-    () => listenAtPath(fd, path, 1),
-    (error) => error instanceof SystemError && error.code === "EADDRINUSE",
-  );
+  assertObjectMatch(assertThrows(() => listenAtPath(fd, path, 1), SystemError), {
+    code: "EADDRINUSE",
+  });
 }
 
 Deno.test("a free path is bound, and its file is known again", () => {
   using dir = tempDir();
   using fd = newSocket();
   const path = dir.file("a.sock");
-  assert.deepEqual(listenAtPath(fd, path, 1), fileId(path));
+  assertEquals(listenAtPath(fd, path, 1), fileId(path));
   connectUnix(path).close();
 });
 
@@ -54,7 +59,7 @@ Deno.test("a stale socket is replaced, and nothing else is left in the folder", 
   leaveStale(path);
   using _fd = listenAt(path);
   connectUnix(path).close();
-  assert.equal([...Deno.readDirSync(dir.path)].length, 1);
+  assertStrictEquals([...Deno.readDirSync(dir.path)].length, 1);
 });
 
 Deno.test("a live socket is kept", () => {
@@ -63,7 +68,7 @@ Deno.test("a live socket is kept", () => {
   using _live = listenAt(path);
   const before = fileId(path);
   refuses(path);
-  assert.deepEqual(fileId(path), before);
+  assertEquals(fileId(path), before);
   connectUnix(path).close();
 });
 
@@ -72,9 +77,12 @@ Deno.test("a live socket with a full accept queue is kept", () => {
   const path = dir.file("a.sock");
   using _live = listenAt(path);
   const waiting: Fd[] = [];
-  assert.throws(() => {
-    for (;;) waiting.push(connectUnix(path));
-  }, { code: "EAGAIN" });
+  assertObjectMatch(
+    assertThrows(() => {
+      for (;;) waiting.push(connectUnix(path));
+    }, Error),
+    { code: "EAGAIN" },
+  );
   refuses(path);
   waiting.forEach((fd) => fd.close());
 });
@@ -95,12 +103,12 @@ Deno.test("a file, a folder, a symbolic link and a fifo are kept", () => {
   for (const make of kinds) {
     make();
     const before = fileId(path);
-    assert.notEqual(before, undefined);
+    assertNotStrictEquals(before, undefined);
     refuses(path);
-    assert.deepEqual(fileId(path), before);
+    assertEquals(fileId(path), before);
     Deno.removeSync(path);
   }
-  assert.notEqual(fileId(stale), undefined);
+  assertNotStrictEquals(fileId(stale), undefined);
 });
 
 Deno.test("a live socket that takes the stale one's place while we look is kept", () => {
@@ -115,7 +123,7 @@ Deno.test("a live socket that takes the stale one's place while we look is kept"
   });
   refuses(path);
   connectUnix(path).close();
-  assert.deepEqual([...Deno.readDirSync(dir.path)].map(({ name }) => name), ["a.sock"]);
+  assertEquals([...Deno.readDirSync(dir.path)].map(({ name }) => name), ["a.sock"]);
 });
 
 Deno.test("a program that has its turn is waited for by none, and its stale lock by none", () => {
@@ -130,13 +138,16 @@ Deno.test("a program that has its turn is waited for by none, and its stale lock
     using turn = Deno.openSync(`${path}.lock`, { create: true, write: true });
     turn.lockSync(true);
     using fd = newSocket();
-    assert.throws(() => listenAtPath(fd, path, 1), { code: "EAGAIN", syscall: "flock" });
-    assert.deepEqual(fileId(path), stale, "who has the turn may be about to listen");
+    assertObjectMatch(assertThrows(() => listenAtPath(fd, path, 1), Error), {
+      code: "EAGAIN",
+      syscall: "flock",
+    });
+    assertEquals(fileId(path), stale, "who has the turn may be about to listen");
     turn.unlockSync();
     using _fd = listenAt(path);
     connectUnix(path).close();
   }
-  assert.deepEqual([...Deno.readDirSync(dir.path)].map(({ name }) => name), ["a.sock"]);
+  assertEquals([...Deno.readDirSync(dir.path)].map(({ name }) => name), ["a.sock"]);
 });
 
 Deno.test("what is no lock is left, and no obstacle", () => {
@@ -155,8 +166,8 @@ Deno.test("what is no lock is left, and no obstacle", () => {
     make();
     const before = fileId(lock);
     using _fd = listenAt(path);
-    assert.deepEqual(fileId(lock), before);
-    assert.equal(fileId(precious), undefined, "nothing is made where a link leads");
+    assertEquals(fileId(lock), before);
+    assertStrictEquals(fileId(precious), undefined, "nothing is made where a link leads");
     Deno.removeSync(lock);
     Deno.removeSync(path);
   }
@@ -165,8 +176,10 @@ Deno.test("what is no lock is left, and no obstacle", () => {
 Deno.test("a socket that cannot listen leaves no file", () => {
   using dir = tempDir();
   using fd = createSocket(AF_UNIX, SOCK_DGRAM);
-  assert.throws(() => listenAtPath(fd, dir.file("a.sock"), 1), { syscall: "listen" });
-  assert.deepEqual([...Deno.readDirSync(dir.path)], []);
+  assertObjectMatch(assertThrows(() => listenAtPath(fd, dir.file("a.sock"), 1), Error), {
+    syscall: "listen",
+  });
+  assertEquals([...Deno.readDirSync(dir.path)], []);
 });
 
 Deno.test("a stale socket that goes away while we look is no obstacle", () => {
@@ -185,7 +198,7 @@ Deno.test("a stale socket in a folder that we may not write to is left", () => {
   Deno.chmodSync(path, 0o777);
   Deno.chmodSync(dir.path, 0o555);
   asStranger(() => refuses(path));
-  assert.notEqual(fileId(path), undefined);
+  assertNotStrictEquals(fileId(path), undefined);
   Deno.chmodSync(dir.path, 0o755);
 });
 
@@ -197,9 +210,9 @@ Deno.test("a socket's file is never more open than asked", () => {
       using fd = newSocket();
       withUmask(umask, () => {
         listenAtPath(fd, path, 1, { mode });
-        assert.equal(Deno.umask(), umask, "the process's own mask is put back");
+        assertStrictEquals(Deno.umask(), umask, "the process's own mask is put back");
       });
-      assert.equal(permissions(path), mode);
+      assertStrictEquals(permissions(path), mode);
     }
   }
 });
@@ -210,17 +223,18 @@ Deno.test("without a mode the process's mask decides, for a replaced socket too"
   leaveStale(path);
   using fd = newSocket();
   withUmask(0o027, () => listenAtPath(fd, path, 1));
-  assert.equal(permissions(path), 0o750);
+  assertStrictEquals(permissions(path), 0o750);
 });
 
 Deno.test("the mask is put back when the path cannot be bound", () => {
   using dir = tempDir();
   using fd = newSocket();
   const before = Deno.umask();
-  assert.throws(() => listenAtPath(fd, dir.file("missing/a.sock"), 1, { mode: 0o600 }), {
-    code: "ENOENT",
-  });
-  assert.equal(Deno.umask(), before);
+  assertObjectMatch(
+    assertThrows(() => listenAtPath(fd, dir.file("missing/a.sock"), 1, { mode: 0o600 }), Error),
+    { code: "ENOENT" },
+  );
+  assertStrictEquals(Deno.umask(), before);
 });
 
 Deno.test("a file is removed while it is the same, and left alone once it is another", () => {
@@ -232,8 +246,8 @@ Deno.test("a file is removed while it is the same, and left alone once it is ano
   using theirs = newSocket();
   const other = listenAtPath(theirs, path, 1);
   removeIfSame(path, id);
-  assert.deepEqual(fileId(path), other);
+  assertEquals(fileId(path), other);
   removeIfSame(path, other);
-  assert.equal(fileId(path), undefined);
+  assertStrictEquals(fileId(path), undefined);
   removeIfSame(path, other);
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { withoutServiceVariables } from "./environment.ts";
 
 Deno.test("what systemd tells a service does not reach its children, all else does", () => {
@@ -11,5 +11,5 @@ Deno.test("what systemd tells a service does not reach its children, all else do
     LISTEN_FDS: "1",
     LISTEN_FDNAMES: "a",
   };
-  assert.deepEqual(withoutServiceVariables({ ...own, ...kept }), kept);
+  assertEquals(withoutServiceVariables({ ...own, ...kept }), kept);
 });

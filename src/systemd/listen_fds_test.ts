@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertStrictEquals } from "@std/assert";
 import { openFile } from "../../tests/support/descriptors.ts";
 import { createMemfd, readText } from "../../ffi/memfd.ts";
 import { check } from "../../ffi/errno.ts";
@@ -21,8 +21,8 @@ function pass(script: string) {
     stdout: output,
   });
   const status = new Int32Array(1);
-  assert.equal(check("waitpid", () => libc().waitpid(pid, status, 0)), pid);
-  assert.equal(status[0], 0);
+  assertStrictEquals(check("waitpid", () => libc().waitpid(pid, status, 0)), pid);
+  assertStrictEquals(status[0], 0);
   return { files: [one, two].map(openFile), ...JSON.parse(readText(output, 4096)) };
 }
 
@@ -30,11 +30,11 @@ Deno.test("descriptors for this process are taken with their names, once", () =>
   const { files, taken, left, again } = pass(
     'LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=first: exec "$@"',
   );
-  assert.deepEqual(taken, [
+  assertEquals(taken, [
     { name: "first", closeOnExec: true, file: files[0] },
     { name: "unknown", closeOnExec: true, file: files[1] },
   ]);
-  assert.deepEqual([left, again], [[], 0]);
+  assertEquals([left, again], [[], 0]);
 });
 
 Deno.test("descriptors for another process, none, or a count that is none: nothing is taken", () => {
@@ -47,6 +47,6 @@ Deno.test("descriptors for another process, none, or a count that is none: nothi
   ];
   for (const script of scripts) {
     const { taken, left, again } = pass(script);
-    assert.deepEqual([taken, left, again], [[], [], 0], script);
+    assertEquals([taken, left, again], [[], [], 0], script);
   }
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { leavesNoDescriptors, openFile } from "../../tests/support/descriptors.ts";
 import { silentLog } from "../../tests/support/local_binder.ts";
 import { NotifySocket } from "../../tests/support/notify_socket.ts";
@@ -17,13 +17,13 @@ for (const abstract of [false, true]) {
     await leavesNoDescriptors(async () => {
       await using socket = new NotifySocket(abstract);
       const notifier = new Notifier(poller, silentLog, { NOTIFY_SOCKET: socket.path });
-      assert.equal(notifier.enabled, true);
+      assertStrictEquals(notifier.enabled, true);
       const before = monotonicMicroseconds();
       notifier.reloading();
       const [[reloading, time = ""] = []] = socket.takeAll();
-      assert.equal(reloading, "RELOADING=1");
+      assertStrictEquals(reloading, "RELOADING=1");
       const sent = BigInt(/^MONOTONIC_USEC=(\d+)$/.exec(time)?.[1] ?? -1);
-      assert.ok(before <= sent && sent <= monotonicMicroseconds(), time);
+      assert(before <= sent && sent <= monotonicMicroseconds(), time);
       notifier.ready();
       notifier.status("holding\n2 sockets");
       notifier.status("holding\n2 sockets");
@@ -31,8 +31,8 @@ for (const abstract of [false, true]) {
       notifier.extendTimeout(1500.2);
       notifier.stopping();
       notifier.removeFds("tcp-0.0.0.0-80");
-      assert.equal(notifier.underWay, undefined);
-      assert.deepEqual(socket.takeAll(), [
+      assertStrictEquals(notifier.underWay, undefined);
+      assertEquals(socket.takeAll(), [
         ["READY=1"],
         ["STATUS=holding 2 sockets"],
         ["STATUS=holding 3 sockets"],
@@ -51,8 +51,8 @@ Deno.test("descriptors go into the store as copies, with their name", async () =
   using two = createMemfd("two");
   notifier.storeFds("name", [one, two]);
   const datagram = socket.take();
-  assert.deepEqual(datagram?.lines, ["FDSTORE=1", "FDNAME=name", "FDPOLL=0"]);
-  assert.deepEqual(datagram?.fds.map(openFile), [one, two].map(openFile));
+  assertEquals(datagram?.lines, ["FDSTORE=1", "FDNAME=name", "FDPOLL=0"]);
+  assertEquals(datagram?.fds.map(openFile), [one, two].map(openFile));
   datagram?.fds.forEach((fd) => fd.close());
 });
 
@@ -73,18 +73,18 @@ Deno.test("what the receiver has no room for follows later, in order", async () 
   sent.push(["READY=1"]);
   const received: string[][] = [];
   while (received.length < sent.length) received.push((await socket.next()).lines);
-  assert.deepEqual(received, sent);
+  assertEquals(received, sent);
   await end;
-  assert.equal(notifier.underWay, undefined);
+  assertStrictEquals(notifier.underWay, undefined);
   await settled(poller);
 });
 
 Deno.test("without NOTIFY_SOCKET nothing is sent", () => {
   for (const environment of [{}, { NOTIFY_SOCKET: "" }]) {
     const notifier = new Notifier(poller, silentLog, environment);
-    assert.equal(notifier.enabled, false);
+    assertStrictEquals(notifier.enabled, false);
     notifier.ready();
-    assert.equal(notifier.underWay, undefined);
+    assertStrictEquals(notifier.underWay, undefined);
   }
 });
 
@@ -97,8 +97,8 @@ Deno.test("a receiver that is gone is one line in the log, and no error", () => 
     const notifier = new Notifier(poller, log, { NOTIFY_SOCKET: path });
     notifier.ready();
     notifier.stopping();
-    assert.equal(lines.length, 1, lines.join(""));
-    assert.match(lines[0] ?? "", / warn cannot notify systemd error=/);
+    assertStrictEquals(lines.length, 1, lines.join(""));
+    assertMatch(lines[0] ?? "", / warn cannot notify systemd error=/);
   }
 });
 
@@ -113,12 +113,12 @@ Deno.test("the watchdog hears twice in its time, if it is ours", async () => {
   for (const { env, hears } of environments) {
     await using socket = new NotifySocket();
     using notifier = new Notifier(poller, silentLog, { NOTIFY_SOCKET: socket.path, ...env });
-    assert.equal(notifier.watched, hears);
+    assertStrictEquals(notifier.watched, hears);
     if (!hears) continue;
     const start = performance.now();
     for (let count = 0; count < 4; count++) {
-      assert.deepEqual((await socket.next()).lines, ["WATCHDOG=1"]);
+      assertEquals((await socket.next()).lines, ["WATCHDOG=1"]);
     }
-    assert.ok(performance.now() - start >= 4 * 20 - 1);
+    assert(performance.now() - start >= 4 * 20 - 1);
   }
 });

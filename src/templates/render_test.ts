@@ -1,4 +1,11 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertStrictEquals,
+  fail,
+} from "@std/assert";
 import fc from "fast-check";
 import { render, type SocketRequest, TemplateError } from "./render.ts";
 
@@ -22,18 +29,18 @@ function failure(template: string, bind: () => string = () => "fd@3"): TemplateE
     assert(error instanceof TemplateError);
     return error;
   }
-  return assert.fail(`rendered: ${template}`);
+  return fail(`rendered: ${template}`);
 }
 
 function renders(cases: [template: string, expected: string][], env = {}) {
-  for (const [template, expected] of cases) assert.equal(run(template, env).text, expected);
+  for (const [template, expected] of cases) assertStrictEquals(run(template, env).text, expected);
 }
 
 function fails(cases: [template: string, message: string | RegExp][]) {
   for (const [template, message] of cases) {
     const error = failure(template);
-    if (typeof message === "string") assert.equal(error.message, `${FILE}:${message}`);
-    else assert.match(error.message, message);
+    if (typeof message === "string") assertStrictEquals(error.message, `${FILE}:${message}`);
+    else assertMatch(error.message, message);
   }
 }
 
@@ -61,19 +68,19 @@ const plainText = fc.array(
 ).map((parts) => parts.join("")).filter((text) => !text.includes("<%") && !text.endsWith("<"));
 
 Deno.test("text outside tags comes out byte for byte", () => {
-  fc.assert(fc.property(plainText, (text) => assert.equal(run(text).text, text)));
+  fc.assert(fc.property(plainText, (text) => assertStrictEquals(run(text).text, text)));
 });
 
 Deno.test("a comment leaves nothing behind, whatever it holds", () => {
   const comment = plainText.filter((text) => !/%>|-$|%$/.test(text));
   fc.assert(fc.property(plainText, comment, plainText, (before, inside, after) => {
-    assert.equal(run(`${before}<%#${inside}%>${after}`).text, before + after);
+    assertStrictEquals(run(`${before}<%#${inside}%>${after}`).text, before + after);
   }));
 });
 
 Deno.test("any string that a tag prints is printed unchanged", () => {
   fc.assert(fc.property(fc.string({ unit: "binary" }), (value) => {
-    assert.equal(run("<%= ENV['V'] %>", { V: value }).text, value);
+    assertStrictEquals(run("<%= ENV['V'] %>", { V: value }).text, value);
   }));
 });
 
@@ -121,7 +128,7 @@ Deno.test("what is missing prints as nothing", () => {
     ["<%= ENV['NONE'] || 'x' %><%= ENV['NONE'] ?? 'y' %><%= ENV['A'] || 'z' %>", "xya"],
     ["<%= ENV.fetch('NONE', 'x') %><%= ENV.fetch('A') %><%= ENV['toString'] %>", "xa"],
   ], { A: "a" });
-  assert.equal(
+  assertStrictEquals(
     failure("<%= ENV.fetch('X') %>").message,
     `${FILE}:1: ENV has no 'X', in <%= ENV.fetch('X') %>`,
   );
@@ -138,7 +145,7 @@ frontend http
 
   default_backend v1
 `;
-  assert.deepEqual(run(template), {
+  assertEquals(run(template), {
     text: `global
   daemon
   user haproxy
@@ -153,12 +160,12 @@ frontend http
 
 Deno.test("bind calls ask for the address as written", () => {
   const asked = (call: string) => run(`<%= ${call} %>`).requests;
-  assert.deepEqual(asked("bind_tcp('::1', 80)"), [{ address: "[::1]:80" }]);
-  assert.deepEqual(asked("bind_tcp('[::1]', ' 80 ')"), [{ address: "[::1]:80" }]);
-  assert.deepEqual(asked("bind_tcp('', 80)"), [{ address: ":80" }]);
-  assert.deepEqual(asked("bind_tcp('*', 80, {})"), [{ address: "*:80" }]);
-  assert.deepEqual(asked("bind_tcp('a', 80, { backlog: 0 })"), [{ address: "a:80", backlog: 0 }]);
-  assert.deepEqual(asked("bind('unix:/run/x.sock', { backlog: 9 })"), [
+  assertEquals(asked("bind_tcp('::1', 80)"), [{ address: "[::1]:80" }]);
+  assertEquals(asked("bind_tcp('[::1]', ' 80 ')"), [{ address: "[::1]:80" }]);
+  assertEquals(asked("bind_tcp('', 80)"), [{ address: ":80" }]);
+  assertEquals(asked("bind_tcp('*', 80, {})"), [{ address: "*:80" }]);
+  assertEquals(asked("bind_tcp('a', 80, { backlog: 0 })"), [{ address: "a:80", backlog: 0 }]);
+  assertEquals(asked("bind('unix:/run/x.sock', { backlog: 9 })"), [
     { address: "unix:/run/x.sock", backlog: 9 },
   ]);
 });
@@ -186,9 +193,9 @@ Deno.test("an error of bind names the template's line and keeps the cause", () =
   const error = failure("a\r\nb <%= bind('x') %>\r\n", () => {
     throw cause;
   });
-  assert.equal(error.message, `${FILE}:2: no port in 'x', in <%= bind('x') %>`);
-  assert.deepEqual([error.file, error.line, error.source], [FILE, 2, "<%= bind('x') %>"]);
-  assert.equal(error.cause, cause);
+  assertStrictEquals(error.message, `${FILE}:2: no port in 'x', in <%= bind('x') %>`);
+  assertEquals([error.file, error.line, error.source], [FILE, 2, "<%= bind('x') %>"]);
+  assertStrictEquals(error.cause, cause);
 });
 
 Deno.test("errors at run time name the line and the text", () => {
@@ -311,12 +318,12 @@ Deno.test("JavaScript is not taken for Ruby", () => {
     ["<%= 1.5 %><%= 'a.size' %><%= [1,\n2]\n.length %>", "1.5a.size2"],
   ]);
   for (const template of ["<% if (x { %><% } %>", "<%= foo( %>", "<%= {a: } %>", "<%= x y %>"]) {
-    assert.doesNotMatch(failure(template).message, /Ruby/);
+    assertNotMatch(failure(template).message, /Ruby/);
   }
 });
 
 Deno.test("a render leaves no global behind", () => {
   const before = Object.keys(globalThis);
   failure("<% leaked = 1 %>");
-  assert.deepEqual(Object.keys(globalThis), before);
+  assertEquals(Object.keys(globalThis), before);
 });

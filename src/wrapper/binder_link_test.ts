@@ -1,4 +1,12 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertObjectMatch,
+  assertRejects,
+  assertStrictEquals,
+  fail,
+} from "@std/assert";
 import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { socketCookie } from "../../ffi/socket.ts";
@@ -84,7 +92,7 @@ function params(count: number): [BindParam, ...BindParam[]] {
   const [first, ...rest] = Array.from({ length: count }, (_, index) => {
     return { address, port: 8000 + index };
   });
-  return first ? [first, ...rest] : assert.fail();
+  return first ? [first, ...rest] : fail();
 }
 
 const heldBy = (binder: LocalBinder) => binder.held().map(({ fd }) => socketCookie(fd));
@@ -100,19 +108,19 @@ const bindsAlone = (next: Handler): Handler => (request, caller) => {
 Deno.test("the binder knows what is held, after each change", async () => {
   await withLink(async (scene) => {
     await using binder = await scene.start();
-    assert.equal(scene.link.connected, false);
+    assertStrictEquals(scene.link.connected, false);
     const [a, b] = params(2);
     assert(b);
     await scene.hold(a);
-    assert.equal(scene.link.connected, true);
-    assert.deepEqual(holders(binder), [[]], "nothing was held when the link was made");
+    assertStrictEquals(scene.link.connected, true);
+    assertEquals(holders(binder), [[]], "nothing was held when the link was made");
     await scene.link.refresh();
-    assert.deepEqual(holders(binder), [[describeParam(a)]]);
+    assertEquals(holders(binder), [[describeParam(a)]]);
     await scene.hold(b);
     await scene.link.refresh();
-    assert.deepEqual(holders(binder), [[a, b].map(describeParam)]);
-    assert.equal(binder.server.counters.connections, 1, "one connection for all of it");
-    assert.deepEqual(scene.log, [], "what the binder holds itself is not worth a line");
+    assertEquals(holders(binder), [[a, b].map(describeParam)]);
+    assertStrictEquals(binder.server.counters.connections, 1, "one connection for all of it");
+    assertEquals(scene.log, [], "what the binder holds itself is not worth a line");
   });
 });
 
@@ -128,10 +136,10 @@ Deno.test("after the binder's death a new one gets the very same sockets back", 
       scene.log.splice(0);
       await using binder = await scene.start();
       await until(() => scene.link.connected);
-      assert.equal(scene.logged("handed back to the binder"), 2);
-      assert.deepEqual(heldBy(binder), scene.cookies());
-      assert.deepEqual(binder.requests, [], "nobody had to ask");
-      assert.deepEqual(holders(binder), [wanted.map(describeParam)]);
+      assertStrictEquals(scene.logged("handed back to the binder"), 2);
+      assertEquals(heldBy(binder), scene.cookies());
+      assertEquals(binder.requests, [], "nobody had to ask");
+      assertEquals(holders(binder), [wanted.map(describeParam)]);
     }
     await scene.said("the binder is gone");
   });
@@ -149,11 +157,11 @@ Deno.test("two links that hold the same socket hand it back once", async () => {
     await Promise.all([scene, other].map((one) => one.said("the binder is gone")));
     await using binder = await scene.start();
     await until(() => scene.link.connected && other.link.connected);
-    assert.deepEqual(heldBy(binder), scene.cookies());
-    assert.deepEqual(other.cookies(), scene.cookies());
+    assertEquals(heldBy(binder), scene.cookies());
+    assertEquals(other.cookies(), scene.cookies());
     const handed = [scene, other].map((one) => one.logged("handed back"));
-    assert.deepEqual(handed.sort(), [0, 1]);
-    assert.equal(scene.logged("not take") + other.logged("not take"), 0);
+    assertEquals(handed.sort(), [0, 1]);
+    assertStrictEquals(scene.logged("not take") + other.logged("not take"), 0);
     other.close();
   });
 });
@@ -169,7 +177,7 @@ Deno.test("a socket that the new binder does not take is told", async () => {
     await using _binder = await scene.start({ allow: ["*:1-9"] });
     await until(() => scene.link.connected);
     const [line = ""] = scene.log.filter((line) => line.includes("does not take a socket back"));
-    assert.match(line, /refused: not allowed/);
+    assertMatch(line, /refused: not allowed/);
   });
 });
 
@@ -190,20 +198,18 @@ Deno.test("a refusal that passes is told once, and the sockets are handed back a
     await using binder = await scene.start({ answer });
     for (const code of [RPC.failed, RPC.couldNotBind, RPC.invalidParams]) {
       refusal = new RpcError(code, "not now");
-      await assert.rejects(scene.link.bind([other], 0), (error) => {
-        assert(error instanceof NoBinderError && error.code === "EAGAIN");
-        assert.match(error.message, /takes no sockets back now: not now$/);
-        return true;
-      });
+      const error = await assertRejects(() => scene.link.bind([other], 0));
+      assert(error instanceof NoBinderError && error.code === "EAGAIN");
+      assertMatch(error.message, /takes no sockets back now: not now$/);
     }
-    assert.deepEqual(binder.requests, [], "nothing is asked for before they are handed back");
+    assertEquals(binder.requests, [], "nothing is asked for before they are handed back");
     const attempts = binder.server.counters.connections;
     await until(() => binder.server.counters.connections >= attempts + 2);
     refusal = undefined;
     await until(() => scene.link.connected);
-    assert.deepEqual(heldBy(binder), scene.cookies());
-    assert.equal(scene.logged("cannot hand the sockets back yet"), 1);
-    assert.equal(scene.logged("takes no sockets back from this process"), 0);
+    assertEquals(heldBy(binder), scene.cookies());
+    assertStrictEquals(scene.logged("cannot hand the sockets back yet"), 1);
+    assertStrictEquals(scene.logged("takes no sockets back from this process"), 0);
   });
 });
 
@@ -214,16 +220,16 @@ Deno.test("a binder that knows no hand-back is used as ever, one connection a bi
     {
       await using binder = await scene.start({ answer: bindsAlone });
       await scene.hold(a);
-      assert.equal(scene.link.connected, false);
+      assertStrictEquals(scene.link.connected, false);
       await until(() => binder.server.size === 0);
       await scene.hold(b);
-      assert.deepEqual(scene.cookies(), heldBy(binder));
+      assertEquals(scene.cookies(), heldBy(binder));
       await until(() => binder.server.size === 0);
-      assert.equal(scene.logged("takes no sockets back"), 1);
+      assertStrictEquals(scene.logged("takes no sockets back"), 1);
     }
-    assert.equal(scene.logged("is gone"), 0);
+    assertStrictEquals(scene.logged("is gone"), 0);
     scene.link.keepTrying();
-    await assert.rejects(scene.link.bind([a], 0), NoBinderError);
+    await assertRejects(() => scene.link.bind([a], 0), NoBinderError);
   });
 });
 
@@ -232,9 +238,9 @@ Deno.test("another user's link is not kept either", async () => {
     await using binder = await scene.start({ trusts: () => false });
     const wanted = params(2);
     await scene.hold(...wanted);
-    assert.deepEqual(scene.cookies(), heldBy(binder));
+    assertEquals(scene.cookies(), heldBy(binder));
     await until(() => binder.server.size === 0);
-    assert.match(scene.log[0] ?? "", /takes no sockets back .*Not permitted: uid/);
+    assertMatch(scene.log[0] ?? "", /takes no sockets back .*Not permitted: uid/);
   });
 });
 
@@ -249,8 +255,8 @@ Deno.test("a process that will not stay asks for sockets, and nothing else", asy
     await scene.hold(...params(2));
     scene.link.keepTrying();
     await until(() => binder.server.size === 0);
-    assert.deepEqual(methods, ["bind"]);
-    assert.equal(scene.link.connected, false);
+    assertEquals(methods, ["bind"]);
+    assertStrictEquals(scene.link.connected, false);
   }, false);
 });
 
@@ -265,13 +271,13 @@ Deno.test("requests at once do not mix their answers", async () => {
     });
     const answers = await Promise.all(rounds.flat());
     const binds = answers.filter((fds) => fds.length > 0);
-    assert.deepEqual(
+    assertEquals(
       binds.map((fds) => fds.map(socketCookie)),
       Array.from(binds, (_, index) => [scene.cookies()[index % wanted.length]]),
     );
-    assert.equal(binds.length, 20);
+    assertStrictEquals(binds.length, 20);
     binds.forEach(close);
-    assert.equal(binder.server.counters.connections, 1);
+    assertStrictEquals(binder.server.counters.connections, 1);
   });
 });
 
@@ -280,8 +286,8 @@ Deno.test("binds before there is a connection share one", async () => {
     await using binder = await scene.start();
     const wanted = params(5);
     await Promise.all(wanted.map((param) => scene.hold(param)));
-    assert.deepEqual(scene.cookies(), heldBy(binder));
-    assert.equal(binder.server.counters.connections, 1);
+    assertEquals(scene.cookies(), heldBy(binder));
+    assertStrictEquals(binder.server.counters.connections, 1);
   });
 });
 
@@ -299,28 +305,32 @@ Deno.test("a binder that dies between request and answer gets the sockets back a
     };
     const first = await scene.start({ answer });
     await scene.hold(param);
-    const fails = assert.rejects(scene.link.bind([other], LONG), { code: "ECONNRESET" });
+    const fails = assertRejects(() => scene.link.bind([other], LONG), Error).then((error) =>
+      assertObjectMatch(error, { code: "ECONNRESET" })
+    );
     await asked.promise;
     await first[Symbol.asyncDispose]();
     await fails;
-    assert.equal(scene.link.connected, false);
+    assertStrictEquals(scene.link.connected, false);
     await using binder = await scene.start();
     await until(() => scene.link.connected);
-    assert.deepEqual(heldBy(binder), scene.cookies());
+    assertEquals(heldBy(binder), scene.cookies());
   });
 });
 
 Deno.test("an absent binder is waited for, if told so, and that is said once", async () => {
   await withLink(async (scene) => {
     const [param] = params(1);
-    await assert.rejects(scene.link.bind([param], 0), { code: "ENOENT" });
-    assert.equal(scene.logged("waiting"), 0);
+    assertObjectMatch(await assertRejects(() => scene.link.bind([param], 0), Error), {
+      code: "ENOENT",
+    });
+    assertStrictEquals(scene.logged("waiting"), 0);
     const bound = scene.link.bind([param], LONG);
     await scene.said("waiting for the binder");
     await using binder = await scene.start();
     const fds = await bound;
-    assert.deepEqual(fds.map(socketCookie), heldBy(binder));
-    assert.equal(scene.logged("waiting"), 1);
+    assertEquals(fds.map(socketCookie), heldBy(binder));
+    assertStrictEquals(scene.logged("waiting"), 1);
     close(fds);
   });
 });
@@ -338,7 +348,7 @@ Deno.test("what an earlier program held is handed to a binder that comes later",
     successor.link.keepTrying();
     await using binder = await scene.start();
     await until(() => successor.link.connected);
-    assert.deepEqual(heldBy(binder), successor.cookies());
+    assertEquals(heldBy(binder), successor.cookies());
     successor.close();
   });
 });
@@ -350,14 +360,14 @@ Deno.test("close ends the connection, and everything that waits for one", async 
       await using binder = await scene.start();
       await scene.hold(param);
       scene.link.close();
-      assert.equal(scene.link.connected, false);
+      assertStrictEquals(scene.link.connected, false);
       await until(() => binder.server.size === 0);
     }
-    assert.equal(scene.logged("is gone"), 0, "our own end is not the binder's");
+    assertStrictEquals(scene.logged("is gone"), 0, "our own end is not the binder's");
 
     const waiting = new Scene(scene.sock);
     waiting.link.keepTrying();
-    const fails = assert.rejects(waiting.link.bind([param], LONG));
+    const fails = assertRejects(() => waiting.link.bind([param], LONG));
     await waiting.said("waiting for the binder");
     waiting.link.close();
     await fails;
@@ -375,12 +385,12 @@ Deno.test("close while the sockets are handed back ends that connection as well"
     };
     await using binder = await scene.start({ answer });
     scene.link.keepTrying();
-    const fails = assert.rejects(scene.link.bind(params(1), LONG));
+    const fails = assertRejects(() => scene.link.bind(params(1), LONG));
     await asked.promise;
     scene.link.close();
     goOn.resolve();
     await fails;
     await until(() => binder.server.size === 0);
-    assert.deepEqual(binder.requests, []);
+    assertEquals(binder.requests, []);
   });
 });

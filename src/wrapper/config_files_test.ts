@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { ignoreUnless } from "../../tests/support/users.ts";
 import { type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
 import { UserError } from "../errors.ts";
@@ -36,7 +36,7 @@ function names(folder: TempDir): string[] {
 }
 
 function fails(action: () => unknown, message: RegExp): void {
-  assert.throws(action, (error) => error instanceof UserError && message.test(error.message));
+  assertThrows(action, UserError, message);
 }
 
 Deno.test("sockets are numbered from 3 without a gap, across files, in their order", () => {
@@ -47,15 +47,15 @@ Deno.test("sockets are numbered from 3 without a gap, across files, in their ord
     template(folder, "c.cfg", "<%= bind('unix:/run/c', { backlog: 5 }) %> <%= bind(':80') %>"),
   ];
   const { files, sockets } = renderFiles(plan, {});
-  assert.deepEqual(files.map(({ text }) => text), ["fd@3 fd@4", "nothing", "fd@5 fd@6"]);
-  assert.deepEqual(files.map(({ target }) => target), plan.map(({ target }) => target));
-  assert.deepEqual(sockets, [
+  assertEquals(files.map(({ text }) => text), ["fd@3 fd@4", "nothing", "fd@5 fd@6"]);
+  assertEquals(files.map(({ target }) => target), plan.map(({ target }) => target));
+  assertEquals(sockets, [
     { address: "0.0.0.0", port: 80 },
     { address: "[::1]", port: 81 },
     { address: "unix:/run/c", backlog: 5 },
     { address: "", port: 80 },
   ]);
-  assert.deepEqual(names(folder), ["a.cfg.eta", "b.cfg.eta", "c.cfg.eta"], "nothing is written");
+  assertEquals(names(folder), ["a.cfg.eta", "b.cfg.eta", "c.cfg.eta"], "nothing is written");
 });
 
 /** The plan of a command. */
@@ -75,30 +75,27 @@ Deno.test("two templates for one file are refused, however it is written", () =>
     /^rel\/site\.cfg\.eta and \S+\.erb would both be rendered to \S+$/,
   );
   fails(() => plan("-f", "a.eta", "-f", `${Deno.cwd()}/a.mb`), /would both be rendered/);
-  assert.equal(plan("-f", "a.eta", "-f", "./a.eta", "-f", "b.eta").length, 3);
+  assertStrictEquals(plan("-f", "a.eta", "-f", "./a.eta", "-f", "b.eta").length, 3);
 });
 
 Deno.test("one address twice gets two numbers", () => {
   using folder = tempDir();
   const plan = [template(folder, "a.cfg", "<%= bind(':80') %> <%= bind(':80') %>")];
   const { files, sockets } = renderFiles(plan, {});
-  assert.equal(files[0]?.text, "fd@3 fd@4");
-  assert.equal(sockets.length, 2);
+  assertStrictEquals(files[0]?.text, "fd@3 fd@4");
+  assertStrictEquals(sockets.length, 2);
 });
 
 Deno.test("the environment and the text around the tags come through", () => {
   using folder = tempDir();
   const plan = [template(folder, "a.cfg", "\ufeffgrüße <%= ENV['NAME'] %>\r\n")];
-  assert.equal(renderFiles(plan, { NAME: "ß" }).files[0]?.text, "\ufeffgrüße ß\r\n");
+  assertStrictEquals(renderFiles(plan, { NAME: "ß" }).files[0]?.text, "\ufeffgrüße ß\r\n");
 });
 
 Deno.test("what is wrong in a template is said with its file and line", () => {
   using folder = tempDir();
   const plan = [template(folder, "a.cfg", "fine\n<%= missing %>")];
-  assert.throws(
-    () => renderFiles(plan, {}),
-    (error) => error instanceof TemplateError && error.message.includes("a.cfg.eta:2: missing"),
-  );
+  assertThrows(() => renderFiles(plan, {}), TemplateError, "a.cfg.eta:2: missing");
   const malformed = [template(folder, "b.cfg", "\n\n<%= bind('80') %>")];
   fails(
     () => renderFiles(malformed, {}),
@@ -137,9 +134,9 @@ Deno.test("a new file has its template's permissions, which may guard a secret",
     using folder = tempDir();
     const file = rendered(folder, "text", mode);
     writeFiles([file]);
-    assert.equal(Deno.readTextFileSync(file.target), "text");
-    assert.equal(permissions(file.target), mode);
-    assert.deepEqual(names(folder), ["site.cfg", "site.cfg.eta"], "no temporary file is left");
+    assertStrictEquals(Deno.readTextFileSync(file.target), "text");
+    assertStrictEquals(permissions(file.target), mode);
+    assertEquals(names(folder), ["site.cfg", "site.cfg.eta"], "no temporary file is left");
   }
 });
 
@@ -149,8 +146,8 @@ Deno.test("a file that exists keeps its permissions", () => {
   Deno.writeTextFileSync(file.target, "old");
   Deno.chmodSync(file.target, 0o604);
   writeFiles([file]);
-  assert.equal(Deno.readTextFileSync(file.target), "new");
-  assert.equal(permissions(file.target), 0o604);
+  assertStrictEquals(Deno.readTextFileSync(file.target), "new");
+  assertStrictEquals(permissions(file.target), 0o604);
 });
 
 Deno.test({
@@ -164,8 +161,8 @@ Deno.test({
       Deno.chownSync(file[owned], 65534, 65534);
       writeFiles([file]);
       const { uid, gid } = Deno.statSync(file.target);
-      assert.deepEqual({ uid, gid }, { uid: 65534, gid: 65534 });
-      assert.equal(permissions(file.target), 0o600);
+      assertEquals({ uid, gid }, { uid: 65534, gid: 65534 });
+      assertStrictEquals(permissions(file.target), 0o600);
     }
   },
 });
@@ -177,9 +174,9 @@ Deno.test("a link to a file stays one, and the file behind it is replaced", () =
   Deno.writeTextFileSync(elsewhere.file("real.cfg"), "old");
   Deno.symlinkSync(elsewhere.file("real.cfg"), file.target);
   writeFiles([file]);
-  assert.ok(Deno.lstatSync(file.target).isSymlink);
-  assert.equal(Deno.readTextFileSync(elsewhere.file("real.cfg")), "new");
-  assert.deepEqual(names(elsewhere), ["real.cfg"]);
+  assert(Deno.lstatSync(file.target).isSymlink);
+  assertStrictEquals(Deno.readTextFileSync(elsewhere.file("real.cfg")), "new");
+  assertEquals(names(elsewhere), ["real.cfg"]);
 });
 
 Deno.test("a template is not overwritten by what it is rendered to, under whichever name", () => {
@@ -192,8 +189,8 @@ Deno.test("a template is not overwritten by what it is rendered to, under whiche
       new RegExp(`cannot write ${target}: it is a template, and would be lost`),
     );
   }
-  assert.equal(Deno.readTextFileSync(own.template), "template");
-  assert.deepEqual(names(folder), ["own.cfg", "own.cfg.eta", "site.cfg.eta"], "nothing is written");
+  assertStrictEquals(Deno.readTextFileSync(own.template), "template");
+  assertEquals(names(folder), ["own.cfg", "own.cfg.eta", "site.cfg.eta"], "nothing is written");
 });
 
 Deno.test("who has the old file open goes on reading the old text", async () => {
@@ -202,8 +199,8 @@ Deno.test("who has the old file open goes on reading the old text", async () => 
   Deno.writeTextFileSync(file.target, "old");
   const before = await Deno.open(file.target);
   writeFiles([file]);
-  assert.equal(await new Response(before.readable).text(), "old");
-  assert.equal(Deno.readTextFileSync(file.target), "new");
+  assertStrictEquals(await new Response(before.readable).text(), "old");
+  assertStrictEquals(Deno.readTextFileSync(file.target), "new");
 });
 
 Deno.test("a reader sees the old text or the new, and nothing in between", async () => {
@@ -235,15 +232,15 @@ Deno.test("a reader sees the old text or the new, and nothing in between", async
   );
   const said = () => new Promise((resolve) => reader.onmessage = ({ data }) => resolve(data));
   reader.postMessage({ path: file.target, shared, texts });
-  assert.equal(await said(), "reading");
+  assertStrictEquals(await said(), "reading");
   for (let round = 0; round < 300 || Atomics.load(shared, 1) < 100; round++) {
     writeFiles([{ ...file, text: texts[round % 2] ?? "" }]);
   }
   const done = said();
   Atomics.store(shared, 0, 1);
-  assert.equal(await done, "done");
+  assertStrictEquals(await done, "done");
   reader.terminate();
-  assert.equal(Atomics.load(shared, 2), 0);
+  assertStrictEquals(Atomics.load(shared, 2), 0);
 });
 
 Deno.test("a folder that cannot be written to: the error says what to do", () => {
@@ -261,15 +258,15 @@ Deno.test("a write that fails leaves no temporary file", () => {
   const file = rendered(folder, "text");
   Deno.mkdirSync(`${file.target}/in the way`, { recursive: true });
   fails(() => writeFiles([file]), /cannot write .*--render-dir/);
-  assert.deepEqual(names(folder), ["site.cfg", "site.cfg.eta"]);
+  assertEquals(names(folder), ["site.cfg", "site.cfg.eta"]);
 });
 
 Deno.test("a file like no other is readable to all", () => {
   using folder = tempDir();
   writeAtomically(folder.file("x.pid"), "1\n");
-  assert.equal(permissions(folder.file("x.pid")), 0o644);
+  assertStrictEquals(permissions(folder.file("x.pid")), 0o644);
   writeAtomically(folder.file("x.pid"), "2\n");
-  assert.equal(Deno.readTextFileSync(folder.file("x.pid")), "2\n");
+  assertStrictEquals(Deno.readTextFileSync(folder.file("x.pid")), "2\n");
 });
 
 Deno.test("a link that takes the new file's place gets no other file its mode or owner", () => {
@@ -292,8 +289,8 @@ Deno.test("a link that takes the new file's place gets no other file its mode or
     },
   };
   writeAtomically(path, "1\n", like);
-  assert.equal(swapped, 1);
-  assert.deepEqual([permissions(secret), Deno.statSync(secret).uid], [0o600, Deno.uid()]);
+  assertStrictEquals(swapped, 1);
+  assertEquals([permissions(secret), Deno.statSync(secret).uid], [0o600, Deno.uid()]);
 });
 
 Deno.test("a pipe is written to for an output alone: elsewhere it might wait for ever", async () => {
@@ -303,10 +300,10 @@ Deno.test("a pipe is written to for an output alone: elsewhere it might wait for
   // Both ends at once: nobody waits for the other.
   using ends = Deno.openSync(pipe, { read: true, write: true });
   writeOutput({ ...rendered(folder, "1\n"), target: pipe });
-  assert.ok(Deno.statSync(pipe).isFifo);
-  assert.equal(ends.readSync(new Uint8Array(100)), 2);
+  assert(Deno.statSync(pipe).isFifo);
+  assertStrictEquals(ends.readSync(new Uint8Array(100)), 2);
   writeFiles([{ ...rendered(folder, "2\n"), target: pipe }]);
-  assert.equal(Deno.readTextFileSync(pipe), "2\n");
+  assertStrictEquals(Deno.readTextFileSync(pipe), "2\n");
 });
 
 Deno.test({
@@ -319,7 +316,7 @@ Deno.test({
     writeAtomically(device, "1\n");
     Deno.symlinkSync(device, folder.file("link"));
     writeFiles([{ ...rendered(folder, "2\n"), target: folder.file("link") }]);
-    assert.ok(Deno.statSync(device).isCharDevice);
-    assert.deepEqual(names(folder), ["link", "null", "site.cfg.eta"]);
+    assert(Deno.statSync(device).isCharDevice);
+    assertEquals(names(folder), ["link", "null", "site.cfg.eta"]);
   },
 });

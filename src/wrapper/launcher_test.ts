@@ -1,4 +1,12 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertRejects,
+  assertStrictEquals,
+  fail,
+} from "@std/assert";
 import { leavesNoDescriptors, openDescriptors, openFile } from "../../tests/support/descriptors.ts";
 import { connectedPair } from "../../tests/support/connection.ts";
 import { settled } from "../../tests/support/poller.ts";
@@ -70,10 +78,10 @@ Deno.test("a generation is ready when it tells the latch, which is gone then", a
   await leavesNoDescriptors(async () => {
     await using scene = new Scene(TELL + SERVE);
     const server = scene.launcher.start([], MARKS);
-    assert.equal(await server.ready, undefined);
-    assert.deepEqual(childrenOf(Deno.pid), [server.pid]);
+    assertStrictEquals(await server.ready, undefined);
+    assertEquals(childrenOf(Deno.pid), [server.pid]);
     sendSignal(server.pid, "SIGTERM");
-    assert.deepEqual(await server.exited, { signal: 15 });
+    assertEquals(await server.exited, { signal: 15 });
   });
 });
 
@@ -83,9 +91,9 @@ Deno.test("the latch is not stopped by what HAProxy sends it while a port is in 
   await until(() => processStatus(server.pid, "State")?.startsWith("T") ?? false);
   const [latch = 0] = childrenOf(Deno.pid).filter((pid) => pid !== server.pid);
   await until(() => /^0+$/.test(processStatus(latch, "ShdPnd") ?? ""));
-  assert.doesNotMatch(processStatus(latch, "State") ?? "", /^T/);
+  assertNotMatch(processStatus(latch, "State") ?? "", /^T/);
   sendSignal(latch, "SIGUSR1");
-  assert.equal(await server.ready, undefined);
+  assertStrictEquals(await server.ready, undefined);
 });
 
 Deno.test("it runs in the foreground, with the rendered config, its marks and its sockets", async () => {
@@ -97,20 +105,20 @@ Deno.test("it runs in the foreground, with the rendered config, its marks and it
   await until(() => words().includes("-sf"));
   const [latch] = childrenOf(Deno.pid).filter((pid) => pid !== server.pid);
   const options = ["-f", "FOLDER/site.cfg", "-db", "-sf", String(latch)];
-  assert.deepEqual(words(), ["/bin/sh", "FOLDER/haproxy", ...options]);
+  assertEquals(words(), ["/bin/sh", "FOLDER/haproxy", ...options]);
   const environment = Deno.readTextFileSync(`/proc/${server.pid}/environ`).split("\0");
-  assert.ok(environment.includes("MARK=of a generation"));
+  assert(environment.includes("MARK=of a generation"));
   const inherited = openFds(server.pid);
-  assert.deepEqual([a, b].map(openFile), [inherited.get(3), inherited.get(4)]);
+  assertEquals([a, b].map(openFile), [inherited.get(3), inherited.get(4)]);
 });
 
 Deno.test("a generation that ends before it is up is not ready, and the latch goes with it", async () => {
   await leavesNoDescriptors(async () => {
     await using scene = new Scene("exit 3\n");
     const server = scene.launcher.start([], MARKS);
-    assert.deepEqual(await server.exited, { code: 3 });
-    assert.match(await server.ready ?? "", / ended with exit code 0 /);
-    assert.deepEqual(childrenOf(Deno.pid), []);
+    assertEquals(await server.exited, { code: 3 });
+    assertMatch(await server.ready ?? "", / ended with exit code 0 /);
+    assertEquals(childrenOf(Deno.pid), []);
   });
 });
 
@@ -120,8 +128,8 @@ Deno.test("a latch that ends otherwise than by the news is no news", async () =>
   const [latch = 0] = childrenOf(Deno.pid).filter((pid) => pid !== server.pid);
   sendSignal(latch, "SIGKILL");
   const why = / ended with exit code 137 when it was to wait for HAProxy: /;
-  assert.match(await server.ready ?? "", why);
-  assert.deepEqual(childrenOf(Deno.pid), [server.pid]);
+  assertMatch(await server.ready ?? "", why);
+  assertEquals(childrenOf(Deno.pid), [server.pid]);
 });
 
 Deno.test("what cannot be run says why, with a shell's exit code, and leaves nothing", async () => {
@@ -138,12 +146,10 @@ Deno.test("what cannot be run says why, with a shell's exit code, and leaves not
         () => scene.launcher.run([]),
       ];
       for (const attempt of attempts) {
-        await assert.rejects(async () => await attempt(), (error) => {
-          assert(error instanceof UserError && !(error instanceof RefusedConfig), String(error));
-          assert.match(error.message, why);
-          assert.equal(error.exitCode, code);
-          return true;
-        });
+        const error = await assertRejects(async () => await attempt());
+        assert(error instanceof UserError && !(error instanceof RefusedConfig), String(error));
+        assertMatch(error.message, why);
+        assertStrictEquals(error.exitCode, code);
       }
       // Nobody kills the latch here: it ends because nobody holds it any more.
       await noChildren();
@@ -167,7 +173,7 @@ async function refusalOf(script: string, timeout?: number): Promise<RefusedConfi
     if (error instanceof RefusedConfig) return error;
     throw error;
   }
-  return assert.fail("the config was accepted");
+  return fail("the config was accepted");
 }
 
 Deno.test("a config is checked with the sockets in place, and what is said then is not shown", async () => {
@@ -185,48 +191,51 @@ Deno.test("a refused config is told in HAProxy's words", async () => {
     "[ALERT]    (12) : config : Fatal errors found in configuration.",
   ];
   const error = await refusalOf(`cat <<'END' >&2\n${output.join("\n\n")}\nEND\nexit 1\n`);
-  assert.deepEqual(error.output, output);
+  assertEquals(error.output, output);
   const alert = "config : parsing [site.cfg:3] : unknown keyword 'oops'";
-  assert.equal(error.message, `HAProxy refused the config: ${alert}`);
-  assert.equal(error.exitCode, 1);
+  assertStrictEquals(error.message, `HAProxy refused the config: ${alert}`);
+  assertStrictEquals(error.exitCode, 1);
 });
 
 Deno.test("without an alert the reason is the first line that is more than a notice", async () => {
   const lines = ["[NOTICE]   (12) : haproxy version is 2.6.12", "no listener => exit(2).", "more"];
   const error = await refusalOf(`cat <<'END' >&2\n${lines.join("\n")}\nEND\nexit 2\n`);
-  assert.equal(error.message, "HAProxy refused the config: no listener => exit(2).");
-  assert.deepEqual([error.exitCode, error.output], [2, lines]);
+  assertStrictEquals(error.message, "HAProxy refused the config: no listener => exit(2).");
+  assertEquals([error.exitCode, error.output], [2, lines]);
 });
 
 Deno.test("what a check says is told, in whatever encoding the config is", async () => {
   const { output } = await refusalOf("printf '[ALERT] (1) : b\\344nd\\n'; exit 1\n");
-  assert.deepEqual(output, ["[ALERT] (1) : b\ufffdnd"]);
+  assertEquals(output, ["[ALERT] (1) : b\ufffdnd"]);
   const cut = "head -c 65535 /dev/zero | tr '\\0' x; printf '\\303\\274'; exit 1\n";
-  assert.equal((await refusalOf(cut)).output.join("").at(-1), "\ufffd");
+  assertStrictEquals((await refusalOf(cut)).output.join("").at(-1), "\ufffd");
 });
 
 Deno.test("a check that says nothing, says too much, is killed or hangs is a refusal", async () => {
   const silent = await refusalOf("exit 7\n");
-  assert.deepEqual([silent.message, silent.output, silent.exitCode], [
+  assertEquals([silent.message, silent.output, silent.exitCode], [
     "HAProxy refused the config",
     [],
     7,
   ]);
   const endless = "head -c 1000000 /dev/zero | tr '\\0' x; exit 1\n";
-  assert.equal((await refusalOf(endless)).output.join("").length, 64 * 1024);
+  assertStrictEquals((await refusalOf(endless)).output.join("").length, 64 * 1024);
 
   const crashed = await refusalOf("kill -SEGV $$\n");
-  assert.equal(crashed.message, "HAProxy refused the config: signal 11 ended the check");
-  assert.equal(crashed.exitCode, 139);
+  assertStrictEquals(crashed.message, "HAProxy refused the config: signal 11 ended the check");
+  assertStrictEquals(crashed.exitCode, 139);
   const hung = await refusalOf(SERVE, 10);
-  assert.equal(hung.message, "HAProxy did not check the config within 0.01 s (--ready-timeout)");
-  assert.equal(hung.exitCode, 1);
+  assertStrictEquals(
+    hung.message,
+    "HAProxy did not check the config within 0.01 s (--ready-timeout)",
+  );
+  assertStrictEquals(hung.exitCode, 1);
 });
 
 Deno.test("a command that ends by itself passes its exit code on, 128 + n for a signal", async () => {
   for (const [script, code] of [["exit 0", 0], ["exit 3", 3], ["kill -TERM $$", 143]] as const) {
     await using scene = new Scene(`${script}\n`);
-    assert.equal(await scene.launcher.run([]), code);
+    assertStrictEquals(await scene.launcher.run([]), code);
   }
 });
 
@@ -241,5 +250,5 @@ Deno.test("many generations leave no descriptor here", async () => {
   await generation();
   const before = openDescriptors();
   for (let count = 0; count < 3; count++) await generation();
-  assert.equal(openDescriptors(), before);
+  assertStrictEquals(openDescriptors(), before);
 });

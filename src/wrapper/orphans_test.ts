@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals, fail } from "@std/assert";
 import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { childrenOf, processStatus, until } from "../../tests/support/process_status.ts";
 import { type Program, startProgram } from "../../tests/support/program.ts";
@@ -57,7 +57,7 @@ function foundFor(service: string): number[] {
 }
 
 Deno.test("the marks name this process, the time of its start, and what it lends", () => {
-  assert.deepEqual(marksOf("/etc/site.cfg.eta", 2), {
+  assertEquals(marksOf("/etc/site.cfg.eta", 2), {
     MULTIBINDER_SERVICE: "/etc/site.cfg.eta",
     MULTIBINDER_WRAPPER: markOf(Deno.pid),
     MULTIBINDER_SOCKETS: "2",
@@ -79,7 +79,7 @@ Deno.test("generations of a dead wrapper are found, those of one that lives are 
     await using _mention = startProgram(["sleep", "1000"], {
       env: { NOTE: `MULTIBINDER_SERVICE=${service}`, MULTIBINDER_WRAPPER: dead },
     });
-    assert.deepEqual(foundFor(service).sort(), [orphan.pid, second.pid].sort());
+    assertEquals(foundFor(service).sort(), [orphan.pid, second.pid].sort());
   });
 });
 
@@ -87,7 +87,7 @@ Deno.test("a wrapper's pid that is another process's by now does not stand for i
   const service = newService();
   const [, started] = markOf(Deno.pid).split(":");
   await using orphan = startGeneration(service, `${Deno.pid}:${Number(started) - 1}`);
-  assert.deepEqual(foundFor(service), [orphan.pid]);
+  assertEquals(foundFor(service), [orphan.pid]);
 });
 
 Deno.test("a wrapper that is dead but not reaped watches over nobody", async () => {
@@ -98,14 +98,14 @@ Deno.test("a wrapper that is dead but not reaped watches over nobody", async () 
   const [zombie = 0] = childrenOf(parent.pid);
   const service = newService();
   await using orphan = startGeneration(service, markOf(zombie));
-  assert.deepEqual(foundFor(service), [orphan.pid]);
+  assertEquals(foundFor(service), [orphan.pid]);
 });
 
 Deno.test("marks that are no marks are nobody's", async () => {
   const service = newService();
   await using _empty = startGeneration(service, "");
   await using _colon = startGeneration(service, ":");
-  assert.deepEqual(foundFor(service), []);
+  assertEquals(foundFor(service), []);
 });
 
 const MAY_UNSHARE = new Deno.Command("unshare", {
@@ -124,7 +124,7 @@ Deno.test({
     const isInside = (pid: number) =>
       Deno.readTextFileSync(`/proc/${pid}/environ`).includes(service);
     await until(() => childrenOf(container.pid).some(isInside));
-    assert.deepEqual(foundFor(service), []);
+    assertEquals(foundFor(service), []);
   },
 });
 
@@ -147,11 +147,11 @@ async function retire(
   hardStopTime: number,
   endDrain: AbortSignal = NEVER,
 ): Promise<string[]> {
-  const process = openProcess(server.pid) ?? assert.fail("it does not run");
+  const process = openProcess(server.pid) ?? fail("it does not run");
   const lines: string[] = [];
   const log = createLog({ format: "text", level: "info" }, (line) => lines.push(line));
   await retireOrphan({ pid: server.pid, process }, drain, endDrain, poller, log, hardStopTime);
-  assert.ok(process.closed);
+  assert(process.closed);
   return lines.map((line) => line.replace(/^\S+ /, "").trim());
 }
 
@@ -165,15 +165,15 @@ Deno.test("an orphan drains, is stopped hard at the cap, and killed in the end",
     await using server = startProgram(["python3", "-c", SERVER, ...ends]);
     await server.waitFor(/^up$/);
     const logged = await retire(server, drain, hard);
-    assert.equal((await server.exited).code, code);
+    assertStrictEquals((await server.exited).code, code);
     const got = [...server.stdout.matchAll(/^got (.*)$/gm)].map(([, name]) => name);
-    assert.deepEqual(got, says);
+    assertEquals(got, says);
     const pid = server.pid;
     const reminders = says.slice(0, code === 0 ? says.length - 1 : says.length)
       .map((after) =>
         `warn a generation of a wrapper that died does not end pid=${pid} after=${after}`
       );
-    assert.deepEqual(logged, [
+    assertEquals(logged, [
       `info draining a generation of a wrapper that died pid=${pid}`,
       ...reminders,
       `info drained pid=${pid}`,
@@ -190,8 +190,8 @@ Deno.test("a drain that is to end early does, whether it has begun or not", asyn
     const retired = retire(server, LONG, LONG, stop.signal);
     await server.waitFor(/^got SIGUSR1$/);
     stop.abort();
-    assert.equal((await retired).at(-1), `info drained pid=${server.pid}`);
-    assert.equal((await server.exited).code, 0);
+    assertStrictEquals((await retired).at(-1), `info drained pid=${server.pid}`);
+    assertStrictEquals((await server.exited).code, 0);
   }
 });
 
@@ -199,17 +199,17 @@ Deno.test("without a drain time the stop is hard at once", async () => {
   await using server = startProgram(["python3", "-c", SERVER, "SIGTERM"]);
   await server.waitFor(/^up$/);
   await retire(server, 0, LONG);
-  assert.equal((await server.exited).code, 0);
+  assertStrictEquals((await server.exited).code, 0);
 });
 
 Deno.test("an orphan that has ended meanwhile is left alone", async () => {
   await using server = startProgram(["sleep", "1000"]);
-  const process = openProcess(server.pid) ?? assert.fail("it does not run");
+  const process = openProcess(server.pid) ?? fail("it does not run");
   server.signal("SIGKILL");
   await server.exited;
-  const log = createLog({ format: "text", level: "warn" }, (line) => assert.fail(line));
+  const log = createLog({ format: "text", level: "warn" }, (line) => fail(line));
   await retireOrphan({ pid: server.pid, process }, LONG, NEVER, poller, log);
-  assert.ok(process.closed);
+  assert(process.closed);
 });
 
 /** Listens on two ports, by sockets 3 and 4 that the user named makes; has a connection and a file open. */
@@ -249,7 +249,7 @@ async function takeOver(
   const lines: string[] = [];
   const log = createLog({ format: "text", level: "info" }, (line) => lines.push(line));
   const orphans: Orphan[] = findOrphans(service);
-  assert.deepEqual(orphans.map(({ pid }) => pid), [orphan.pid]);
+  assertEquals(orphans.map(({ pid }) => pid), [orphan.pid]);
   const sockets = listeningSocketsOf(orphans, log);
   orphans.forEach(({ process }) => process.close());
   await use(sockets, orphan);
@@ -266,8 +266,8 @@ Deno.test({
     leavesNoDescriptors(async () => {
       const host = loopbackHost();
       const logged = await takeOver(host, { lent: "2" }, async (sockets, orphan) => {
-        assert.ok(sockets.every(({ fd }) => fd.closeOnExec));
-        assert.deepEqual(sockets.map(({ param }) => param), [
+        assert(sockets.every(({ fd }) => fd.closeOnExec));
+        assertEquals(sockets.map(({ param }) => param), [
           { address: host, port: 8000 },
           { address: host, port: 8001 },
         ]);
@@ -275,7 +275,7 @@ Deno.test({
         await orphan.exited;
         (await Deno.connect({ hostname: host, port: 8000 })).close();
       });
-      assert.deepEqual(logged, []);
+      assertEquals(logged, []);
     }),
 });
 
@@ -288,7 +288,7 @@ Deno.test({
       const cases: [lent: string, ports: number[]][] = [["1", [8000]], ["0", []], ["x", []]];
       for (const [lent, ports] of cases) {
         await takeOver(host, { lent }, (sockets) => {
-          assert.deepEqual(sockets.map(({ param }) => param.port), ports);
+          assertEquals(sockets.map(({ param }) => param.port), ports);
         });
       }
     }),
@@ -301,9 +301,9 @@ Deno.test({
     leavesNoDescriptors(async () => {
       const host = loopbackHost();
       const logged = await takeOver(host, { user: 65534 }, (sockets) => {
-        assert.deepEqual(sockets, []);
+        assertEquals(sockets, []);
       });
       const why = "not taken over: neither root nor this user made it";
-      assert.deepEqual(logged, [`warn ${why} address=${host}:8000 pid=PID uid=65534`]);
+      assertEquals(logged, [`warn ${why} address=${host}:8000 pid=PID uid=65534`]);
     }),
 });

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { type ReloadOutcome, Reloads } from "./reloads.ts";
 
 /** Collects outcomes as they are told, without their times. */
@@ -8,13 +8,13 @@ function listen(outcome: Promise<ReloadOutcome>, heard: string[], name: string):
 
 Deno.test("before the first start there is no outcome, later there is the last one", () => {
   const reloads = new Reloads();
-  assert.equal(reloads.last, null);
+  assertStrictEquals(reloads.last, null);
   const before = Date.now();
   reloads.finished(true, "generation 1 serves");
   reloads.finished(false, "bad config");
   const { at = "", ...rest } = reloads.last ?? {};
-  assert.deepEqual(rest, { ok: false, message: "bad config" });
-  assert.ok(before <= Date.parse(at) && Date.parse(at) <= Date.now());
+  assertEquals(rest, { ok: false, message: "bad config" });
+  assert(before <= Date.parse(at) && Date.parse(at) <= Date.now());
 });
 
 Deno.test("who waits for a reload is told its outcome, and not that of the one before", async () => {
@@ -24,15 +24,15 @@ Deno.test("who waits for a reload is told its outcome, and not that of the one b
   const behind = [1, 2].map((name) => listen(reloads.outcome(true), heard, `behind ${name}`));
   reloads.finished(false, "bad config");
   await first;
-  assert.deepEqual(heard, ["first: false bad config"]);
+  assertEquals(heard, ["first: false bad config"]);
   const later = listen(reloads.outcome(false), heard, "later");
   reloads.finished(true, "generation 2 serves");
   await Promise.all([...behind, later]);
-  assert.deepEqual(heard.slice(1), [
+  assertEquals(heard.slice(1), [
     "behind 1: true generation 2 serves",
     "behind 2: true generation 2 serves",
     "later: true generation 2 serves",
   ]);
   reloads.finished(true, "generation 3 serves");
-  assert.equal(heard.length, 4, "each is told once");
+  assertStrictEquals(heard.length, 4, "each is told once");
 });

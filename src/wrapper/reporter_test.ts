@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { silentLog } from "../../tests/support/local_binder.ts";
 import { NotifySocket } from "../../tests/support/notify_socket.ts";
 import { Poller } from "../../ffi/poll.ts";
@@ -32,30 +32,30 @@ const SECOND: Event[] = [
 
 Deno.test("from the start over a reload to the stop, systemd hears each step", async () => {
   await withReporter((tell) => {
-    assert.deepEqual(tell({ type: "reload" }), [
+    assertEquals(tell({ type: "reload" }), [
       "EXTEND_TIMEOUT_USEC=8000000",
       "STATUS=preparing the first generation",
     ]);
-    assert.deepEqual(FIRST.flatMap(tell), ["STATUS=generation 1 starts"]);
-    assert.deepEqual(tell({ type: "ready", pid: 11 }), ["READY=1", "STATUS=generation 1 serves"]);
+    assertEquals(FIRST.flatMap(tell), ["STATUS=generation 1 starts"]);
+    assertEquals(tell({ type: "ready", pid: 11 }), ["READY=1", "STATUS=generation 1 serves"]);
 
-    assert.deepEqual(tell({ type: "reload" }), ["RELOADING=1", "EXTEND_TIMEOUT_USEC=8000000"]);
-    assert.deepEqual(SECOND.flatMap(tell), ["STATUS=generation 1 serves, generation 2 starts"]);
-    assert.deepEqual(tell({ type: "timeout", timer: "settle", pid: 12 }), [
+    assertEquals(tell({ type: "reload" }), ["RELOADING=1", "EXTEND_TIMEOUT_USEC=8000000"]);
+    assertEquals(SECOND.flatMap(tell), ["STATUS=generation 1 serves, generation 2 starts"]);
+    assertEquals(tell({ type: "timeout", timer: "settle", pid: 12 }), [
       "READY=1",
       "STATUS=generation 2 serves, 1 draining",
     ]);
 
-    assert.deepEqual(tell({ type: "stop" }), [
+    assertEquals(tell({ type: "stop" }), [
       "STOPPING=1",
       "EXTEND_TIMEOUT_USEC=42000000",
       "STATUS=stopping, 2 draining",
     ]);
-    assert.deepEqual(tell({ type: "exited", pid: 11, status: { code: 0 } }), [
+    assertEquals(tell({ type: "exited", pid: 11, status: { code: 0 } }), [
       "STATUS=stopping, 1 draining",
     ]);
-    assert.deepEqual(tell({ type: "stop" }), []);
-    assert.deepEqual(tell({ type: "exited", pid: 12, status: { code: 0 } }), [
+    assertEquals(tell({ type: "stop" }), []);
+    assertEquals(tell({ type: "exited", pid: 12, status: { code: 0 } }), [
       "STATUS=stopping, 0 draining",
     ]);
   });
@@ -65,14 +65,14 @@ Deno.test("a reload that fails ends in READY=1, and the status says why", async 
   await withReporter((tell) => {
     [{ type: "reload" } as const, ...FIRST, { type: "ready", pid: 11 } as const].flatMap(tell);
     tell({ type: "reload" });
-    assert.deepEqual(tell({ type: "failed", why: "no such\nbackend", exitCode: 1 }), [
+    assertEquals(tell({ type: "failed", why: "no such\nbackend", exitCode: 1 }), [
       "READY=1",
       "STATUS=generation 1 serves, the last reload failed: no such backend",
     ]);
     // One more was asked for meanwhile: it begins when the first one has ended.
     tell({ type: "reload" });
     tell({ type: "reload" });
-    assert.deepEqual(tell({ type: "failed", why: "again", exitCode: 1 }), [
+    assertEquals(tell({ type: "failed", why: "again", exitCode: 1 }), [
       "READY=1",
       "RELOADING=1",
       "EXTEND_TIMEOUT_USEC=8000000",
@@ -84,7 +84,7 @@ Deno.test("a reload that fails ends in READY=1, and the status says why", async 
 Deno.test("a start that fails is never ready", async () => {
   await withReporter((tell) => {
     tell({ type: "reload" });
-    assert.deepEqual(tell({ type: "failed", why: "no config", exitCode: 1 }), [
+    assertEquals(tell({ type: "failed", why: "no config", exitCode: 1 }), [
       "STATUS=the start failed: no config",
     ]);
   });
@@ -102,5 +102,5 @@ Deno.test("a successor is ready at once", async () => {
   });
   const notifier = new Notifier(new Poller(), silentLog, { NOTIFY_SOCKET: socket.path });
   new Reporter(notifier, supervisor, 1).resumed();
-  assert.deepEqual(socket.takeAll(), [["READY=1"], ["STATUS=generation 5 serves, 1 draining"]]);
+  assertEquals(socket.takeAll(), [["READY=1"], ["STATUS=generation 5 serves, 1 draining"]]);
 });

@@ -1,4 +1,12 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertNotStrictEquals,
+  assertObjectMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { leavesNoDescriptors, openCopies, openFile } from "../../tests/support/descriptors.ts";
 import { silentLog, startLocalBinder } from "../../tests/support/local_binder.ts";
 import { settled } from "../../tests/support/poller.ts";
@@ -93,12 +101,12 @@ Deno.test("sockets come in the order asked for, listen, and stay with this proce
   await eachKind(async (sockets) => {
     const wanted = params(3);
     const fds = await sockets.prepare(wanted);
-    assert.equal(new Set(files(fds)).size, 3);
-    assert.ok(fds.every((fd) => fd.closeOnExec));
+    assertStrictEquals(new Set(files(fds)).size, 3);
+    assert(fds.every((fd) => fd.closeOnExec));
     sockets.commit();
     const again = await sockets.prepare([...wanted].reverse());
-    assert.deepEqual(files(again), files(fds).reverse());
-    for (const param of wanted) assert.ok(await isReachable(param));
+    assertEquals(files(again), files(fds).reverse());
+    for (const param of wanted) assert(await isReachable(param));
     await close(sockets);
   });
 });
@@ -106,15 +114,15 @@ Deno.test("sockets come in the order asked for, listen, and stay with this proce
 Deno.test("the same socket goes from config to config", async () => {
   await eachKind(async (sockets) => {
     const [a, b, c] = params(3);
-    assert.ok(a && b && c);
+    assert(a && b && c);
     const first = files(await sockets.prepare([a, b]));
     sockets.commit();
     const second = files(await sockets.prepare([c, b]));
     sockets.commit();
-    assert.equal(second[1], first[1]);
+    assertStrictEquals(second[1], first[1]);
     const third = files(await sockets.prepare([b, c]));
     sockets.rollback();
-    assert.deepEqual(third, [second[1], second[0]]);
+    assertEquals(third, [second[1], second[0]]);
     await close(sockets);
   });
 });
@@ -122,10 +130,10 @@ Deno.test("the same socket goes from config to config", async () => {
 Deno.test("an address named twice gives one socket twice", async () => {
   await eachKind(async (sockets) => {
     const [a, b] = params(2);
-    assert.ok(a && b);
+    assert(a && b);
     const [first, other, second] = files(await sockets.prepare([a, b, a]));
-    assert.equal(second, first);
-    assert.notEqual(other, first);
+    assertStrictEquals(second, first);
+    assertNotStrictEquals(other, first);
     sockets.commit();
     await close(sockets);
   });
@@ -135,16 +143,16 @@ Deno.test("of two backlogs for one address the longer counts, in whichever order
   using folder = tempDir();
   await using binder = await startLocalBinder(folder.file("sock"));
   const [a, b] = params(2);
-  assert.ok(a && b);
+  assert(a && b);
   const sockets = binderSockets(folder.file("sock"));
   await sockets.prepare([{ ...a, backlog: 3000 }, b, a, b, { ...b, backlog: 3001 }]);
-  assert.deepEqual(binder.held().map(({ backlog }) => backlog), [3000, 3001]);
+  assertEquals(binder.held().map(({ backlog }) => backlog), [3000, 3001]);
   await close(sockets);
 });
 
 Deno.test("a config without sockets needs none", async () => {
   await eachKind(async (sockets) => {
-    assert.deepEqual(await sockets.prepare([]), []);
+    assertEquals(await sockets.prepare([]), []);
     sockets.commit();
     await close(sockets);
   });
@@ -153,23 +161,23 @@ Deno.test("a config without sockets needs none", async () => {
 Deno.test("commit gives up what only the old config named, rollback what only the new", async () => {
   await eachKind(async (sockets, binders) => {
     const [a, b] = params(2);
-    assert.ok(a && b);
+    assert(a && b);
     const [first = ""] = files(await sockets.prepare([a]));
     sockets.commit();
     const ours = (file: string) => openCopies(file) - binders;
     const [rejected = ""] = files(await sockets.prepare([b, a]));
     sockets.rollback();
-    assert.deepEqual([ours(first), await isReachable(a)], [1, true], "what is served is untouched");
-    assert.equal(ours(rejected), 0);
+    assertEquals([ours(first), await isReachable(a)], [1, true], "what is served is untouched");
+    assertStrictEquals(ours(rejected), 0);
 
     const [next = ""] = files(await sockets.prepare([b, a]));
     sockets.commit();
-    assert.deepEqual([ours(first), ours(next)], [1, 1]);
+    assertEquals([ours(first), ours(next)], [1, 1]);
     await sockets.prepare([b]);
     sockets.commit();
-    assert.deepEqual([ours(first), ours(next)], [0, 1]);
+    assertEquals([ours(first), ours(next)], [0, 1]);
     await close(sockets);
-    assert.equal(ours(next), 0);
+    assertStrictEquals(ours(next), 0);
   });
 });
 
@@ -177,18 +185,18 @@ Deno.test("own sockets: ports are free again as soon as they are given up", asyn
   using folder = tempDir();
   const sockets = ownSockets(folder);
   const [a, b] = params(2);
-  assert.ok(a && b);
+  assert(a && b);
   await sockets.prepare([a]);
   sockets.commit();
   await sockets.prepare([a, b]);
-  assert.deepEqual([isFree(a), isFree(b)], [false, false]);
+  assertEquals([isFree(a), isFree(b)], [false, false]);
   sockets.rollback();
-  assert.deepEqual([isFree(a), isFree(b)], [false, true]);
+  assertEquals([isFree(a), isFree(b)], [false, true]);
   await sockets.prepare([b]);
   sockets.commit();
-  assert.deepEqual([isFree(a), isFree(b)], [true, false]);
+  assertEquals([isFree(a), isFree(b)], [true, false]);
   await close(sockets);
-  assert.deepEqual([isFree(a), isFree(b)], [true, true]);
+  assertEquals([isFree(a), isFree(b)], [true, true]);
 });
 
 Deno.test("own sockets: all or none, and what is served stays", async () => {
@@ -196,17 +204,16 @@ Deno.test("own sockets: all or none, and what is served stays", async () => {
     using folder = tempDir();
     const sockets = ownSockets(folder);
     const [a, b, taken] = params(3);
-    assert.ok(a && b && taken);
+    assert(a && b && taken);
     using _other = Deno.listen({ hostname: taken.address, port: taken.port ?? 0 });
     await sockets.prepare([a]);
     sockets.commit();
-    await assert.rejects(
-      sockets.prepare([b, taken]),
-      (error) => error instanceof BindError && error.code === "EADDRINUSE",
-    );
-    assert.equal(isFree(b), true);
+    assertObjectMatch(await assertRejects(() => sockets.prepare([b, taken]), BindError), {
+      code: "EADDRINUSE",
+    });
+    assertStrictEquals(isFree(b), true);
     sockets.rollback();
-    assert.ok(await isReachable(a));
+    assert(await isReachable(a));
     await close(sockets);
   });
 });
@@ -216,15 +223,15 @@ Deno.test("own sockets: a stop gives them up, and what is prepared meanwhile", a
     using folder = tempDir();
     const sockets = ownSockets(folder);
     const [a, b] = params(2);
-    assert.ok(a && b);
+    assert(a && b);
     await sockets.prepare([a]);
     sockets.commit();
     const preparing = sockets.prepare([a, b]);
     sockets.stop();
-    assert.deepEqual(sockets.served, []);
+    assertEquals(sockets.served, []);
     await preparing;
     sockets.rollback();
-    assert.deepEqual([isFree(a), isFree(b)], [true, true]);
+    assertEquals([isFree(a), isFree(b)], [true, true]);
     await close(sockets);
   });
 });
@@ -236,7 +243,7 @@ Deno.test("a binder's sockets are kept through a stop", async () => {
   const fds = await sockets.prepare(params(1));
   sockets.commit();
   sockets.stop();
-  assert.deepEqual(sockets.served.map(({ fd }) => fd), fds);
+  assertEquals(sockets.served.map(({ fd }) => fd), fds);
   await close(sockets);
 });
 
@@ -246,9 +253,9 @@ Deno.test("own sockets: the file of a UNIX socket goes with it", async () => {
   const path = folder.file("site.sock");
   await sockets.prepare([{ address: `unix:${path}` }]);
   sockets.commit();
-  assert.ok(Deno.lstatSync(path).isSocket);
+  assert(Deno.lstatSync(path).isSocket);
   await close(sockets);
-  assert.throws(() => Deno.lstatSync(path), Deno.errors.NotFound);
+  assertThrows(() => Deno.lstatSync(path), Deno.errors.NotFound);
 });
 
 Deno.test("own sockets: what has taken the place of a restored one's file is left alone", async () => {
@@ -257,7 +264,7 @@ Deno.test("own sockets: what has taken the place of a restored one's file is lef
   const param = { address: `unix:${path}` };
   const before = ownSockets(folder);
   const [fd] = await before.prepare([param]);
-  assert.ok(fd);
+  assert(fd);
   const sockets = ownSockets(folder);
   await sockets.restore([{ param, fd: fd.duplicate() }]);
   await close(before);
@@ -266,7 +273,7 @@ Deno.test("own sockets: what has taken the place of a restored one's file is lef
   await after.restore([{ param, fd: sockets.served[0]?.fd.duplicate() ?? fd }]);
   await close(sockets);
   await close(after);
-  assert.equal(Deno.readTextFileSync(path), "precious");
+  assertStrictEquals(Deno.readTextFileSync(path), "precious");
 });
 
 Deno.test("a binder at the default path is used, though nobody named it", async () => {
@@ -275,7 +282,7 @@ Deno.test("a binder at the default path is used, though nobody named it", async 
     await using binder = await startLocalBinder(folder.file("sock"));
     const sockets = chooseSockets(options(), poller, silentLog, folder.file("sock"));
     const [fd] = await sockets.prepare(params(1));
-    assert.deepEqual(files(fd ? [fd] : []), binder.held().map((held) => openFile(held.fd)));
+    assertEquals(files(fd ? [fd] : []), binder.held().map((held) => openFile(held.fd)));
     await close(sockets);
   });
 });
@@ -292,11 +299,11 @@ Deno.test("without a binder at the default path, or with a dead one's, it says s
     const said = watchedLog(/info no binder at .*: this process binds the listening sockets/);
     const sockets = ownSockets(folder, said.log);
     await sockets.prepare([]);
-    assert.equal(said.lines.length, 0, "nothing is held yet");
+    assertStrictEquals(said.lines.length, 0, "nothing is held yet");
     for (const param of params(2)) await sockets.prepare([param]);
     await close(sockets);
     await said.line;
-    assert.equal(said.lines.length, 1);
+    assertStrictEquals(said.lines.length, 1);
   }
 });
 
@@ -304,9 +311,9 @@ Deno.test("a default path that cannot be used is an error, and not no binder", (
   using folder = tempDir();
   Deno.writeTextFileSync(folder.file("file"), "");
   const path = folder.file("file/sock");
-  assert.throws(
-    () => chooseSockets(options(), poller, silentLog, path),
-    (error) => error instanceof NoBinderError && error.code === "ENOTDIR",
+  assertObjectMatch(
+    assertThrows(() => chooseSockets(options(), poller, silentLog, path), NoBinderError),
+    { code: "ENOTDIR" },
   );
 });
 
@@ -317,8 +324,8 @@ Deno.test("a binder that was named is waited for", async () => {
     const sockets = binderSockets(sock);
     const prepared = sockets.prepare(params(1));
     await using binder = await startLocalBinder(sock);
-    assert.equal((await prepared).length, 1);
-    assert.equal(binder.requests.length, 1);
+    assertStrictEquals((await prepared).length, 1);
+    assertStrictEquals(binder.requests.length, 1);
     await close(sockets);
   });
 });
@@ -328,10 +335,9 @@ Deno.test("a binder that does not come is given up after the wait", async () => 
     using folder = tempDir();
     for (const wait of [0, 1]) {
       const sockets = binderSockets(folder.file("sock"), wait);
-      await assert.rejects(
-        sockets.prepare(params(1)),
-        (error) => error instanceof NoBinderError && error.code === "ENOENT",
-      );
+      assertObjectMatch(await assertRejects(() => sockets.prepare(params(1)), NoBinderError), {
+        code: "ENOENT",
+      });
       sockets.rollback();
       await close(sockets);
     }
@@ -340,7 +346,9 @@ Deno.test("a binder that does not come is given up after the wait", async () => 
 
 Deno.test("a path that no binder can have is not waited for", async () => {
   const sockets = binderSockets(`/${"x".repeat(200)}`);
-  await assert.rejects(sockets.prepare(params(1)), { code: "ENAMETOOLONG" });
+  assertObjectMatch(await assertRejects(() => sockets.prepare(params(1)), Error), {
+    code: "ENAMETOOLONG",
+  });
 });
 
 Deno.test("while the binder is away, the sockets held go on, and no others", async () => {
@@ -348,7 +356,7 @@ Deno.test("while the binder is away, the sockets held go on, and no others", asy
     using folder = tempDir();
     const sock = folder.file("sock");
     const [a, b, other] = params(3);
-    assert.ok(a && b && other);
+    assert(a && b && other);
     const { log, line } = watchedLog(/warn going on with the sockets held so far/);
     const sockets = binderSockets(sock, LONG, log);
     let served: string[];
@@ -359,19 +367,19 @@ Deno.test("while the binder is away, the sockets held go on, and no others", asy
     }
     const fds = await sockets.prepare([b, a, b]);
     await line;
-    assert.deepEqual(files(fds), [served[1], served[0], served[1]]);
+    assertEquals(files(fds), [served[1], served[0], served[1]]);
     sockets.rollback();
-    assert.ok(fds.every((fd) => !fd.closed), "they are still served");
+    assert(fds.every((fd) => !fd.closed), "they are still served");
 
-    await assert.rejects(sockets.prepare([a, other]), NoBinderError);
+    await assertRejects(() => sockets.prepare([a, other]), NoBinderError);
     sockets.rollback();
 
-    assert.deepEqual(files(await sockets.prepare([a])), [served[0]]);
+    assertEquals(files(await sockets.prepare([a])), [served[0]]);
     sockets.commit();
-    assert.deepEqual(served.map(openCopies), [1, 0], "the other one is given up");
-    assert.ok(await isReachable(a));
+    assertEquals(served.map(openCopies), [1, 0], "the other one is given up");
+    assert(await isReachable(a));
     await close(sockets);
-    assert.equal(await isReachable(a), false);
+    assertStrictEquals(await isReachable(a), false);
   });
 });
 
@@ -388,7 +396,7 @@ Deno.test("a binder that is back is asked again, after it was handed back what i
     for (let life = 0; life < LIVES; life++) {
       await using binder = await startLocalBinder(sock);
       const fds = files(await sockets.prepare(wanted.slice(life, life + 1)));
-      assert.deepEqual(binder.held().map(({ fd }) => openFile(fd)), [...served, ...fds]);
+      assertEquals(binder.held().map(({ fd }) => openFile(fd)), [...served, ...fds]);
       served = fds;
       sockets.commit();
     }
@@ -401,17 +409,16 @@ Deno.test("a refusal of the binder is passed on, and nothing is kept", async () 
     using folder = tempDir();
     await using _binder = await startLocalBinder(folder.file("sock"));
     const [a, b, taken] = params(3);
-    assert.ok(a && b && taken);
+    assert(a && b && taken);
     using _other = Deno.listen({ hostname: taken.address, port: taken.port ?? 0 });
     const sockets = binderSockets(folder.file("sock"));
     await sockets.prepare([a]);
     sockets.commit();
-    await assert.rejects(
-      sockets.prepare([a, b, taken]),
-      (error) => error instanceof RefusedError && error.data?.code === "EADDRINUSE",
-    );
+    assertObjectMatch(await assertRejects(() => sockets.prepare([a, b, taken]), RefusedError), {
+      data: { code: "EADDRINUSE" },
+    });
     sockets.rollback();
-    assert.ok(await isReachable(a));
+    assert(await isReachable(a));
     await close(sockets);
   });
 });
@@ -420,13 +427,13 @@ Deno.test("a host name is the binder's to look up, and a refusal to it is one", 
   using folder = tempDir();
   await using _binder = await startLocalBinder(folder.file("sock"));
   const [held] = params(1);
-  assert.ok(held);
+  assert(held);
   const sockets = binderSockets(folder.file("sock"));
   // A lookup of this process's own would fail without anybody to catch it: the test would with it.
   const name = { address: "nosuch.invalid", port: 80 };
-  await assert.rejects(sockets.prepare([held, name]), RefusedError);
+  await assertRejects(() => sockets.prepare([held, name]), RefusedError);
   sockets.rollback();
-  assert.equal((await sockets.prepare([held])).length, 1);
+  assertStrictEquals((await sockets.prepare([held])).length, 1);
   sockets.commit();
   await close(sockets);
 });

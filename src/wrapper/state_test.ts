@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { UserError } from "../errors.ts";
 import { parseWrapperState, WRAPPER_STATE_VERSION, type WrapperState } from "./state.ts";
@@ -31,14 +31,14 @@ Deno.test("a state is read back as it was written", () => {
   for (
     const state of [STATE, { ...STATE, binder: null, control: null, clients: [], lastReload: null }]
   ) {
-    assert.deepEqual(parseWrapperState(JSON.stringify(state)), state);
+    assertEquals(parseWrapperState(JSON.stringify(state)), state);
   }
 });
 
 Deno.test("a state of an older format is read", () => {
-  assert.equal(parseWrapperState(JSON.stringify({ ...STATE, version: 0 })).version, 0);
+  assertStrictEquals(parseWrapperState(JSON.stringify({ ...STATE, version: 0 })).version, 0);
   const { binder: _, ...older } = STATE;
-  assert.deepEqual(parseWrapperState(JSON.stringify(older)), older);
+  assertEquals(parseWrapperState(JSON.stringify(older)), older);
 });
 
 Deno.test("a state that is newer than this program, another role's, or none, is refused", () => {
@@ -53,21 +53,18 @@ Deno.test("a state that is newer than this program, another role's, or none, is 
     [[], /./],
   ];
   for (const [state, reason] of refused) {
-    assert.throws(() => parseWrapperState(JSON.stringify(state)), (error) => {
-      assert(error instanceof UserError, String(error));
-      assert.match(error.message, /^cannot read the state of the wrapper before: /);
-      assert.match(error.message, reason);
-      return true;
-    });
+    const error = assertThrows(() => parseWrapperState(JSON.stringify(state)), UserError);
+    assertMatch(error.message, /^cannot read the state of the wrapper before: /);
+    assertMatch(error.message, reason);
   }
 });
 
 Deno.test("any text is a state or refused", () => {
   const whole = JSON.stringify(STATE);
   for (let length = 0; length < whole.length; length++) {
-    assert.throws(() => parseWrapperState(whole.slice(0, length)), UserError);
+    assertThrows(() => parseWrapperState(whole.slice(0, length)), UserError);
   }
   fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
-    assert.throws(() => parseWrapperState(text), UserError);
+    assertThrows(() => parseWrapperState(text), UserError);
   }));
 });

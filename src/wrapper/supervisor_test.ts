@@ -1,4 +1,10 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotStrictEquals,
+  assertStrictEquals,
+} from "@std/assert";
 import fc from "fast-check";
 import type { ExitStatus } from "../../ffi/process.ts";
 import {
@@ -54,7 +60,7 @@ class Scenario {
         this.outcomes.push(`${action.ok ? "ok" : "failed"}: ${action.message}`);
       }
     }
-    assert.deepEqual(actions.flatMap(brief), expected);
+    assertEquals(actions.flatMap(brief), expected);
   }
 
   /** Starts the first generation, which serves with this pid. */
@@ -69,7 +75,7 @@ class Scenario {
   startNext(pid: number): void {
     this.expect([reload], ["prepare"]);
     const [start] = this.supervisor.handle(prepared);
-    assert.equal(start?.do, "start");
+    assertStrictEquals(start?.do, "start");
     this.expect([started(pid)], [`ready timer ${pid}`]);
   }
 
@@ -104,7 +110,7 @@ const KILLED = { signal: 9 };
 Deno.test("the first generation serves as soon as it is up", () => {
   const it = new Scenario();
   it.serve(10);
-  assert.deepEqual(it.logged, ["started", "ready", "serving"]);
+  assertEquals(it.logged, ["started", "ready", "serving"]);
 });
 
 Deno.test("a reload: the new generation settles, then the old one drains", () => {
@@ -114,7 +120,7 @@ Deno.test("a reload: the new generation settles, then the old one drains", () =>
   it.expect([ready(20)], ["settle timer 20"]);
   it.expect([timeout("settle", 20)], ["commit 20", "soft 10", "drain timer 10"]);
   it.expect([exited(10, OK)], []);
-  assert.deepEqual(it.logged.slice(-3), ["reloaded", "draining", "drained"]);
+  assertEquals(it.logged.slice(-3), ["reloaded", "draining", "drained"]);
   it.replace(20, 30);
 });
 
@@ -129,7 +135,7 @@ Deno.test("a failed preparation leaves the old generation alone", () => {
   const it = new Scenario();
   it.serve(10);
   it.expect([reload, failed], ["prepare", "rollback"]);
-  assert.match(it.logged.at(-1) ?? "", /reload failed, the old generation goes on/);
+  assertMatch(it.logged.at(-1) ?? "", /reload failed, the old generation goes on/);
   it.replace(10, 20);
 });
 
@@ -179,7 +185,7 @@ Deno.test("a generation of which nobody will tell whether it is up is given up a
   it.startNext(20);
   it.expect([unready(10), unready(30)], []);
   it.expect([unready(20)], ["hard 20", "kill timer 20", "rollback"]);
-  assert.equal(it.outcomes.at(-1), "failed: nobody tells");
+  assertStrictEquals(it.outcomes.at(-1), "failed: nobody tells");
   it.expect([exited(20, KILLED), unready(20)], []);
   it.startNext(30);
   it.expect([ready(30)], ["settle timer 30"]);
@@ -492,7 +498,7 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
   it.replace(10, 50);
   it.expect([reload, stop], ["prepare", "soft 50", "drain timer 50"]);
   it.expect([prepared], ["rollback"]);
-  assert.deepEqual(it.outcomes, [
+  assertEquals(it.outcomes, [
     "ok: generation 1 serves",
     "failed: bad config",
     "failed: exited with code 3 before it served: see its lines in the wrapper's log",
@@ -505,11 +511,11 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
 
 Deno.test("a snapshot names each generation and its state, oldest first", () => {
   const it = new Scenario();
-  assert.deepEqual(it.supervisor.snapshot(), { generations: [], lastNumber: 0 });
+  assertEquals(it.supervisor.snapshot(), { generations: [], lastNumber: 0 });
   it.serve(10);
   it.replace(10, 20);
   it.startNext(30);
-  assert.deepEqual(it.supervisor.snapshot(), {
+  assertEquals(it.supervisor.snapshot(), {
     generations: [
       { number: 1, pid: 10, state: "draining" },
       { number: 2, pid: 20, state: "serving" },
@@ -536,15 +542,15 @@ Deno.test("busy from the preparation to the outcome, stopping from the first sto
   ];
   for (const [event, busy] of states) {
     it.supervisor.handle(event);
-    assert.deepEqual([it.supervisor.busy, it.supervisor.stopping], [busy, false], event.type);
+    assertEquals([it.supervisor.busy, it.supervisor.stopping], [busy, false], event.type);
   }
   it.supervisor.handle(stop);
-  assert.equal(it.supervisor.stopping, true);
+  assertStrictEquals(it.supervisor.stopping, true);
 
   const late = new Scenario();
   [reload, prepared, started(10)].forEach((event) => late.supervisor.handle(event));
   late.supervisor.handle(timeout("ready", 10));
-  assert.equal(late.supervisor.ending, true, "nothing will serve any more");
+  assertStrictEquals(late.supervisor.ending, true, "nothing will serve any more");
 });
 
 Deno.test("a successor goes on with the generations: drain caps begin anew", () => {
@@ -556,9 +562,9 @@ Deno.test("a successor goes on with the generations: drain caps begin anew", () 
   const it = new Scenario();
   const snapshot = before.supervisor.snapshot();
   const actions = it.supervisor.restore(JSON.parse(JSON.stringify(snapshot)));
-  assert.deepEqual(actions.flatMap(brief), ["drain timer 10", "drain timer 20"]);
-  assert.deepEqual(it.supervisor.snapshot(), snapshot);
-  assert.deepEqual([it.supervisor.busy, it.supervisor.stopping], [false, false]);
+  assertEquals(actions.flatMap(brief), ["drain timer 10", "drain timer 20"]);
+  assertEquals(it.supervisor.snapshot(), snapshot);
+  assertEquals([it.supervisor.busy, it.supervisor.stopping], [false, false]);
 
   it.expect([timeout("drain", 10)], ["hard 10", "kill timer 10"]);
   it.expect([exited(10, KILLED)], []);
@@ -584,8 +590,8 @@ Deno.test("a successor kills what was stopped hard, instead of draining it anew"
   const it = new Scenario();
   const snapshot = before.supervisor.snapshot();
   const actions = it.supervisor.restore(JSON.parse(JSON.stringify(snapshot)));
-  assert.deepEqual(actions.flatMap(brief), ["kill timer 10"]);
-  assert.deepEqual(it.supervisor.snapshot(), snapshot);
+  assertEquals(actions.flatMap(brief), ["kill timer 10"]);
+  assertEquals(it.supervisor.snapshot(), snapshot);
   it.expect([timeout("drain", 10)], []);
   it.expect([timeout("kill", 10)], ["kill 10"]);
   it.expect([exited(10, KILLED)], []);
@@ -658,11 +664,11 @@ class World {
     this.reloadWanted ||= event.type === "reload" && this.reloading;
     for (const action of this.supervisor.handle(event)) this.#check(action);
     if (this.exitCode !== undefined) return;
-    assert.ok(this.candidate === undefined || this.children.has(this.candidate), "rolled back");
-    if (this.stopped) return assert.ok(this.children.size > 0, "a stop with nothing left ends");
+    assert(this.candidate === undefined || this.children.has(this.candidate), "rolled back");
+    if (this.stopped) return assert(this.children.size > 0, "a stop with nothing left ends");
     if (this.reloading || this.failed) return;
-    assert.ok(this.serving !== undefined, "it does not go on without a server");
-    assert.ok(!this.reloadWanted, "a reload asked for meanwhile comes next");
+    assert(this.serving !== undefined, "it does not go on without a server");
+    assert(!this.reloadWanted, "a reload asked for meanwhile comes next");
   }
 
   /** A child ends. */
@@ -698,39 +704,39 @@ class World {
   }
 
   #check(action: Action): void {
-    assert.equal(this.exitCode, undefined, "nothing comes after the exit");
+    assertStrictEquals(this.exitCode, undefined, "nothing comes after the exit");
     switch (action.do) {
       case "prepare":
-        assert.ok(!this.reloading && !this.stopped);
-        assert.equal(++this.untold, 1, "the one before has had its outcome");
+        assert(!this.reloading && !this.stopped);
+        assertStrictEquals(++this.untold, 1, "the one before has had its outcome");
         this.reloading = this.preparing = true;
         this.reloadWanted = false;
         return;
       case "start":
-        assert.ok(this.reloading && this.candidate === undefined, "there is one candidate at most");
+        assert(this.reloading && this.candidate === undefined, "there is one candidate at most");
         if (this.startFails) return this.tell(failed);
         return this.#start();
       case "signal":
         return this.#checkSignal(action.pid, action.kind);
       case "timer":
-        assert.ok(this.children.has(action.pid));
+        assert(this.children.has(action.pid));
         this.timers.push(action);
         return;
       case "commit":
-        assert.ok(this.reloading && !this.stopped);
-        assert.equal(action.pid, this.candidate);
-        assert.ok(this.children.get(action.pid)?.isUp);
+        assert(this.reloading && !this.stopped);
+        assertStrictEquals(action.pid, this.candidate);
+        assert(this.children.get(action.pid)?.isUp);
         this.serving = this.candidate;
         this.rolledBack = false;
         return this.#closeReload();
       case "rollback":
-        assert.ok(this.reloading);
+        assert(this.reloading);
         this.failed ||= this.serving === undefined && !this.stopped;
         this.rolledBack = true;
         return this.#closeReload();
       case "outcome":
-        assert.equal(--this.untold, 0, "one outcome each");
-        assert.equal(action.ok, this.serving !== undefined && !this.rolledBack);
+        assertStrictEquals(--this.untold, 0, "one outcome each");
+        assertStrictEquals(action.ok, this.serving !== undefined && !this.rolledBack);
         return;
       case "exit":
         this.exitCode = action.code;
@@ -754,21 +760,21 @@ class World {
 
   #checkSignal(pid: number, kind: "soft" | "hard" | "kill"): void {
     const child = this.children.get(pid);
-    assert.ok(child, "a signal to a pid that is not ours");
+    assert(child, "a signal to a pid that is not ours");
     if (!this.stopped) {
-      assert.notEqual(pid, this.serving, "who serves is left alone");
+      assertNotStrictEquals(pid, this.serving, "who serves is left alone");
       const isLate = kind === "hard" && this.firing === "ready" && !child.isUp;
-      assert.ok(pid !== this.candidate || isLate, "so is a candidate, unless it is late");
+      assert(pid !== this.candidate || isLate, "so is a candidate, unless it is late");
     }
-    assert.ok(kind !== "kill" || child.told.has("hard"), "a kill comes after a hard stop");
+    assert(kind !== "kill" || child.told.has("hard"), "a kill comes after a hard stop");
     child.told.add(kind);
   }
 
   #checkExit(code: number): void {
-    for (const { told } of this.children.values()) assert.ok(told.size > 0, "a child is forgotten");
-    if (this.stopped) assert.equal(this.children.size, 0, "a stop leaves no child behind");
-    if (!this.failed) assert.equal(code, this.servedCode);
-    else assert.ok(this.serving === undefined && code !== 0);
+    for (const { told } of this.children.values()) assert(told.size > 0, "a child is forgotten");
+    if (this.stopped) assertStrictEquals(this.children.size, 0, "a stop leaves no child behind");
+    if (!this.failed) assertStrictEquals(code, this.servedCode);
+    else assert(this.serving === undefined && code !== 0);
   }
 }
 
@@ -825,8 +831,12 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
         }
         for (let left = world.timers.length; left > 0; left--) world.fire(0);
       }
-      assert.notEqual(world.exitCode, undefined, "a stop ends, however stubborn the children");
-      assert.deepEqual([reload, stop].flatMap((event) => world.supervisor.handle(event)), []);
+      assertNotStrictEquals(
+        world.exitCode,
+        undefined,
+        "a stop ends, however stubborn the children",
+      );
+      assertEquals([reload, stop].flatMap((event) => world.supervisor.handle(event)), []);
     },
   );
   fc.assert(property, { numRuns: 2000 });

@@ -1,6 +1,6 @@
 /** Who may do what with the control socket. */
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import "../support/libc.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { ControlClient } from "../../src/control/client.ts";
@@ -36,15 +36,18 @@ Deno.test({
   async fn() {
     await using binder = await startBinder([], { args: ["--mode", "0666"] });
     const { code, stderr } = await runAs(binder, {}, "status");
-    assert.equal(code, 1);
-    assert.match(
+    assertStrictEquals(code, 1);
+    assertMatch(
       stderr,
       /Not permitted: uid 65534, gid 65534 may not use this control socket; .* --allow-uid/,
     );
     await binder.program.waitFor(
       / warn denied a client pid=\d+ uid=65534 gid=65534 asked=".*\\"status\\"/,
     );
-    assert.equal((await bindOnce(binder.sock, { address: loopbackHost(), port: 80 })).result, true);
+    assertStrictEquals(
+      (await bindOnce(binder.sock, { address: loopbackHost(), port: 80 })).result,
+      true,
+    );
   },
 });
 
@@ -65,9 +68,13 @@ Deno.test({
     for (const [args, allowed, denied] of cases) {
       await using binder = await startBinder([], { args });
       const groups = "groups" in allowed ? [...allowed.groups] : [];
-      assert.equal((await runAs(binder, { ...allowed, groups }, "status")).code, 0, args.join(" "));
+      assertStrictEquals(
+        (await runAs(binder, { ...allowed, groups }, "status")).code,
+        0,
+        args.join(" "),
+      );
       if (denied === undefined) continue;
-      assert.equal((await runAs(binder, {}, "status")).code, 1, args.join(" "));
+      assertStrictEquals((await runAs(binder, {}, "status")).code, 1, args.join(" "));
     }
   },
 });
@@ -83,10 +90,10 @@ Deno.test({
     const before = sockets();
     for (const [subcommand, ...args] of [["upgrade"], ["unbind", `${address}:80`]] as const) {
       const { code, stderr } = await runAs(binder, {}, subcommand, ...args);
-      assert.equal(code, 1);
-      assert.match(stderr, /Not permitted: uid 65534 may not (upgrade|give)/);
+      assertStrictEquals(code, 1);
+      assertMatch(stderr, /Not permitted: uid 65534 may not (upgrade|give)/);
     }
-    assert.equal(sockets(), before);
+    assertStrictEquals(sockets(), before);
     await binder.program.waitFor(/refused a request pid=\d+ uid=65534 error="Not permitted/, 2);
   },
 });
@@ -103,10 +110,14 @@ Deno.test({
       through: ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"],
     });
     await bindOnce(binder.sock, { address, port: 8080 });
-    assert.equal((await runAs(binder, {}, "unbind", `${address}:8080`)).code, 0);
-    assert.equal((await runAs(binder, { uid: 65533 }, "status")).code, 1, "the kernel says no");
+    assertStrictEquals((await runAs(binder, {}, "unbind", `${address}:8080`)).code, 0);
+    assertStrictEquals(
+      (await runAs(binder, { uid: 65533 }, "status")).code,
+      1,
+      "the kernel says no",
+    );
     binder.program.signal("SIGTERM");
-    assert.equal((await binder.program.exited).code, 0);
+    assertStrictEquals((await binder.program.exited).code, 0);
   },
 });
 
@@ -129,15 +140,15 @@ Deno.test({
       };
       for (const { name: thread } of Deno.readDirSync(`/proc/${pid}/task`)) {
         for (const [field, value] of Object.entries(expected)) {
-          assert.equal(processStatus(Number(thread), field), value);
+          assertStrictEquals(processStatus(Number(thread), field), value);
         }
       }
-      assert.equal((await bindOnce(binder.sock, { address, port: 80 })).result, true);
+      assertStrictEquals((await bindOnce(binder.sock, { address, port: 80 })).result, true);
       const low = await bindOnce(binder.sock, { address, port: 81 });
-      if (lowest > 81) assert.match(low.error?.message ?? "", /a port this low needs root/);
-      assert.equal((await bindOnce(binder.sock, { address, port: 8080 })).result, true);
-      assert.equal((await runAs(binder, { uid: 65533 }, "status")).code, 1);
-      if (round === 1) assert.equal((await runAs(binder, {}, "upgrade")).code, 0);
+      if (lowest > 81) assertMatch(low.error?.message ?? "", /a port this low needs root/);
+      assertStrictEquals((await bindOnce(binder.sock, { address, port: 8080 })).result, true);
+      assertStrictEquals((await runAs(binder, { uid: 65533 }, "status")).code, 1);
+      if (round === 1) assertStrictEquals((await runAs(binder, {}, "upgrade")).code, 0);
     }
   },
 });
@@ -157,10 +168,10 @@ Deno.test({
       ],
     });
     for (const port of [80, 81]) {
-      assert.equal((await bindOnce(binder.sock, { address, port })).result, true);
-      assert.equal((await runAs(binder, {}, "upgrade")).code, 0);
+      assertStrictEquals((await bindOnce(binder.sock, { address, port })).result, true);
+      assertStrictEquals((await runAs(binder, {}, "upgrade")).code, 0);
     }
-    assert.equal(processStatus(binder.program.pid, "CapEff"), "0000000000000400");
+    assertStrictEquals(processStatus(binder.program.pid, "CapEff"), "0000000000000400");
   },
 });
 
@@ -171,7 +182,7 @@ Deno.test("an address is given up, all or none, and can be taken again", async (
   const unbind = (...addresses: string[]) =>
     runProgram([multibinder(), "unbind", "--sock", binder.sock, ...addresses]);
   const count = () => listeningSockets(binder.program.pid).length;
-  assert.equal(count(), 4);
+  assertStrictEquals(count(), 4);
 
   const refusals = [
     [`${address}:83`, /cannot give up .*:83: it is not held/],
@@ -179,16 +190,16 @@ Deno.test("an address is given up, all or none, and can be taken again", async (
   ] as const;
   for (const [other, why] of refusals) {
     const { code, stderr } = await unbind(`${address}:81`, other);
-    assert.equal(code, 1);
-    assert.match(stderr, why);
+    assertStrictEquals(code, 1);
+    assertMatch(stderr, why);
   }
-  assert.equal(count(), 4, "none of a refused request is given up");
+  assertStrictEquals(count(), 4, "none of a refused request is given up");
 
   const { code, stdout } = await unbind(`${address}:81`, `${address}:82`);
-  assert.deepEqual([code, stdout], [0, `gave up ${address}:81\ngave up ${address}:82\n`]);
-  assert.equal(count(), 2);
+  assertEquals([code, stdout], [0, `gave up ${address}:81\ngave up ${address}:82\n`]);
+  assertStrictEquals(count(), 2);
   Deno.listen({ hostname: address, port: 81 }).close();
-  assert.equal((await bindOnce(binder.sock, { address, port: 82 })).result, true);
+  assertStrictEquals((await bindOnce(binder.sock, { address, port: 82 })).result, true);
 });
 
 Deno.test("an address that a connected wrapper has is kept for as long", async () => {
@@ -204,7 +215,7 @@ Deno.test("an address that a connected wrapper has is kept for as long", async (
     await wrapper.adopt(params, sockets);
     sockets.forEach((fd) => fd.close());
     const why = new RegExp(`the wrapper with pid ${Deno.pid} has it, and would hand it back`);
-    assert.match((await unbind()).stderr, why);
+    assertMatch((await unbind()).stderr, why);
   }
   await settled(poller);
   await until(async () => (await unbind()).code === 0);
@@ -237,13 +248,16 @@ Deno.test({
     for (const round of [1, 2]) {
       binder.program.signal("SIGUSR1");
       await binder.program.waitFor(/ info listening for binds /, 1 + round);
-      assert.equal((await bindOnce(binder.sock, { address: hostname, port: 81 })).result, true);
-      assert.match(
+      assertStrictEquals(
+        (await bindOnce(binder.sock, { address: hostname, port: 81 })).result,
+        true,
+      );
+      assertMatch(
         JSON.stringify(await bindOnce(binder.sock, { address: hostname, port: 82 })),
         /EACCES/,
       );
-      assert.equal((await runAs(binder, { gid: 65531 }, "status")).code, 0);
-      assert.equal((await runAs(binder, { groups: [65531, 65532] }, "status")).code, 0);
+      assertStrictEquals((await runAs(binder, { gid: 65531 }, "status")).code, 0);
+      assertStrictEquals((await runAs(binder, { groups: [65531, 65532] }, "status")).code, 0);
     }
   },
 });

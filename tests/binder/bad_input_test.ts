@@ -1,6 +1,6 @@
 /** Clients that misbehave: each is refused or dropped, and the others are served as if it were not there. */
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { type Binder, startBinder } from "../support/binder.ts";
 import {
   bindOnce,
@@ -24,8 +24,8 @@ async function besideHealthyClients(
   await using binder = await startBinder([`${address}:2080`]);
   using healthy = await ControlConnection.open(binder.sock);
   const proveHealth = async () => {
-    assert.equal((await healthy.bind({ address, port: 2080 }))?.result, true);
-    assert.equal((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
+    assertStrictEquals((await healthy.bind({ address, port: 2080 }))?.result, true);
+    assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
   };
   const countFds = () => openFds(binder.program.pid).size;
   let fds = 0;
@@ -33,7 +33,7 @@ async function besideHealthyClients(
   await misbehave(binder, proveHealth);
   await proveHealth();
   await settle(binder.sock, () => countFds() === fds);
-  assert.doesNotMatch(binder.program.stderr, / error | at .*\.ts/);
+  assertNotMatch(binder.program.stderr, / error | at .*\.ts/);
 }
 
 Deno.test("garbage is answered with a parse error and the connection closed", async () => {
@@ -49,8 +49,8 @@ Deno.test("garbage is answered with a parse error and the connection closed", as
       using connection = await ControlConnection.open(sock);
       await connection.send(piece).catch(ignoreReset);
       const answer = await connection.receive();
-      assert.deepEqual([answer?.id, answer?.error?.code], [null, -32700]);
-      assert.equal(await connection.receive().catch(ignoreReset), undefined, "it is closed");
+      assertEquals([answer?.id, answer?.error?.code], [null, -32700]);
+      assertStrictEquals(await connection.receive().catch(ignoreReset), undefined, "it is closed");
       await proveHealth();
     }
     await program.waitFor(/garbage on the control socket/, pieces.length);
@@ -63,10 +63,10 @@ Deno.test("a broken object is answered with a parse error, and the next one as e
     for (const text of ["{}", '{"method":}', "{,}"]) {
       await connection.send(text);
       const code = (await connection.receive())?.error?.code;
-      assert.equal(code, text === "{}" ? -32600 : -32700);
+      assertStrictEquals(code, text === "{}" ? -32600 : -32700);
     }
     await connection.send(' \n {"method":"none","id":"é}{\\""}');
-    assert.deepEqual((await connection.receive())?.id, 'é}{"');
+    assertEquals((await connection.receive())?.id, 'é}{"');
   });
 });
 
@@ -75,15 +75,15 @@ Deno.test("a message in single bytes, or several in one, are understood", async 
     using connection = await ControlConnection.open(sock);
     const address = loopbackHost();
     for (const byte of '{"method":"none","id":7}') await connection.send(byte);
-    assert.equal((await connection.receive())?.id, 7);
+    assertStrictEquals((await connection.receive())?.id, 7);
     await connection.send(
       '{"method":"a","id":1}{"method":"b","id":2}\n\n{"method":"c","id":3}{"me',
     );
-    for (const id of [1, 2, 3]) assert.equal((await connection.receive())?.id, id);
+    for (const id of [1, 2, 3]) assertStrictEquals((await connection.receive())?.id, id);
     await proveHealth();
     await connection.send('thod":"d","id":4}');
-    assert.equal((await connection.receive())?.id, 4);
-    assert.match((await connection.bind({ address, port: 2080 }))?.error?.message ?? "", /--allow/);
+    assertStrictEquals((await connection.receive())?.id, 4);
+    assertMatch((await connection.bind({ address, port: 2080 }))?.error?.message ?? "", /--allow/);
   });
 });
 
@@ -105,7 +105,7 @@ Deno.test("a message without end is cut off at its limit", async () => {
   await besideHealthyClients(async ({ sock }, proveHealth) => {
     using connection = await ControlConnection.open(sock);
     const sending = connection.send(`{"method":"${"x".repeat(2 * 1024 * 1024)}`).catch(ignoreReset);
-    assert.match((await connection.receive())?.error?.message ?? "", /longer than 1048576 bytes/);
+    assertMatch((await connection.receive())?.error?.message ?? "", /longer than 1048576 bytes/);
     await sending;
     await proveHealth();
   });
@@ -130,7 +130,7 @@ Deno.test("a client that reads no answer delays nobody", async () => {
     await using deaf = await startPython("mute", sock, '{"method":"none","id":1}', "1000000");
     await program.waitFor(/refused a request/, 50);
     for (let round = 0; round < 20; round++) await proveHealth();
-    assert.equal(deaf.stdout, "", "more was taken in than may wait");
+    assertStrictEquals(deaf.stdout, "", "more was taken in than may wait");
   });
 });
 
@@ -139,7 +139,7 @@ Deno.test("descriptors sent to the binder are closed", async () => {
     await using python = await startPython("give", sock, '{"method":"none","id":1}');
     const [line] = await python.waitFor(/^.*answer.*$/);
     const { answer, closed } = JSON.parse(line);
-    assert.deepEqual([answer.error.code, closed], [-32601, true]);
+    assertEquals([answer.error.code, closed], [-32601, true]);
   });
 });
 
@@ -149,12 +149,12 @@ Deno.test("a batch beyond the limit of open files names it, and binds nothing", 
   const params = Array.from({ length: 100 }, (_, index) => ({ address, port: 2080 + index }));
   for (let round = 0; round < 3; round++) {
     const { error } = await bindOnce(binder.sock, ...params);
-    assert.match(error?.message ?? "", /limit of 64 open files is reached.*\(EMFILE\)/);
-    assert.equal(error?.data?.code, "EMFILE");
+    assertMatch(error?.message ?? "", /limit of 64 open files is reached.*\(EMFILE\)/);
+    assertStrictEquals(error?.data?.code, "EMFILE");
     const tables = listeningSockets(binder.program.pid).map(({ table }) => table);
-    assert.deepEqual(tables, round === 0 ? ["unix"] : ["tcp", "unix"]);
+    assertEquals(tables, round === 0 ? ["unix"] : ["tcp", "unix"]);
     const [one] = await callFromPython(binder.sock, bindRequest({ address, port: 1080 }));
-    assert.equal(one?.answer.result, true);
+    assertStrictEquals(one?.answer.result, true);
   }
 });
 
@@ -164,7 +164,7 @@ Deno.test("clients beyond the limit of open files make room for each other", asy
   await using binder = await startBinder([`${address}:2080`], { through });
   using silent = new DisposableStack();
   for (let count = 0; count < 100; count++) silent.use(await ControlConnection.open(binder.sock));
-  assert.equal((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
+  assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
   await binder.program.waitFor(/cannot accept a client.*EMFILE/);
 });
 

@@ -1,6 +1,13 @@
 /** The binder over its control socket: the protocol, the addresses, the policy. */
 
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import {
   bindOnce,
@@ -20,12 +27,12 @@ Deno.test("a client of the original gets the binder's own socket and accepts fro
   await using python = await startPython("serve", binder.sock, params);
   const [line] = await python.waitFor(/^.*sockets.*$/);
   const [{ inode, name, listening }] = JSON.parse(line).sockets;
-  assert.deepEqual({ name, listening }, { name: [address, 8000], listening: true });
-  assert.ok(socketInodes(binder.program.pid).includes(inode), "the binder holds the same socket");
+  assertEquals({ name, listening }, { name: [address, 8000], listening: true });
+  assert(socketInodes(binder.program.pid).includes(inode), "the binder holds the same socket");
 
   using connection = await Deno.connect({ hostname: address, port: 8000 });
   await connection.write(new TextEncoder().encode("world"));
-  assert.equal(await new Response(connection.readable).text(), "hello world");
+  assertStrictEquals(await new Response(connection.readable).text(), "hello world");
 });
 
 Deno.test("the original's messages are answered as the original did", async () => {
@@ -40,25 +47,26 @@ Deno.test("the original's messages are answered as the original did", async () =
     bindRequest({ address: "203.0.113.1", port: 2080 }),
     bindRequest({ address, port: 2080, backlog: 5 }),
   );
-  assert.deepEqual(one?.answer, { jsonrpc: "2.0", id: "7b0c", result: true });
-  assert.equal(one.sockets.length, 1);
-  assert.deepEqual(two?.answer, {
+  assert(one !== undefined && two !== undefined);
+  assertEquals(one.answer, { jsonrpc: "2.0", id: "7b0c", result: true });
+  assertStrictEquals(one.sockets.length, 1);
+  assertEquals(two.answer, {
     jsonrpc: "2.0",
     id: 2,
     result: [`${address}:2081`, `${address}:2082`],
   });
-  assert.deepEqual(two.sockets.map(({ name }) => name), [[address, 2081], [address, 2082]]);
-  assert.equal(unknown?.answer.error?.code, -32601);
-  assert.equal(failed?.answer.error?.code, 10000);
-  assert.match(
+  assertEquals(two.sockets.map(({ name }) => name), [[address, 2081], [address, 2082]]);
+  assertStrictEquals(unknown?.answer.error?.code, -32601);
+  assertStrictEquals(failed?.answer.error?.code, 10000);
+  assertMatch(
     failed.answer.error.message,
     /^Could not bind: 203\.0\.113\.1:2080: .*EADDRNOTAVAIL/,
   );
-  assert.deepEqual(failed.answer.error.data, {
+  assertEquals(failed.answer.error.data, {
     code: "EADDRNOTAVAIL",
     address: "203.0.113.1:2080",
   });
-  assert.deepEqual(again?.sockets, one.sockets, "the same socket on the same connection");
+  assertEquals(again?.sockets, one.sockets, "the same socket on the same connection");
 });
 
 Deno.test("requests that name no valid address are refused, and say which", async () => {
@@ -79,8 +87,8 @@ Deno.test("requests that name no valid address are refused, and say which", asyn
   const answers = await callFromPython(binder.sock, ...refusals.map(([it]) => JSON.stringify(it)));
   refusals.forEach(([request, code, message], index) => {
     const { error } = answers[index]?.answer ?? {};
-    assert.equal(error?.code, code, JSON.stringify(request));
-    assert.match(error.message, message);
+    assertStrictEquals(error?.code, code, JSON.stringify(request));
+    assertMatch(error.message, message);
   });
 });
 
@@ -90,13 +98,17 @@ Deno.test("1000 addresses come in one answer, all or none", async () => {
   const many = Array.from({ length: 1000 }, (_, index) => ({ address, port: 3000 + index }));
   const broken = many.with(900, { address: "203.0.113.1", port: 2080 });
   const [refused] = await callFromPython(binder.sock, bindRequest(...broken));
-  assert.match(refused?.answer.error?.message ?? "", /203\.0\.113\.1:2080/);
+  assertMatch(refused?.answer.error?.message ?? "", /203\.0\.113\.1:2080/);
   const left = listeningSockets(binder.program.pid).map(({ table }) => table);
-  assert.deepEqual(left, ["unix"], "none is left bound");
+  assertEquals(left, ["unix"], "none is left bound");
 
   const [all] = await callFromPython(binder.sock, bindRequest(...many));
-  assert.deepEqual(all?.sockets.map(({ name }) => name), many.map(({ port }) => [address, port]));
-  assert.equal(new Set(all.sockets.map(({ inode }) => inode)).size, 1000);
+  assert(all !== undefined);
+  assertEquals<unknown[]>(
+    all.sockets.map(({ name }) => name),
+    many.map(({ port }) => [address, port]),
+  );
+  assertStrictEquals(new Set(all.sockets.map(({ inode }) => inode)).size, 1000);
 });
 
 Deno.test("one address is one socket, however and by whom it is written", async () => {
@@ -117,17 +129,17 @@ Deno.test("one address is one socket, however and by whom it is written", async 
   const sockets = await Promise.all(same.map(async (pair) => {
     const answers = pair.map((param) => callFromPython(binder.sock, bindRequest(param)));
     const [first, second] = (await Promise.all(answers)).flat();
-    assert.equal(first?.sockets.length, 1, JSON.stringify(first?.answer));
-    assert.deepEqual(second?.sockets, first.sockets);
+    assertStrictEquals(first?.sockets.length, 1, JSON.stringify(first?.answer));
+    assertEquals(second?.sockets, first.sockets);
     return first.sockets[0];
   }));
   const kinds = sockets.map((socket) => `${socket?.family} ${socket?.type} ${socket?.name}`);
-  assert.deepEqual(kinds.slice(0, 3), [
+  assertEquals(kinds.slice(0, 3), [
     `AF_INET SOCK_STREAM 0.0.0.0,${v4}`,
     `AF_INET6 SOCK_STREAM ::1,${v6}`,
     `AF_INET6 SOCK_STREAM ::,${dual}`,
   ]);
-  assert.deepEqual(kinds.slice(4), [
+  assertEquals(kinds.slice(4), [
     `AF_UNIX SOCK_STREAM ${path}`,
     `AF_INET SOCK_DGRAM 127.0.0.1,${v4}`,
   ]);
@@ -137,9 +149,9 @@ Deno.test("port 0 on the command line is a port that the kernel chooses, and cli
   await using binder = await startBinder([":0", "[::1]:0", "*:0"]);
   const held = binder.program.stderr.matchAll(/holding address=(\S+):([1-9]\d*) /g);
   const params = [...held].map(([, address = "", port = ""]) => ({ address, port }));
-  assert.deepEqual(params.map(({ address }) => address), ["0.0.0.0", "[::1]", "*"]);
+  assertEquals(params.map(({ address }) => address), ["0.0.0.0", "[::1]", "*"]);
   const answer = await bindOnce(binder.sock, ...params);
-  assert.equal((answer.result as unknown[]).length, 3, JSON.stringify(answer));
+  assertStrictEquals((answer.result as unknown[]).length, 3, JSON.stringify(answer));
 });
 
 Deno.test("a dual-stack socket serves both families, and the IPv6 one only its own", async () => {
@@ -150,7 +162,7 @@ Deno.test("a dual-stack socket serves both families, and the IPv6 one only its o
     (await Deno.connect({ hostname, port: dual })).close();
   }
   (await Deno.connect({ hostname: "::1", port: v6 })).close();
-  await assert.rejects(Deno.connect({ hostname: "127.0.0.1", port: v6 }), /refused/);
+  await assertRejects(() => Deno.connect({ hostname: "127.0.0.1", port: v6 }), Error, /refused/);
 });
 
 Deno.test("clients get the addresses of the command line and what --allow adds, or any without either", async () => {
@@ -161,22 +173,22 @@ Deno.test("clients get the addresses of the command line and what --allow adds, 
   };
   {
     await using binder = await startBinder([`${host}:2080`]);
-    assert.deepEqual(await ask(binder.sock, 2080, 2081), ["ok", "EACCES"]);
+    assertEquals(await ask(binder.sock, 2080, 2081), ["ok", "EACCES"]);
     const both = await bindOnce(binder.sock, { address: host, port: 2080 }, {
       address: host,
       port: 2081,
     });
-    assert.match(both.error?.message ?? "", /:2081: not allowed by this binder.*--allow/);
+    assertMatch(both.error?.message ?? "", /:2081: not allowed by this binder.*--allow/);
   }
   {
     const args = ["--allow", `${host}:8000-8009`, "--allow", "*:2443"];
     await using binder = await startBinder([`${host}:2080`], { args });
     const got = await ask(binder.sock, 2080, 2443, 7999, 8000, 8009, 8010);
-    assert.deepEqual(got, ["ok", "ok", "EACCES", "ok", "ok", "EACCES"]);
+    assertEquals(got, ["ok", "ok", "EACCES", "ok", "ok", "EACCES"]);
   }
   {
     await using binder = await startBinder();
-    assert.deepEqual(await ask(binder.sock, 2080, 2443), ["ok", "ok"]);
+    assertEquals(await ask(binder.sock, 2080, 2443), ["ok", "ok"]);
   }
 });
 
@@ -189,7 +201,7 @@ Deno.test("a name is looked up once: afterwards the address is the socket", asyn
       callFromPython(binder.sock, bindRequest({ address, port }))
     ),
   );
-  assert.deepEqual(answers[0]?.[0]?.sockets, answers[1]?.[0]?.sockets);
+  assertEquals(answers[0]?.[0]?.sockets, answers[1]?.[0]?.sockets);
 });
 
 Deno.test("the backlog is the request's, else the binder's, and only grows", async () => {
@@ -200,7 +212,7 @@ Deno.test("the backlog is the request's, else the binder's, and only grows", asy
     const request = bindRequest({ address, port: 2080, ...(backlog && { backlog }) });
     lengths.push((await callFromPython(binder.sock, request))[0]?.sockets[0]?.backlog);
   }
-  assert.deepEqual(lengths, [7, 7, 9, 9]);
+  assertEquals(lengths, [7, 7, 9, 9]);
 });
 
 Deno.test("it stops when told to while an address of its own is in use", async () => {
@@ -212,9 +224,9 @@ Deno.test("it stops when told to while an address of its own is in use", async (
   await using program = startProgram([...words, `unix:${site}`, `${hostname}:${port}`]);
   await program.waitFor(/waiting for a client to hand an address back/);
   program.signal("SIGTERM");
-  assert.deepEqual(await program.exited, { code: 0, signal: null });
-  assert.match(program.stderr, / info stopping signal=SIGTERM\n$/);
-  assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+  assertEquals(await program.exited, { code: 0, signal: null });
+  assertMatch(program.stderr, / info stopping signal=SIGTERM\n$/);
+  assertEquals([...Deno.readDirSync(folder.path)], []);
 });
 
 Deno.test("the log as JSON is one object a line, and holds nothing of the environment", async () => {
@@ -232,10 +244,10 @@ Deno.test("the log as JSON is one object a line, and holds nothing of the enviro
   binder.program.signal("SIGUSR1");
   await binder.program.waitFor(/"upgraded"/);
   binder.program.signal("SIGTERM");
-  assert.deepEqual(await binder.program.exited, { code: 0, signal: null });
+  assertEquals(await binder.program.exited, { code: 0, signal: null });
   const events = binder.program.stderr.trim().split("\n").map((line) => JSON.parse(line));
   const messages = events.map(({ time, level, message }) => {
-    assert.ok(
+    assert(
       Math.abs(Date.parse(time) - Date.now()) < 3_600_000 && /^(debug|info|warn)$/.test(level),
     );
     return message;
@@ -243,9 +255,9 @@ Deno.test("the log as JSON is one object a line, and holds nothing of the enviro
   for (
     const message of ["holding", "listening for binds", "bind", "refused a request", "stopping"]
   ) {
-    assert.ok(messages.includes(message), message);
+    assert(messages.includes(message), message);
   }
-  assert.doesNotMatch(binder.program.stderr, /horse/);
+  assertNotMatch(binder.program.stderr, /horse/);
 });
 
 Deno.test("it listens nowhere else, and leaves no file behind", async () => {
@@ -259,14 +271,14 @@ Deno.test("it listens nowhere else, and leaves no file behind", async () => {
   });
   for (let upgrades = 0; upgrades < 2; upgrades++) {
     const tables = listeningSockets(binder.program.pid).map(({ table }) => table);
-    assert.deepEqual(tables, ["tcp", "unix"]);
+    assertEquals(tables, ["tcp", "unix"]);
     await bindOnce(sock, { address, port: 2080 });
     // In Deno itself this signal opens a debugger's port.
     binder.program.signal("SIGUSR1");
     await binder.program.waitFor(/ upgraded /, upgrades + 1);
   }
   binder.program.signal("SIGTERM");
-  assert.equal((await binder.program.exited).code, 0);
-  assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["tmp"]);
-  assert.deepEqual([...Deno.readDirSync(folder.file("tmp"))], []);
+  assertStrictEquals((await binder.program.exited).code, 0);
+  assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["tmp"]);
+  assertEquals([...Deno.readDirSync(folder.file("tmp"))], []);
 });

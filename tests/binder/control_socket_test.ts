@@ -1,6 +1,6 @@
 /** The file of the control socket: its place, its mode, and whose it is. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce } from "../support/control_client.ts";
 import { runProgram, startProgram } from "../support/program.ts";
@@ -15,9 +15,9 @@ Deno.test("it is named by --sock, else by MULTIBINDER_SOCK, or is the only argum
   await using original = startProgram([multibinder(), three], { env });
   for (const [program, path] of [[option, one], [variable, two], [original, three]] as const) {
     const [, sock] = await program.waitFor(/listening for binds sock=(\S+)/);
-    assert.equal(sock, path);
+    assertStrictEquals(sock, path);
     const answer = await bindOnce(path, { address: loopbackHost(), port: 2080 });
-    assert.equal(answer.result, true);
+    assertStrictEquals(answer.result, true);
   }
 });
 
@@ -29,7 +29,7 @@ Deno.test("its mode is right from its first moment on, whatever the mask", async
     using events = Deno.watchFs(folder.path);
     const through = ["sh", "-c", `umask ${mask} && exec "$0" "$@"`];
     await using _binder = await startBinder([], { sock, args, through });
-    assert.equal((Deno.statSync(sock).mode ?? 0) & 0o777, mode);
+    assertStrictEquals((Deno.statSync(sock).mode ?? 0) & 0o777, mode);
     // Events keep their order, so nothing that happened to the socket comes after this file's.
     Deno.writeTextFileSync(folder.file("end"), "");
     const seen = [];
@@ -37,7 +37,7 @@ Deno.test("its mode is right from its first moment on, whatever the mask", async
       if (paths.includes(folder.file("end"))) break;
       if (paths.includes(sock) && kind !== "access") seen.push(kind);
     }
-    assert.deepEqual(seen, ["create"], "and it was not changed since it was made");
+    assertEquals(seen, ["create"], "and it was not changed since it was made");
   }
 });
 
@@ -45,15 +45,15 @@ Deno.test("--group gives it to a group", async () => {
   const gid = Deno.uid() === 0 ? 65534 : Deno.gid() ?? 0;
   await using binder = await startBinder([], { args: ["--group", String(gid), "--mode=0660"] });
   const info = Deno.statSync(binder.sock);
-  assert.deepEqual([info.gid, (info.mode ?? 0) & 0o777], [gid, 0o660]);
+  assertEquals([info.gid, (info.mode ?? 0) & 0o777], [gid, 0o660]);
 });
 
 Deno.test("SIGTERM and SIGINT remove it and end with 0", async () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     await using binder = await startBinder();
     binder.program.signal(signal);
-    assert.deepEqual(await binder.program.exited, { code: 0, signal: null });
-    assert.throws(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
+    assertEquals(await binder.program.exited, { code: 0, signal: null });
+    assertThrows(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
   }
 });
 
@@ -64,12 +64,12 @@ Deno.test("another binder's is not removed", async () => {
   Deno.removeSync(sock);
   await using second = await startBinder([], { sock });
   first.program.signal("SIGTERM");
-  assert.equal((await first.program.exited).code, 0);
+  assertStrictEquals((await first.program.exited).code, 0);
   const answer = await bindOnce(sock, { address: loopbackHost(), port: 2080 });
-  assert.equal(answer.result, true);
+  assertStrictEquals(answer.result, true);
   second.program.signal("SIGTERM");
   await second.program.exited;
-  assert.throws(() => Deno.lstatSync(sock), Deno.errors.NotFound);
+  assertThrows(() => Deno.lstatSync(sock), Deno.errors.NotFound);
 });
 
 Deno.test("a stale one is replaced", async () => {
@@ -80,19 +80,19 @@ Deno.test("a stale one is replaced", async () => {
     killed.program.signal("SIGKILL");
     await killed.program.exited;
   }
-  assert.ok(Deno.lstatSync(sock).isSocket);
+  assert(Deno.lstatSync(sock).isSocket);
   await using _binder = await startBinder([], { sock });
-  assert.equal((await bindOnce(sock, { address: loopbackHost(), port: 2080 })).result, true);
-  assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["control.sock"]);
+  assertStrictEquals((await bindOnce(sock, { address: loopbackHost(), port: 2080 })).result, true);
+  assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["control.sock"]);
 });
 
 Deno.test("a live one is refused, and its binder is unharmed", async () => {
   await using binder = await startBinder();
   const refused = await runProgram([multibinder(), "bind", "--sock", binder.sock]);
-  assert.equal(refused.code, 1);
-  assert.match(refused.stderr, /it is served by multibinder \(pid \d+\) \(EADDRINUSE\)/);
+  assertStrictEquals(refused.code, 1);
+  assertMatch(refused.stderr, /it is served by multibinder \(pid \d+\) \(EADDRINUSE\)/);
   const answer = await bindOnce(binder.sock, { address: loopbackHost(), port: 2080 });
-  assert.equal(answer.result, true);
+  assertStrictEquals(answer.result, true);
 });
 
 Deno.test("any other file in its place is left alone", async () => {
@@ -109,10 +109,10 @@ Deno.test("any other file in its place is left alone", async () => {
     put();
     const before = Deno.lstatSync(place);
     const { code, stderr } = await runProgram([multibinder(), "bind", "--sock", place]);
-    assert.equal(code, 1, what);
-    assert.match(stderr, /the file exists and is not a socket; it is left alone/, what);
+    assertStrictEquals(code, 1, what);
+    assertMatch(stderr, /the file exists and is not a socket; it is left alone/, what);
     const after = Deno.lstatSync(place);
-    assert.deepEqual([after.ino, after.size, after.mtime], [before.ino, before.size, before.mtime]);
+    assertEquals([after.ino, after.size, after.mtime], [before.ino, before.size, before.mtime]);
     Deno.removeSync(place);
   }
 });
@@ -133,10 +133,13 @@ Deno.test("of several started at once on a stale one, exactly one serves", async
       return line.includes("listening") ? program : undefined;
     });
     const [winner, ...others] = (await Promise.all(outcomes)).filter((program) => program);
-    assert.ok(winner !== undefined && others.length === 0, `${others.length + 1} of 3 serve`);
-    assert.equal((await bindOnce(sock, { address: loopbackHost(), port: 2080 })).result, true);
+    assert(winner !== undefined && others.length === 0, `${others.length + 1} of 3 serve`);
+    assertStrictEquals(
+      (await bindOnce(sock, { address: loopbackHost(), port: 2080 })).result,
+      true,
+    );
     winner.signal("SIGTERM");
     await winner.exited;
-    assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+    assertEquals([...Deno.readDirSync(folder.path)], []);
   }
 });

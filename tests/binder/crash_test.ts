@@ -1,6 +1,6 @@
 /** A binder that is killed: servers go on, wrappers keep its sockets and give them to the next one. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { type Answer, bindOnce, bindRequest, callFromPython } from "../support/control_client.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
@@ -34,36 +34,36 @@ Deno.test("kill -9 of the binder under load, three times: nothing is lost, the s
   });
   const { pid } = wrapper.program;
   const before = heldBy(binder.program.pid, sock);
-  assert.equal(before.length, 2);
+  assertStrictEquals(before.length, 2);
   await using load = new Load(target, { workers: 2 });
   for (let round = 1; round <= 3; round++) {
     binder.program.signal("SIGKILL");
     await wrapper.program.waitFor(/ warn the binder is gone; its sockets are kept/, round);
-    assert.deepEqual((await wrapperStatus(control)).binder, { sock, connected: false });
+    assertEquals((await wrapperStatus(control)).binder, { sock, connected: false });
 
     wrapper.template = template(`alone-${round}`);
-    assert.match(await wrapper.reload(), / info reloaded /);
+    assertMatch(await wrapper.reload(), / info reloaded /);
     await until(async () => await get(target) === `alone-${round}`);
     wrapper.template = template("more", [tag({ ...target, port: 81 })]);
-    assert.match(await wrapper.reload(), / reload failed, .*no binder at /);
+    assertMatch(await wrapper.reload(), / reload failed, .*no binder at /);
 
     // Its addresses are in use, by its own sockets.
     binder = binders.use(await startBinder(addresses, { sock }));
     await binder.program.waitFor(new RegExp(` info adopted address=${addresses[0]} pid=${pid}$`));
     await binder.program.waitFor(new RegExp(` info adopted address=${addresses[1]} pid=${pid}$`));
     await wrapper.program.waitFor(/ info handed back to the binder /, 2 * round);
-    assert.deepEqual(heldBy(binder.program.pid, sock), before, "the same sockets");
+    assertEquals(heldBy(binder.program.pid, sock), before, "the same sockets");
     const [call] = await callFromPython(sock, bindRequest({ address: target.hostname, port: 80 }));
-    assert.ok(before.includes(call?.sockets[0]?.inode ?? 0), "and a client gets that one");
+    assert(before.includes(call?.sockets[0]?.inode ?? 0), "and a client gets that one");
     const { sockets } = await binderStatus(sock);
-    assert.deepEqual(sockets.map(({ holders }) => holders), [[pid], [pid]]);
-    assert.deepEqual((await wrapperStatus(control)).binder, { sock, connected: true });
+    assertEquals(sockets.map(({ holders }) => holders), [[pid], [pid]]);
+    assertEquals((await wrapperStatus(control)).binder, { sock, connected: true });
 
     wrapper.template = template(`together-${round}`);
-    assert.match(await wrapper.reload(), / info reloaded /);
+    assertMatch(await wrapper.reload(), / info reloaded /);
     await until(async () => await get(target) === `together-${round}`);
   }
-  assert.deepEqual((await load.stop()).failures, []);
+  assertEquals((await load.stop()).failures, []);
 });
 
 Deno.test("a binder that is stopped leaves the UNIX socket that is still served to the next one", async () => {
@@ -77,12 +77,12 @@ Deno.test("a binder that is stopped leaves the UNIX socket that is still served 
   await using wrapper = await startWrapper(template("first"), { sock });
   const before = heldBy(first.program.pid, sock);
   first.program.signal("SIGTERM");
-  assert.equal((await first.program.exited).code, 0);
-  assert.equal(await reply(), "first");
+  assertStrictEquals((await first.program.exited).code, 0);
+  assertStrictEquals(await reply(), "first");
   {
     await using next = await startBinder([`unix:${path}`], { sock });
     await next.program.waitFor(/ info adopted address=unix:/);
-    assert.deepEqual(heldBy(next.program.pid, sock), before);
+    assertEquals(heldBy(next.program.pid, sock), before);
     next.program.signal("SIGTERM");
     await next.program.exited;
   }
@@ -93,7 +93,7 @@ Deno.test("a binder that is stopped leaves the UNIX socket that is still served 
     / warn refused a socket handed back .* why="its file is gone, or is another's"/,
   );
   wrapper.template = template("second");
-  assert.match(await wrapper.reload(), / info reloaded /);
+  assertMatch(await wrapper.reload(), / info reloaded /);
   await until(async () => await reply() === "second");
 });
 
@@ -112,16 +112,16 @@ Deno.test("of two wrappers with one socket, the next binder takes it once; clien
   await using next = await startBinder([], { sock });
   // Whether it comes before a wrapper does or after: a port of this very service is never "in use".
   const answer = await bindOnce(sock, { address: target.hostname, port: 80 });
-  assert.equal(answer.result, true, JSON.stringify(answer));
+  assertStrictEquals(answer.result, true, JSON.stringify(answer));
   const pids = [v1.program.pid, v2.program.pid].sort((a, b) => a - b);
   await until(async () => {
     const [socket] = (await binderStatus(sock)).sockets;
     return socket?.holders.toSorted((a, b) => a - b).join() === pids.join();
   });
-  assert.deepEqual(heldBy(next.program.pid, sock), before);
-  assert.equal(next.program.stderr.match(/ info adopted /g)?.length, 1);
+  assertEquals(heldBy(next.program.pid, sock), before);
+  assertStrictEquals(next.program.stderr.match(/ info adopted /g)?.length, 1);
   const { failures, replies } = await load.stop();
-  assert.deepEqual([failures, [...replies.keys()].sort()], [[], ["v1", "v2"]]);
+  assertEquals([failures, [...replies.keys()].sort()], [[], ["v1", "v2"]]);
 });
 
 Deno.test("an address that a stranger holds is in use, which the binder says in time", async () => {
@@ -137,10 +137,10 @@ Deno.test("an address that a stranger holds is in use, which the binder says in 
     sock,
     `${hostname}:${port}`,
   ]);
-  assert.equal(code, 1);
-  assert.match(stderr, new RegExp(`${hostname}:${port}: .* in use by \\S+ \\(pid ${Deno.pid}\\)`));
-  assert.ok(performance.now() - start < 6000, "within two seconds, and this machine's delays");
-  assert.throws(() => Deno.lstatSync(sock), Deno.errors.NotFound);
+  assertStrictEquals(code, 1);
+  assertMatch(stderr, new RegExp(`${hostname}:${port}: .* in use by \\S+ \\(pid ${Deno.pid}\\)`));
+  assert(performance.now() - start < 6000, "within two seconds, and this machine's delays");
+  assertThrows(() => Deno.lstatSync(sock), Deno.errors.NotFound);
 });
 
 /** Where another user may run programs; our own PATH may begin in our home. */
@@ -157,7 +157,7 @@ async function handBack(
   await using python = startProgram([file, ...args], { stdin: "piped" });
   await python.write(given.map((one) => JSON.stringify(one) + "\n").join(""));
   await python.closeInput();
-  assert.equal((await python.exited).code, 0, python.stderr);
+  assertStrictEquals((await python.exited).code, 0, python.stderr);
   return python.stdout.trim().split("\n").map((line) => JSON.parse(line));
 }
 
@@ -187,12 +187,12 @@ Deno.test("a binder takes only what is what it claims to be, and closes the rest
     /^adopted$/,
     /^refused: it listens on \S+:87$/,
   ];
-  assert.equal(said.length, expected.length);
-  expected.forEach((pattern, index) => assert.match(said[index] ?? "", pattern));
+  assertStrictEquals(said.length, expected.length);
+  expected.forEach((pattern, index) => assertMatch(said[index] ?? "", pattern));
   // One more than before: that of port 86.
   await until(() => socketInodes(pid).length === before + 1);
   const { sockets } = await binderStatus(sock);
-  assert.deepEqual(sockets.map(({ address }) => address), [`${host}:80`, `${host}:86`]);
+  assertEquals(sockets.map(({ address }) => address), [`${host}:80`, `${host}:86`]);
 });
 
 Deno.test({
@@ -210,10 +210,10 @@ Deno.test({
       sockets: [["0.0.0.0", port, true] satisfies [string, number, boolean]],
     };
     const [stranger] = await handBack(sock, [...UNPRIVILEGED, ...SYSTEM], given);
-    assert.match(stranger?.error?.message ?? "", /^Not permitted: /);
+    assertMatch(stranger?.error?.message ?? "", /^Not permitted: /);
     const [elsewhere] = await handBack(sock, ["unshare", "--net"], given);
-    assert.deepEqual(elsewhere?.result, ["refused: it is in another network namespace"]);
+    assertEquals(elsewhere?.result, ["refused: it is in another network namespace"]);
     await until(() => socketInodes(pid).length === before);
-    assert.deepEqual((await binderStatus(sock)).sockets, []);
+    assertEquals((await binderStatus(sock)).sockets, []);
   },
 });

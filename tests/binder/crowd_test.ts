@@ -1,6 +1,6 @@
 /** Crowds of clients that take and give nothing: the honest ones among them are served all the time. */
 
-import assert from "node:assert/strict";
+import { assert, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { createSocket } from "node:dgram";
 import "../support/libc.ts";
 import { raiseFdLimit } from "../../ffi/rlimit.ts";
@@ -30,7 +30,7 @@ async function leavesNoTrace(
   await misbehave(binder, address);
   await settle(binder.sock, () => countFds() === fds);
   const [complaint] = /^.*( error | at .*\.ts).*$/m.exec(binder.program.stderr) ?? [];
-  assert.equal(complaint, undefined);
+  assertStrictEquals(complaint, undefined);
 }
 
 Deno.test("a thousand clients that say nothing, or half of something", async () => {
@@ -52,7 +52,7 @@ Deno.test("clients that send a byte at a time keep their turn, and cost no other
     }
     for (const connection of slow.connections) {
       await connection.send("}");
-      assert.equal((await connection.receive())?.id, 7);
+      assertStrictEquals((await connection.receive())?.id, 7);
     }
   });
 });
@@ -64,7 +64,7 @@ Deno.test("more clients than may be connected, none of which reads its answers",
     using _deaf = await crowd(binder, MANY, '{"method":""}'.repeat(5000));
     for (let round = 0; round < 20; round++) await isServed(binder, address);
     const memory = Number.parseInt(processStatus(pid, "RssAnon") ?? "");
-    assert.ok(memory < 150_000, `${memory} KiB`);
+    assert(memory < 150_000, `${memory} KiB`);
   });
 });
 
@@ -160,10 +160,10 @@ Deno.test("ports in use, asked for all the time, are refused without much search
   using asking = await crowd(binder, 100, request.repeat(20));
   for (const connection of asking.connections) {
     const error = (await connection.receive())?.error;
-    assert.equal(error?.data?.code, "EADDRINUSE");
+    assertStrictEquals(error?.data?.code, "EADDRINUSE");
   }
   for (let round = 0; round < 20; round++) await isServed(binder, address);
-  assert.equal(other.addr.transport, "tcp");
+  assertStrictEquals(other.addr.transport, "tcp");
 });
 
 Deno.test("what a client writes is not all logged", async () => {
@@ -179,8 +179,8 @@ Deno.test("what a client writes is not all logged", async () => {
   ];
   for (const request of requests) {
     await connection.send(request).catch(ignoreReset);
-    assert.ok((await connection.receive())?.error);
+    assert((await connection.receive())?.error);
   }
   await isServed(binder, address, connection);
-  assert.doesNotMatch(binder.program.stderr, /^.{1000}/m);
+  assertNotMatch(binder.program.stderr, /^.{1000}/m);
 });

@@ -1,6 +1,6 @@
 /** Some of the faults that scripts/faults.sh goes through. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { FAULTS, Patient } from "../support/faults.ts";
 
 /** One of each call, with the errors that it is most likely to have. */
@@ -19,7 +19,7 @@ Deno.test(`${SOME.length} system calls that fail cost nobody else anything`, asy
     // Out of descriptors, the longest silent client makes room for the next.
     const made = fault.call === "accept4" && fault.errno === "EMFILE";
     const expected = { others: !made, recovered: true, leaked: 0 };
-    assert.deepEqual({ others, recovered, leaked }, expected, JSON.stringify(finding));
+    assertEquals({ others, recovered, leaked }, expected, JSON.stringify(finding));
   }
-  assert.ok(reached > SOME.length / 2);
+  assert(reached > SOME.length / 2);
 });

@@ -1,6 +1,6 @@
 /** Any bytes and descriptors, sent to the compiled binder. */
 
-import assert from "node:assert/strict";
+import { assert, assertNotMatch, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
 import "../support/libc.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
@@ -42,7 +42,7 @@ Deno.test(`${CASES} hostile conversations leave the binder as it was`, async () 
             assertAnswer(line);
             answers++;
           }
-          assert.equal((await honest.bind({ address, port: 80 }))?.result, true);
+          assertStrictEquals((await honest.bind({ address, port: 80 }))?.result, true);
         },
       ),
       { numRuns: Math.ceil(cases / AT_ONCE), endOnFailure: true },
@@ -56,11 +56,11 @@ Deno.test(`${CASES} hostile conversations leave the binder as it was`, async () 
   // One more: the connection by which it is asked.
   await settle(binder.sock, () => countFds() <= before.fds + 1);
   const after = { memory: memory(), fds: countFds() };
-  assert.ok(after.memory - before.memory < HEAP_NOISE, JSON.stringify({ before, after }));
+  assert(after.memory - before.memory < HEAP_NOISE, JSON.stringify({ before, after }));
   const log = binder.program.stderr;
-  assert.doesNotMatch(log, / error | at .*\.ts:/);
-  assert.doesNotMatch(log, /[^\P{Cc}\n]/u, "control characters in the log");
-  assert.doesNotMatch(log, /^.{1000}/m, "a line as long as the client liked");
+  assertNotMatch(log, / error | at .*\.ts:/);
+  assertNotMatch(log, /[^\P{Cc}\n]/u, "control characters in the log");
+  assertNotMatch(log, /^.{1000}/m, "a line as long as the client liked");
   const said = `${CASES} conversations, ${answers} answers, memory ${before.memory} to ` +
     `${after.memory} KiB, descriptors ${before.fds} to ${after.fds}\n`;
   Deno.stdout.writeSync(new TextEncoder().encode(said));

@@ -1,6 +1,6 @@
 /** Descriptors: those that clients send, and those that run out. */
 
-import assert from "node:assert/strict";
+import { assertMatch, assertStrictEquals } from "@std/assert";
 import { type Binder, startBinder } from "../support/binder.ts";
 import { bindOnce, bindRequest, callFromPython, startPython } from "../support/control_client.ts";
 import { crowd, isServed } from "../support/crowd.ts";
@@ -21,7 +21,7 @@ async function limitFds({ program }: Binder, free?: number): Promise<void> {
   const { code, stderr } = await runProgram(
     ["prlimit", "--pid", String(program.pid), `--nofile=${limit}:`],
   );
-  assert.equal(code, 0, stderr);
+  assertStrictEquals(code, 0, stderr);
 }
 
 Deno.test("a flood of descriptors leaves none, and delays nobody", async () => {
@@ -63,10 +63,10 @@ Deno.test("without descriptors clients are refused, and served again when there 
     // One for a connection, none for a socket.
     await limitFds(binder, 1);
     const refused = await bindOnce(binder.sock, { address, port: 81 });
-    assert.equal(refused.error?.data?.code, "EMFILE", JSON.stringify(refused));
-    assert.match(refused.error.message, /limit of \d+ open files is reached/);
+    assertStrictEquals(refused.error?.data?.code, "EMFILE", JSON.stringify(refused));
+    assertMatch(refused.error.message, /limit of \d+ open files is reached/);
     const [held] = await callFromPython(binder.sock, bindRequest({ address, port: 80 }));
-    assert.equal(held?.sockets.length, 1, "what is held is handed out: that takes none");
+    assertStrictEquals(held?.sockets.length, 1, "what is held is handed out: that takes none");
 
     // None for a connection.
     await until(isAlone);
@@ -77,9 +77,11 @@ Deno.test("without descriptors clients are refused, and served again when there 
       round + 1,
     );
     await limitFds(binder);
-    for (const connection of waiting.connections) assert.equal((await connection.receive())?.id, 1);
+    for (const connection of waiting.connections) {
+      assertStrictEquals((await connection.receive())?.id, 1);
+    }
     await isServed(binder, address);
   }
-  assert.equal((await bindOnce(binder.sock, { address, port: 81 })).result, true);
-  assert.equal(listeningSockets(pid).length, 3);
+  assertStrictEquals((await bindOnce(binder.sock, { address, port: 81 })).result, true);
+  assertStrictEquals(listeningSockets(pid).length, 3);
 });

@@ -1,6 +1,6 @@
 /** Upgrading the binder in place: nothing is lost, and what cannot succeed it leaves it serving. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce, ControlConnection, settle, startPython } from "../support/control_client.ts";
 import { listeningSockets, openFds } from "../support/process.ts";
@@ -16,19 +16,19 @@ Deno.test("an upgrade keeps the pid, the sockets held, the control socket and it
   await half.send(`{"method":"bind","id":"half","params":[{"address":"é${address}`.slice(0, 40));
   await bindOnce(sock, { address, port: 2080 });
   const before = { sockets: listeningSockets(pid), file: Deno.statSync(sock).ino };
-  assert.equal(before.sockets.length, 4);
+  assertStrictEquals(before.sockets.length, 4);
   // A connection that nobody accepts yet: it waits in the queue of the socket held.
   using waiting = await Deno.connect({ hostname: address, port: 2080 });
 
   binder.program.signal("SIGUSR1");
   await binder.program.waitFor(/ upgraded from=\S+ to=\S+ upgrades=1$/);
-  assert.deepEqual({ sockets: listeningSockets(pid), file: Deno.statSync(sock).ino }, before);
+  assertEquals({ sockets: listeningSockets(pid), file: Deno.statSync(sock).ino }, before);
   await half.send(`{"method":"bind","id":"half","params":[{"address":"é${address}`.slice(40));
   await half.send('","port":2080}]}');
   const answer = await half.receive();
-  assert.equal(answer?.id, "half");
-  assert.match(answer.error?.message ?? "", new RegExp(`malformed address "é${address}:2080"`));
-  assert.equal((await silent.bind({ address, port: 2080 }))?.result, true);
+  assertStrictEquals(answer?.id, "half");
+  assertMatch(answer.error?.message ?? "", new RegExp(`malformed address "é${address}:2080"`));
+  assertStrictEquals((await silent.bind({ address, port: 2080 }))?.result, true);
 
   await using python = await startPython(
     "serve",
@@ -36,12 +36,12 @@ Deno.test("an upgrade keeps the pid, the sockets held, the control socket and it
     JSON.stringify([{ address, port: 2080 }]),
   );
   await waiting.write(new TextEncoder().encode("again"));
-  assert.equal(await new Response(waiting.readable).text(), "hello again");
-  assert.equal((await python.exited).code, 0);
+  assertStrictEquals(await new Response(waiting.readable).text(), "hello again");
+  assertStrictEquals((await python.exited).code, 0);
 
   binder.program.signal("SIGTERM");
-  assert.deepEqual(await binder.program.exited, { code: 0, signal: null });
-  assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+  assertEquals(await binder.program.exited, { code: 0, signal: null });
+  assertEquals([...Deno.readDirSync(folder.path)], []);
 });
 
 Deno.test("20 upgrades under full load lose no bind, no socket and no descriptor", async () => {
@@ -64,12 +64,12 @@ Deno.test("20 upgrades under full load lose no bind, no socket and no descriptor
   await load.waitFor(/started/);
   for (let count = 2; count <= 21; count++) await upgrade(count);
   await load.closeInput();
-  assert.equal((await load.exited).code, 0, load.stderr);
+  assertStrictEquals((await load.exited).code, 0, load.stderr);
   const { counts, failures, inodes } = JSON.parse(load.stdout.trim().split("\n").at(-1) ?? "");
   print(`binds during 20 upgrades: ${counts.new} on new connections, ${counts.kept} on one\n`);
-  assert.deepEqual(failures, []);
-  assert.ok(counts.new > 100 && counts.kept > 100, JSON.stringify(counts));
-  assert.deepEqual(inodes, [held?.inode]);
+  assertEquals(failures, []);
+  assert(counts.new > 100 && counts.kept > 100, JSON.stringify(counts));
+  assertEquals(inodes, [held?.inode]);
   await settle(binder.sock, () => countFds() <= fds);
 });
 
@@ -79,14 +79,14 @@ Deno.test("a storm of signals does no harm, and SIGTERM in it ends the binder pr
   for (let round = 1; round <= 4; round++) {
     for (let count = 0; count < 25; count++) {
       binder.program.signal("SIGUSR1");
-      assert.equal((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
+      assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
     }
     await binder.program.waitFor(/ upgraded /, round);
   }
   binder.program.signal("SIGUSR1");
   binder.program.signal("SIGTERM");
-  assert.deepEqual(await binder.program.exited, { code: 0, signal: null });
-  assert.throws(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
+  assertEquals(await binder.program.exited, { code: 0, signal: null });
+  assertThrows(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
 });
 
 Deno.test("SIGTERM is obeyed while a successor is checked, and once it has taken over", async () => {
@@ -95,8 +95,8 @@ Deno.test("SIGTERM is obeyed while a successor is checked, and once it has taken
     binder.program.signal("SIGUSR1");
     if (round % 2 === 0) await binder.program.waitFor(/ upgraded /);
     binder.program.signal("SIGTERM");
-    assert.deepEqual(await binder.program.exited, { code: 0, signal: null });
-    assert.throws(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
+    assertEquals(await binder.program.exited, { code: 0, signal: null });
+    assertThrows(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
   }
 });
 
@@ -150,14 +150,14 @@ Deno.test("a file that cannot succeed the binder leaves it serving, and the log 
       /upgrade failed, the old version goes on.*/,
       index + 1,
     );
-    assert.match(line, reason, what);
-    assert.equal((await bindOnce(binder.sock, { address, port: 2080 })).result, true, what);
+    assertMatch(line, reason, what);
+    assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true, what);
   }
   Deno.removeSync(program);
   copy();
   binder.program.signal("SIGUSR1");
   await binder.program.waitFor(/ upgraded from=\S+ to=\S+ upgrades=1$/);
-  assert.equal((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
+  assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
 });
 
 function exists(path: string): boolean {

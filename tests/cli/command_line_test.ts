@@ -1,6 +1,6 @@
 /** The command line: what it answers, and what it says to wrong input. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { multibinder } from "../support/binder.ts";
 import { runProgram } from "../support/program.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
@@ -13,9 +13,9 @@ function run(...args: string[]) {
 /** Runs a command line that fails, and gives what it says, which is no stack trace. */
 async function fails(code: number, ...args: string[]): Promise<string> {
   const { stdout, stderr, ...exit } = await run(...args);
-  assert.deepEqual(exit, { code, signal: null }, stderr);
-  assert.equal(stdout, "");
-  assert.doesNotMatch(stderr, /^ +at /m);
+  assertEquals(exit, { code, signal: null }, stderr);
+  assertStrictEquals(stdout, "");
+  assertNotMatch(stderr, /^ +at /m);
   return stderr;
 }
 
@@ -24,7 +24,7 @@ Deno.test("--version and --help, of the program and of its commands", async () =
     await Deno.readTextFile(new URL("../../deno.json", import.meta.url)),
   );
   for (const flag of ["--version", "-V", "version"]) {
-    assert.deepEqual(await run(flag), {
+    assertEquals(await run(flag), {
       code: 0,
       signal: null,
       stdout: `multibinder ${version}\n`,
@@ -33,73 +33,73 @@ Deno.test("--version and --help, of the program and of its commands", async () =
   }
   for (const flag of ["--help", "-h", "help"]) {
     const { code, stdout, stderr } = await run(flag);
-    assert.deepEqual([code, stderr], [0, ""]);
-    assert.match(stdout, /bind \[ADDRESS\.\.\.\][^]*exec -- COMMAND[^]*render FILE/);
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(stdout, /bind \[ADDRESS\.\.\.\][^]*exec -- COMMAND[^]*render FILE/);
   }
   const bind = await run("bind", "--help");
-  assert.deepEqual([bind.code, bind.stderr], [0, ""]);
+  assertEquals([bind.code, bind.stderr], [0, ""]);
   for (const word of ["--sock", "--mode", "--group", "--backlog", "--allow", "SIGUSR1"]) {
-    assert.match(bind.stdout, new RegExp(word));
+    assertMatch(bind.stdout, new RegExp(word));
   }
-  for (const line of [...bind.stdout.split("\n")]) assert.ok(line.length <= 100, line);
+  for (const line of [...bind.stdout.split("\n")]) assert(line.length <= 100, line);
 });
 
 Deno.test("help NAME is the command's own help, and the program's names every command", async () => {
   const commands = "bind exec render status unbind reload upgrade healthcheck".split(" ");
   const { stdout } = await run("--help");
-  assert.deepEqual(
+  assertEquals(
     [...stdout.matchAll(/^ {2}([a-z]+) .* {2}\w/gm)].map(([, name]) => name),
     commands,
   );
   for (const name of commands) {
     const help = await run("help", name);
-    assert.match(help.stdout, new RegExp(`^Usage: multibinder ${name} `));
-    assert.deepEqual(help, await run(name, "--help"));
+    assertMatch(help.stdout, new RegExp(`^Usage: multibinder ${name} `));
+    assertEquals(help, await run(name, "--help"));
   }
 });
 
 Deno.test("with --log-format json, what ends the program is JSON too", async () => {
   for (const option of [["--log-format", "json"], ["--log-format=json"]]) {
     const { time, ...event } = JSON.parse(await fails(2, "bind", ...option, "80"));
-    assert.ok(!Number.isNaN(Date.parse(time)));
-    assert.equal(event.level, "error");
-    assert.match(event.message, /^malformed address "80"/);
+    assert(!Number.isNaN(Date.parse(time)));
+    assertStrictEquals(event.level, "error");
+    assertMatch(event.message, /^malformed address "80"/);
   }
   const words = ["exec", "--sock", "/none", "--", "haproxy", "--log-format", "json"];
-  assert.match(await fails(2, ...words), /^multibinder: haproxy: no config/);
+  assertMatch(await fails(2, ...words), /^multibinder: haproxy: no config/);
 });
 
 Deno.test("reload must be told which wrapper", async () => {
-  assert.match(await fails(2, "reload"), /name the wrapper's control socket, --sock PATH/);
+  assertMatch(await fails(2, "reload"), /name the wrapper's control socket, --sock PATH/);
 });
 
 Deno.test("a wrong command line ends with 2 and a suggestion", async () => {
-  assert.match(await fails(2), /Usage: multibinder COMMAND/);
-  assert.match(await fails(2, "bnid"), /unknown command 'bnid'[^]*Did you mean bind\?/);
-  assert.match(await fails(2, "frobnicate", "--help"), /unknown command 'frobnicate'/);
-  assert.match(await fails(2, "help", "bnid"), /unknown command 'bnid'[^]*Did you mean bind\?/);
-  assert.match(await fails(2, "--versoin"), /Did you mean --version\?/);
-  assert.match(await fails(2, "toString"), /unknown command 'toString'/);
-  assert.match(
+  assertMatch(await fails(2), /Usage: multibinder COMMAND/);
+  assertMatch(await fails(2, "bnid"), /unknown command 'bnid'[^]*Did you mean bind\?/);
+  assertMatch(await fails(2, "frobnicate", "--help"), /unknown command 'frobnicate'/);
+  assertMatch(await fails(2, "help", "bnid"), /unknown command 'bnid'[^]*Did you mean bind\?/);
+  assertMatch(await fails(2, "--versoin"), /Did you mean --version\?/);
+  assertMatch(await fails(2, "toString"), /unknown command 'toString'/);
+  assertMatch(
     await fails(2, "--sock", "x", ":80"),
     /unknown option '--sock'[^]*follow a command, as in: multibinder bind --sock x :80\)/,
   );
-  assert.match(await fails(2, ":80", ":81"), /to listen there: multibinder bind :80 :81\)/);
-  assert.match(await fails(2, "old.sock"), /multibinder bind --sock old\.sock\)/);
-  assert.match(
+  assertMatch(await fails(2, ":80", ":81"), /to listen there: multibinder bind :80 :81\)/);
+  assertMatch(await fails(2, "old.sock"), /multibinder bind --sock old\.sock\)/);
+  assertMatch(
     await fails(2, "./old.sock", "--mode", "0600"),
     /multibinder bind --sock \.\/old\.sock --mode 0600\)/,
   );
-  assert.match(
+  assertMatch(
     await fails(2, "bind", "--sokc", "x"),
     /unknown option '--sokc'[^]*Did you mean --sock\?/,
   );
-  assert.match(await fails(2, "bind", "--sock"), /argument missing/);
-  assert.match(await fails(2, "bind", "--mode", "rw-"), /octal, such as 0660/);
-  assert.match(await fails(2, "bind", "--mode", "7777"), /octal, such as 0660/);
-  assert.match(await fails(2, "bind", "--backlog", "many"), /whole number/);
-  assert.match(await fails(2, "bind", "--log-level", "loud"), /debug, info, warn, error/);
-  assert.match(await fails(2, "bind", "--log-format", "xml"), /text, json/);
+  assertMatch(await fails(2, "bind", "--sock"), /argument missing/);
+  assertMatch(await fails(2, "bind", "--mode", "rw-"), /octal, such as 0660/);
+  assertMatch(await fails(2, "bind", "--mode", "7777"), /octal, such as 0660/);
+  assertMatch(await fails(2, "bind", "--backlog", "many"), /whole number/);
+  assertMatch(await fails(2, "bind", "--log-level", "loud"), /debug, info, warn, error/);
+  assertMatch(await fails(2, "bind", "--log-format", "xml"), /text, json/);
 });
 
 Deno.test("a malformed address or pattern is named, with the reason", async () => {
@@ -118,7 +118,7 @@ Deno.test("a malformed address or pattern is named, with the reason", async () =
     [`unix:/${"x".repeat(107)}`, /at most 107 bytes/],
   ];
   for (const [address, message] of cases) {
-    assert.match(await fails(2, "bind", "--sock", sock, address), message);
+    assertMatch(await fails(2, "bind", "--sock", sock, address), message);
   }
   const options: [string, string, RegExp][] = [
     ["--allow", "80-90", /malformed pattern/],
@@ -131,12 +131,12 @@ Deno.test("a malformed address or pattern is named, with the reason", async () =
     ["--allow-gid", "4294967295", /no group has the number 4294967295/],
   ];
   for (const [option, value, message] of options) {
-    assert.match(await fails(2, "bind", "--sock", sock, option, value), message);
+    assertMatch(await fails(2, "bind", "--sock", sock, option, value), message);
   }
-  assert.match(await fails(2, "unbind", "--sock", sock, "80"), /malformed address "80"/);
+  assertMatch(await fails(2, "unbind", "--sock", sock, "80"), /malformed address "80"/);
   const nowhere = await fails(1, "bind", "--sock", sock, "nowhere.invalid:80");
-  assert.match(nowhere, /cannot look up the host "nowhere\.invalid"/);
-  assert.deepEqual([...Deno.readDirSync(folder.path)], []);
+  assertMatch(nowhere, /cannot look up the host "nowhere\.invalid"/);
+  assertEquals([...Deno.readDirSync(folder.path)], []);
 });
 
 Deno.test("an address that cannot be bound is named, with the reason, and nothing is left", async () => {
@@ -146,43 +146,43 @@ Deno.test("an address that cannot be bound is named, with the reason, and nothin
   using listener = Deno.listen({ hostname, port: 0 });
   const { port } = listener.addr;
   const holder = `in use by deno\\S* \\(pid ${Deno.pid}\\) \\(EADDRINUSE\\)`;
-  assert.match(
+  assertMatch(
     await fails(1, "bind", "--sock", sock, `unix:${site}`, `${hostname}:${port}`),
     new RegExp(`^multibinder: ${hostname}:${port}: the address is ${holder}\n$`, "m"),
   );
-  assert.match(
+  assertMatch(
     await fails(1, "bind", "--sock", sock, "203.0.113.1:80"),
     /203\.0\.113\.1:80: this machine has no such address.*EADDRNOTAVAIL/,
   );
-  assert.match(
+  assertMatch(
     await fails(1, "bind", "--sock", sock, `unix:${folder.path}/none/site.sock`),
     /none\/site\.sock: its folder does not exist \(ENOENT\)/,
   );
   Deno.writeTextFileSync(site, "precious");
-  assert.match(
+  assertMatch(
     await fails(1, "bind", "--sock", sock, `unix:${site}`),
     /the file exists and is not a socket; it is left alone \(EADDRINUSE\)/,
   );
-  assert.match(
+  assertMatch(
     await fails(1, "bind", "--sock", sock, `${hostname}:${port - 1}`, `:${port - 1}`),
     /it overlaps \S+, which is held already \(EADDRINUSE\)/,
   );
-  assert.equal(Deno.readTextFileSync(site), "precious");
-  assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["site.sock"]);
+  assertStrictEquals(Deno.readTextFileSync(site), "precious");
+  assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["site.sock"]);
 });
 
 Deno.test("a place where the control socket cannot be is named, with the reason", async () => {
   using folder = tempDir();
   const missing = `${folder.path}/none/control.sock`;
-  assert.match(await fails(1, "bind", "--sock", missing), /folder does not exist \(ENOENT\)/);
+  assertMatch(await fails(1, "bind", "--sock", missing), /folder does not exist \(ENOENT\)/);
   const long = folder.file("x".repeat(108 - folder.path.length - 1));
-  assert.match(await fails(1, "bind", "--sock", long), /has 108 bytes, .* at most 107/);
-  assert.match(await fails(1, long), /has 108 bytes, .* at most 107/);
+  assertMatch(await fails(1, "bind", "--sock", long), /has 108 bytes, .* at most 107/);
+  assertMatch(await fails(1, long), /has 108 bytes, .* at most 107/);
 });
 
 Deno.test("the stack of an error is shown with --log-level debug alone", async () => {
   const args = [multibinder(), "bind", "--log-level", "debug", "80"] as const;
-  assert.match((await runProgram(args)).stderr, /malformed address[^]*\n +at /);
+  assertMatch((await runProgram(args)).stderr, /malformed address[^]*\n +at /);
 });
 
 const firstFreePort = Number(
@@ -197,8 +197,8 @@ Deno.test({
     Deno.mkdirSync(folder.file("open"));
     Deno.chmodSync(folder.file("open"), 0o777);
     const { code, stderr } = await runUnprivileged(folder.path, "open/control.sock", ":80");
-    assert.equal(code, 1, stderr);
-    assert.match(stderr, /0\.0\.0\.0:80: .*CAP_NET_BIND_SERVICE.*\(EACCES\)/);
+    assertStrictEquals(code, 1, stderr);
+    assertMatch(stderr, /0\.0\.0\.0:80: .*CAP_NET_BIND_SERVICE.*\(EACCES\)/);
   },
 });
 
@@ -206,8 +206,8 @@ Deno.test("a folder without permission is named", async () => {
   using folder = tempDir();
   Deno.mkdirSync(folder.file("closed"), { mode: 0o555 });
   const { code, stderr } = await runUnprivileged(folder.path, "closed/control.sock");
-  assert.equal(code, 1, stderr);
-  assert.match(stderr, /closed\/control\.sock: no permission to create it there \(EACCES\)/);
+  assertStrictEquals(code, 1, stderr);
+  assertMatch(stderr, /closed\/control\.sock: no permission to create it there \(EACCES\)/);
 });
 
 /** The compiled program may lie where only its owner gets to. */

@@ -1,6 +1,6 @@
 /** `multibinder render`: what a template becomes, without a server. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { ignoreUnlessNoBinder, tag, wrapperCommand } from "../support/haproxy.ts";
 import { newTarget } from "../support/http_client.ts";
@@ -28,11 +28,11 @@ Deno.test("the rendered config is printed, its sockets held by the binder", asyn
   const { sock } = binder;
   const template = `${targets.map(tag).join(" ")} <%# a comment %>\n<%= ENV['NAME'] %>\n`;
   const rendered = await render(folder, template, { sock, env: { NAME: "grüße" } });
-  assert.deepEqual(rendered, { code: 0, signal: null, stdout: "fd@3 fd@4 \ngrüße\n", stderr: "" });
+  assertEquals(rendered, { code: 0, signal: null, stdout: "fd@3 fd@4 \ngrüße\n", stderr: "" });
   const held = listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
-  assert.equal(held.length, 2);
+  assertStrictEquals(held.length, 2);
   const left = [...Deno.readDirSync(folder.path)].map(({ name }) => name);
-  assert.deepEqual(left, ["site.cfg.eta"], "no file is written");
+  assertEquals(left, ["site.cfg.eta"], "no file is written");
 });
 
 Deno.test("--output writes it to a file", async () => {
@@ -45,12 +45,12 @@ Deno.test("--output writes it to a file", async () => {
     sock,
     args: ["--output", path],
   });
-  assert.deepEqual([rendered.code, rendered.stdout, rendered.stderr], [0, "", ""]);
-  assert.equal(Deno.readTextFileSync(path), "bind fd@3\n");
+  assertEquals([rendered.code, rendered.stdout, rendered.stderr], [0, "", ""]);
+  assertStrictEquals(Deno.readTextFileSync(path), "bind fd@3\n");
   const failed = await render(folder, "x", { sock, args: ["--output", folder.file("none/x")] });
-  assert.equal(failed.code, 1);
-  assert.match(failed.stderr, /^multibinder: cannot write \S+\/none\/x: No such file.*\n$/);
-  assert.doesNotMatch(failed.stderr, /--render-dir/, "which render does not have");
+  assertStrictEquals(failed.code, 1);
+  assertMatch(failed.stderr, /^multibinder: cannot write \S+\/none\/x: No such file.*\n$/);
+  assertNotMatch(failed.stderr, /--render-dir/, "which render does not have");
 });
 
 Deno.test("--output can be standard output, a device or a pipe, and none is replaced", async () => {
@@ -59,24 +59,24 @@ Deno.test("--output can be standard output, a device or a pipe, and none is repl
   const to = (output: string) =>
     render(folder, "text", { sock: binder.sock, args: ["--output", output] });
   for (const output of ["-", "/dev/stdout"]) {
-    assert.deepEqual(await to(output), { code: 0, signal: null, stdout: "text", stderr: "" });
+    assertEquals(await to(output), { code: 0, signal: null, stdout: "text", stderr: "" });
   }
   // Before /dev/null, so that a program which replaces what it should not fails here.
-  assert.equal((await to("/dev/stderr")).stderr, "text");
-  assert.deepEqual(await to("/dev/null"), { code: 0, signal: null, stdout: "", stderr: "" });
-  assert.ok(Deno.statSync("/dev/null").isCharDevice);
+  assertStrictEquals((await to("/dev/stderr")).stderr, "text");
+  assertEquals(await to("/dev/null"), { code: 0, signal: null, stdout: "", stderr: "" });
+  assert(Deno.statSync("/dev/null").isCharDevice);
   const pipe = folder.file("pipe");
-  assert.equal((await runProgram(["mkfifo", pipe])).code, 0);
+  assertStrictEquals((await runProgram(["mkfifo", pipe])).code, 0);
   const [, text] = await Promise.all([to(pipe), Deno.readTextFile(pipe)]);
-  assert.equal(text, "text");
-  assert.ok(Deno.statSync(pipe).isFifo);
+  assertStrictEquals(text, "text");
+  assert(Deno.statSync(pipe).isFifo);
   const appended = folder.file("appended");
   const words = [multibinder(), "render", folder.file("site.cfg.eta"), "--output", "/dev/stdout"];
   const shell = `echo before >>${appended}; "$0" "$@" >>${appended}`;
-  assert.equal((await runProgram(["sh", "-c", shell, ...words])).code, 0);
-  assert.equal(Deno.readTextFileSync(appended), "before\ntext");
+  assertStrictEquals((await runProgram(["sh", "-c", shell, ...words])).code, 0);
+  assertStrictEquals(Deno.readTextFileSync(appended), "before\ntext");
   const left = [...Deno.readDirSync(folder.path)].map(({ name }) => name).sort();
-  assert.deepEqual(left, ["appended", "pipe", "site.cfg.eta"]);
+  assertEquals(left, ["appended", "pipe", "site.cfg.eta"]);
 });
 
 Deno.test("--output is not the template", async () => {
@@ -87,11 +87,11 @@ Deno.test("--output is not the template", async () => {
     sock: binder.sock,
     args: ["--output", output],
   });
-  assert.deepEqual([code, stderr], [
+  assertEquals([code, stderr], [
     1,
     `multibinder: cannot write ${output}: it is a template, and would be lost\n`,
   ]);
-  assert.equal(Deno.readTextFileSync(folder.file("site.cfg.eta")), "text");
+  assertStrictEquals(Deno.readTextFileSync(folder.file("site.cfg.eta")), "text");
 });
 
 Deno.test("--output - is standard output, and a file may be anywhere, in /dev too", async () => {
@@ -102,10 +102,10 @@ Deno.test("--output - is standard output, and a file may be anywhere, in /dev to
   try {
     for (const [file, stdout] of [["-", "x\n"], ["/dev/stdout", "x\n"], [shared, ""]] as const) {
       const rendered = await render(folder, "x\n", { sock, args: ["--output", file] });
-      assert.deepEqual([rendered.code, rendered.stdout, rendered.stderr], [0, stdout, ""]);
+      assertEquals([rendered.code, rendered.stdout, rendered.stderr], [0, stdout, ""]);
     }
-    assert.equal(Deno.readTextFileSync(shared), "x\n");
-    assert.deepEqual([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["site.cfg.eta"]);
+    assertStrictEquals(Deno.readTextFileSync(shared), "x\n");
+    assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["site.cfg.eta"]);
   } finally {
     Deno.removeSync(shared);
   }
@@ -123,8 +123,8 @@ Deno.test("the program may not use Deno's network and subprocesses", async () =>
     ] as const
   ) {
     const rendered = await render(folder, `<% ${code} %>`, { sock });
-    if (needs === undefined) assert.deepEqual([rendered.code, rendered.stderr], [0, ""]);
-    else assert.match(rendered.stderr, new RegExp(`:1: Requires ${needs} access`));
+    if (needs === undefined) assertEquals([rendered.code, rendered.stderr], [0, ""]);
+    else assertMatch(rendered.stderr, new RegExp(`:1: Requires ${needs} access`));
   }
 });
 
@@ -135,13 +135,13 @@ Deno.test({
     using folder = tempDir();
     const target = { hostname: loopbackHost(), port: freePort() };
     const free = await render(folder, tag(target));
-    assert.deepEqual([free.code, free.stdout], [0, "fd@3"]);
-    assert.match(free.stderr, /^\S+ info no binder at \S+: .*\n$/);
+    assertEquals([free.code, free.stdout], [0, "fd@3"]);
+    assertMatch(free.stderr, /^\S+ info no binder at \S+: .*\n$/);
     using stranger = Deno.listen(target);
     const taken = await render(folder, tag(target));
-    assert.deepEqual([taken.code, taken.stdout], [1, ""]);
+    assertEquals([taken.code, taken.stdout], [1, ""]);
     const { hostname, port } = stranger.addr;
-    assert.match(
+    assertMatch(
       taken.stderr,
       new RegExp(`\nmultibinder: ${hostname}:${port}: .* in use by \\S+ \\(pid ${Deno.pid}\\)`),
     );
@@ -169,21 +169,21 @@ Deno.test("an error names file, line, text and cause, and Ruby is told from a mi
   ];
   for (const [template, message] of cases) {
     const { code, stdout, stderr } = await render(folder, template, { sock });
-    assert.deepEqual([code, stdout], [1, ""], stderr);
-    assert.match(stderr, /^multibinder: \S+site\.cfg\.eta:\d+: .*\n$/, "one line");
-    assert.match(stderr, message);
+    assertEquals([code, stdout], [1, ""], stderr);
+    assertMatch(stderr, /^multibinder: \S+site\.cfg\.eta:\d+: .*\n$/, "one line");
+    assertMatch(stderr, message);
   }
 });
 
 Deno.test("a wrong command line ends with 2, a file that is missing with 1", async () => {
   const run = (...args: string[]) => runProgram(wrapperCommand("render", { sock: "/none", args }));
   const unknown = await run("--ouput", "x", "y");
-  assert.equal(unknown.code, 2);
-  assert.match(unknown.stderr, /unknown option '--ouput'[^]*Did you mean --output\?/);
-  assert.equal((await run()).code, 2);
+  assertStrictEquals(unknown.code, 2);
+  assertMatch(unknown.stderr, /unknown option '--ouput'[^]*Did you mean --output\?/);
+  assertStrictEquals((await run()).code, 2);
   const missing = await run("/none/site.cfg.eta");
-  assert.equal(missing.code, 1);
-  assert.match(
+  assertStrictEquals(missing.code, 1);
+  assertMatch(
     missing.stderr,
     /^multibinder: cannot read the template \/none\/site.cfg.eta: .*\n$/,
   );

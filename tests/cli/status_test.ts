@@ -1,6 +1,6 @@
 /** `multibinder status`, `reload` and `upgrade`: what they print, and what they say when they cannot. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { runProgram } from "../support/program.ts";
@@ -24,10 +24,10 @@ Deno.test("status of a binder and of a wrapper, as JSON and for people", async (
   const { connections, requests, clients, uptimeSeconds, ...rest } = await binderStatus(
     binder.sock,
   );
-  assert.ok([connections, requests, clients].every((count) => count > 0));
-  assert.ok(uptimeSeconds >= 0 && uptimeSeconds < 60);
+  assert([connections, requests, clients].every((count) => count > 0));
+  assert(uptimeSeconds >= 0 && uptimeSeconds < 60);
   const [tcp, udp] = rest.sockets;
-  assert.deepEqual(rest, {
+  assertEquals(rest, {
     role: "binder",
     version: VERSION,
     pid: binder.program.pid,
@@ -40,12 +40,12 @@ Deno.test("status of a binder and of a wrapper, as JSON and for people", async (
     upgrades: 0,
     lastUpgrade: null,
   });
-  assert.deepEqual(Object.keys(tcp?.queue ?? {}).sort(), ["length", "limit"]);
-  assert.equal(udp?.queue, undefined);
+  assertEquals(Object.keys(tcp?.queue ?? {}).sort(), ["length", "limit"]);
+  assertStrictEquals(udp?.queue, undefined);
 
   const { generation: number, pid } = wrapper.serving;
   const { uptimeSeconds: _, lastReload, ...own } = await wrapperStatus(control);
-  assert.deepEqual(own, {
+  assertEquals(own, {
     role: "wrapper",
     version: VERSION,
     pid: wrapper.program.pid,
@@ -56,19 +56,19 @@ Deno.test("status of a binder and of a wrapper, as JSON and for people", async (
     upgrades: 0,
     lastUpgrade: null,
   });
-  assert.deepEqual([lastReload?.ok, lastReload?.message], [true, "generation 1 serves"]);
-  assert.match(lastReload?.at ?? "", ISO_TIME);
+  assertEquals([lastReload?.ok, lastReload?.message], [true, "generation 1 serves"]);
+  assertMatch(lastReload?.at ?? "", ISO_TIME);
 
   wrapper.template = "nonsense";
-  assert.equal((await ask("reload", control)).code, 1);
-  assert.equal((await ask("upgrade", control)).code, 0);
+  assertStrictEquals((await ask("reload", control)).code, 1);
+  assertStrictEquals((await ask("upgrade", control)).code, 0);
   const { lastUpgrade } = await wrapperStatus(control);
-  assert.match(lastUpgrade?.at ?? "", ISO_TIME);
+  assertMatch(lastUpgrade?.at ?? "", ISO_TIME);
   for (const args of [["unbind", ":80"], ["render", wrapper.path]] as const) {
     wrapper.template = `${tag(target)}\n`;
     const { code, stderr } = await runProgram([multibinder(), ...args, "--sock", control]);
-    assert.equal(code, 1);
-    assert.match(stderr, /it is a wrapper, or an older binder; name a binder's control socket\n$/);
+    assertStrictEquals(code, 1);
+    assertMatch(stderr, /it is a wrapper, or an older binder; name a binder's control socket\n$/);
   }
   const forPeople = await ask("status", control);
   for (
@@ -86,14 +86,14 @@ Deno.test("status of a binder and of a wrapper, as JSON and for people", async (
     const found = forPeople.stdout.split("\n").some((text) =>
       typeof line === "string" ? text === line : line.test(text)
     );
-    assert.ok(found, `no ${line} in:\n${forPeople.stdout}`);
+    assert(found, `no ${line} in:\n${forPeople.stdout}`);
   }
   const ofBinder = (await ask("status", binder.sock)).stdout;
-  assert.match(
+  assertMatch(
     ofBinder,
     new RegExp(`^  address ${address}  backlog 1000  queue \\(.*holders \\d+`, "m"),
   );
-  assert.match(ofBinder, /^lastUpgrade: none$/m);
+  assertMatch(ofBinder, /^lastUpgrade: none$/m);
 });
 
 Deno.test("where nobody answers, or somebody else, each command says so and exits with 1", async () => {
@@ -121,15 +121,15 @@ Deno.test("where nobody answers, or somebody else, each command says so and exit
   for (const command of ["status", "reload", "upgrade"] as const) {
     for (const [path, why] of cases) {
       const { code, stderr, stdout } = await ask(command, path);
-      assert.deepEqual([code, stdout], [1, ""], `${command} ${path}`);
-      assert.match(stderr, why, command);
+      assertEquals([code, stdout], [1, ""], `${command} ${path}`);
+      assertMatch(stderr, why, command);
       // A command says whom it wanted, and so what is to be started.
-      if (command === "reload") assert.doesNotMatch(stderr, /no binder|multibinder bind/);
+      if (command === "reload") assertNotMatch(stderr, /no binder|multibinder bind/);
     }
   }
   const reload = await ask("reload", binder.sock);
-  assert.equal(reload.code, 1);
-  assert.match(
+  assertStrictEquals(reload.code, 1);
+  assertMatch(
     reload.stderr,
     /it is a binder, or an older wrapper; name a wrapper's control socket/,
   );
@@ -155,17 +155,17 @@ Deno.test({
       const [first = "", ...rest] = [...UNPRIVILEGED, multibinder(), command, "--sock", sock];
       return runProgram([first, ...rest]);
     };
-    assert.equal((await askAsNobody("status", binder.sock)).code, 0);
+    assertStrictEquals((await askAsNobody("status", binder.sock)).code, 0);
     const upgrade = await askAsNobody("upgrade", binder.sock);
-    assert.equal(upgrade.code, 1);
-    assert.match(upgrade.stderr, /Not permitted/);
-    assert.equal((await binderStatus(binder.sock)).lastUpgrade, null);
+    assertStrictEquals(upgrade.code, 1);
+    assertMatch(upgrade.stderr, /Not permitted/);
+    assertStrictEquals((await binderStatus(binder.sock)).lastUpgrade, null);
     // A wrapper's control socket is its owner's alone, until that one opens it.
-    assert.match((await askAsNobody("status", control)).stderr, /EACCES/);
+    assertMatch((await askAsNobody("status", control)).stderr, /EACCES/);
     Deno.chmodSync(control, 0o666);
-    assert.equal((await askAsNobody("status", control)).code, 0);
+    assertStrictEquals((await askAsNobody("status", control)).code, 0);
     for (const command of ["reload", "upgrade"]) {
-      assert.match((await askAsNobody(command, control)).stderr, /Not permitted/);
+      assertMatch((await askAsNobody(command, control)).stderr, /Not permitted/);
     }
   },
 });

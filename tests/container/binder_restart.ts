@@ -1,6 +1,6 @@
 /** The binder's container is restarted: what that does to its sockets is a matter of whose namespace it is. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { Load } from "../support/http_client.ts";
 import { Container, containerTest, engine } from "./engine.ts";
 import { Site } from "./site.ts";
@@ -19,17 +19,17 @@ containerTest(
     for (const restart of [1, 2]) {
       await engine.run("restart", site.binder.name);
       await v1.log.waitFor(/ handed back to the binder /, restart);
-      assert.equal(listeningInode(await net.pid()), inode);
+      assertStrictEquals(listeningInode(await net.pid()), inode);
       await v1.signal("SIGUSR2");
       await v1.log.waitFor(/ info reloaded /, restart);
     }
     // A new client of the last binder gets that socket too.
     await site.up("v2", ROOT);
     await site.answeredBy("v2");
-    assert.equal(listeningInode(await net.pid()), inode);
+    assertStrictEquals(listeningInode(await net.pid()), inode);
     const { ok, failures } = await load.stop();
-    assert.deepEqual(failures, []);
-    assert.ok(ok > 100, `only ${ok} requests`);
+    assertEquals(failures, []);
+    assert(ok > 100, `only ${ok} requests`);
   },
 );
 
@@ -39,7 +39,7 @@ containerTest("without a pause container the restart of a binder cuts its site o
   await using load = new Load(site.target, { workers: 2 });
   await engine.run("restart", site.binder.name);
   await v1.log.waitFor(/ the binder does not take a socket back .*another network namespace/);
-  assert.notEqual((await load.stop()).failures.length, 0);
+  assertNotStrictEquals((await load.stop()).failures.length, 0);
 });
 
 /** The inode of the one socket that listens on port 80 in a process's network namespace. */
@@ -48,6 +48,6 @@ function listeningInode(pid: number): string {
     .map((row) => row.trim().split(/\s+/));
   // Columns of proc_pid_net(5): address and port in hexadecimal, state 0A is TCP_LISTEN.
   const found = rows.filter(([, local, , state]) => local?.endsWith(":0050") && state === "0A");
-  assert.equal(found.length, 1);
+  assertStrictEquals(found.length, 1);
   return found[0]?.[9] ?? "";
 }

@@ -1,6 +1,6 @@
 /** The wrapper as the first process of a container. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { childrenOf, commandOf, processStatus, until } from "../support/process_status.ts";
 import { Load } from "../support/http_client.ts";
 import { tempDir } from "../support/temp_dir.ts";
@@ -24,10 +24,10 @@ containerTest("docker kill -s USR2 reloads without loss, and no zombie stays", a
     await v1.log.waitFor(/ info reloaded /, index + 1);
     await v1.log.waitFor(/ info drained /, index + 1);
   }
-  assert.equal(await site.get(), "V2");
+  assertStrictEquals(await site.get(), "V2");
   const { ok, failures } = await load.stop();
-  assert.deepEqual(failures, []);
-  assert.ok(ok > 100);
+  assertEquals(failures, []);
+  assert(ok > 100);
 
   // Its parent ends at once: the first process inherits it.
   await engine.run("exec", v1.name, "sh", "-c", "(true &)");
@@ -35,7 +35,7 @@ containerTest("docker kill -s USR2 reloads without loss, and no zombie stays", a
   await until(() =>
     childrenOf(pid).every((child) => !processStatus(child, "State")?.startsWith("Z"))
   );
-  assert.equal(childrenOf(pid).filter(isServer).length, 1);
+  assertStrictEquals(childrenOf(pid).filter(isServer).length, 1);
 });
 
 containerTest(
@@ -49,7 +49,7 @@ containerTest(
     await v1.signal("SIGUSR2");
     await v1.log.waitFor(/nonsense/);
     await v1.log.waitFor(/ error reload failed/);
-    assert.equal(await site.get(), "V1");
+    assertStrictEquals(await site.get(), "V1");
   },
 );
 
@@ -57,9 +57,9 @@ containerTest("a server that dies ends the container with its code", async () =>
   await using site = await Site.start();
   const v1 = await site.up("v1");
   const server = childrenOf(await v1.pid()).find(isServer);
-  assert.ok(server);
+  assert(server);
   Deno.kill(server, "SIGKILL");
-  assert.equal(await v1.exited(), 128 + 9);
+  assertStrictEquals(await v1.exited(), 128 + 9);
 });
 
 containerTest(
@@ -72,9 +72,9 @@ containerTest(
     // As `docker stop` does. But podman no longer follows the log of a container that it stops itself.
     await v1.signal("SIGTERM");
     await v1.log.waitFor(/ info stopping in 1 s/);
-    assert.equal(await site.get(), "V1");
-    assert.equal(await v1.exited(), 0);
-    assert.ok(performance.now() - start >= 1000);
+    assertStrictEquals(await site.get(), "V1");
+    assertStrictEquals(await v1.exited(), 0);
+    assert(performance.now() - start >= 1000);
   },
 );
 

@@ -1,7 +1,7 @@
 /** The image: what is in it, and its health check. */
 
 // deno-lint-ignore-file no-console -- what was measured is worth reading
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { type Container, containerTest, DISTROLESS, engine } from "./engine.ts";
 import { buildImages, MULTIBINDER } from "./images.ts";
 
@@ -10,22 +10,22 @@ const MAX_SIZE = 130_000_000;
 
 containerTest("the image has the program, no shell, and a limited size", async () => {
   const output = await buildImages();
-  assert.match(output, /built \/out\/multibinder: multibinder \S+, \d+ MB/);
+  assertMatch(output, /built \/out\/multibinder: multibinder \S+, \d+ MB/);
   const [image] = JSON.parse(await engine.run("image", "inspect", MULTIBINDER));
   console.info(`image size: ${Math.round(image.Size / 1e6)} MB`);
-  assert.ok(image.Size < MAX_SIZE, `${image.Size} bytes`);
+  assert(image.Size < MAX_SIZE, `${image.Size} bytes`);
   const { Entrypoint, Cmd, ExposedPorts, StopSignal, Labels } = image.Config;
-  assert.deepEqual(Entrypoint, ["/usr/local/bin/multibinder"]);
-  assert.deepEqual(Cmd, ["bind", "--sock", "/run/multibinder.sock"]);
-  assert.deepEqual(Object.keys(ExposedPorts), ["80/tcp"]);
-  assert.equal(StopSignal, "SIGTERM");
-  assert.equal(Labels["org.opencontainers.image.title"], "multibinder");
+  assertEquals(Entrypoint, ["/usr/local/bin/multibinder"]);
+  assertEquals(Cmd, ["bind", "--sock", "/run/multibinder.sock"]);
+  assertEquals(Object.keys(ExposedPorts), ["80/tcp"]);
+  assertStrictEquals(StopSignal, "SIGTERM");
+  assertStrictEquals(Labels["org.opencontainers.image.title"], "multibinder");
   for (const program of ["sh", "bash", "apt-get", "dpkg", "busybox"]) {
     const { code, stderr } = await engine.try("run", "--rm", "--entrypoint", program, MULTIBINDER);
-    assert.equal(code, 127, stderr);
+    assertStrictEquals(code, 127, stderr);
   }
   const changes = await engine.run("diff", MULTIBINDER, DISTROLESS);
-  assert.deepEqual(changes.split("\n").filter((line) => line.startsWith("A ")), [
+  assertEquals(changes.split("\n").filter((line) => line.startsWith("A ")), [
     "A /usr/local",
     "A /usr/local/bin",
     "A /usr/local/bin/multibinder",
@@ -37,18 +37,18 @@ containerTest("the health check tells a binder that hangs or is gone", async () 
   await using volume = await engine.volume();
   await using binder = await engine.start("binder", "-v", `${volume.name}:/run`, MULTIBINDER);
   await binder.log.waitFor(/listening for binds/);
-  assert.equal(await check(binder), 0);
+  assertStrictEquals(await check(binder), 0);
   await binder.signal("SIGSTOP");
-  assert.equal(await check(binder), 1);
+  assertStrictEquals(await check(binder), 1);
   await binder.signal("SIGCONT");
-  assert.equal(await check(binder), 0);
+  assertStrictEquals(await check(binder), 0);
   await binder.signal("SIGKILL");
-  assert.equal(await binder.exited(), 137);
+  assertStrictEquals(await binder.exited(), 137);
   const { code, stderr } = await engine.try(
     ...["run", "--rm", "-v", `${volume.name}:/run`, MULTIBINDER, "healthcheck"],
   );
-  assert.equal(code, 1);
-  assert.match(stderr, /no binder at \/run\/multibinder\.sock: nobody listens .*ECONNREFUSED/);
+  assertStrictEquals(code, 1);
+  assertMatch(stderr, /no binder at \/run\/multibinder\.sock: nobody listens .*ECONNREFUSED/);
 });
 
 async function check(container: Container): Promise<number> {

@@ -1,6 +1,6 @@
 /** Containers that may do little: other users than root, no capabilities, a root file system to read. */
 
-import assert from "node:assert/strict";
+import { assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { processStatus } from "../support/process_status.ts";
 import { buildImage } from "./bases.ts";
 import { type Container, containerTest, engine } from "./engine.ts";
@@ -33,12 +33,12 @@ for (
       volume: OWN_VOLUME,
     });
     const v1 = await site.up("v1", ["--cap-drop", "all", ...READ_ONLY, "--tmpfs", "/tmp"]);
-    assert.equal(await site.get(), "V1");
-    assert.equal(await userOf(site.binder), 65532);
-    assert.equal(await userOf(v1), 99);
+    assertStrictEquals(await site.get(), "V1");
+    assertStrictEquals(await userOf(site.binder), 65532);
+    assertStrictEquals(await userOf(v1), 99);
     await v1.signal("SIGUSR2");
     await v1.log.waitFor(/ info reloaded /);
-    assert.equal((await site.down("v1")).code, 0);
+    assertStrictEquals((await site.down("v1")).code, 0);
   });
 }
 
@@ -47,9 +47,9 @@ containerTest(
   async () => {
     await using site = await Site.start({ args: ["--group", "99", "--mode", "0660", ":80"] });
     await site.up("v1");
-    assert.equal(await site.get(), "V1");
+    assertStrictEquals(await site.get(), "V1");
     const stranger = await site.launch("v2", ["--user", "1000:1000"]);
-    assert.equal(await stranger.exited(), 1);
+    assertStrictEquals(await stranger.exited(), 1);
     await stranger.log.waitFor(/no permission \(EACCES\); see the binder's --mode and --group/);
   },
 );
@@ -62,9 +62,9 @@ containerTest("the site runs on Debian's HAProxy", async () => {
   const args = ["--mode", "0666", "--allow-uid", "*", ":80"];
   await using site = await Site.start({ image, args });
   const v1 = await site.up("v1");
-  assert.equal(await site.get(), "V1");
-  assert.notEqual(await userOf(v1), 0);
-  assert.equal((await site.down("v1")).code, 0);
+  assertStrictEquals(await site.get(), "V1");
+  assertNotStrictEquals(await userOf(v1), 0);
+  assertStrictEquals((await site.down("v1")).code, 0);
 });
 
 /** The user of a container's first process. */

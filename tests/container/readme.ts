@@ -1,6 +1,6 @@
 /** The commands in the example's README, run as they stand there, by a `docker` that is podman. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { until } from "../support/process_status.ts";
 import { MARKER, type Program, startProgram } from "../support/program.ts";
 import { freePort } from "../support/temp_dir.ts";
@@ -36,7 +36,7 @@ containerTest("the README's commands work as they stand, and no request fails", 
     ["docker kill -s USR1 binder", async () => {
       await binder.log.waitFor(/ info upgraded .*upgrades=1$/);
       await traffic?.[Symbol.asyncDispose]();
-      assert.doesNotMatch(traffic?.stdout ?? "", /\[failed\]/);
+      assertNotMatch(traffic?.stdout ?? "", /\[failed\]/);
     }],
     ["docker run -d --name site-net", async () => {
       await container("haproxy-v2").serving();
@@ -54,14 +54,14 @@ containerTest("the README's commands work as they stand, and no request fails", 
   ];
   for (const block of shellBlocks(Deno.readTextFileSync(`${EXAMPLE}/README.md`))) {
     const [what, event] = afterwards.shift() ?? [];
-    assert.ok(what && event && block.includes(what), `unexpected commands:\n${block}`);
+    assert(what && event && block.includes(what), `unexpected commands:\n${block}`);
     const program = cleanup.use(start(block, port));
     if (what === "./test.sh") traffic = program;
-    else assert.equal((await program.exited).code, 0, `${block}\n${program.stderr}`);
+    else assertStrictEquals((await program.exited).code, 0, `${block}\n${program.stderr}`);
     await event();
   }
-  assert.deepEqual(afterwards, []);
-  assert.doesNotMatch(traffic?.stdout ?? "", /\[failed\]/);
+  assertEquals(afterwards, []);
+  assertNotMatch(traffic?.stdout ?? "", /\[failed\]/);
 });
 
 /** Runs a shell's commands where the example lies, with a port of this test's. */

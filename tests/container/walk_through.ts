@@ -1,7 +1,7 @@
 /** The walk-through under load. */
 
 // deno-lint-ignore-file no-console -- what was measured is worth reading
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { HttpConnection, Load, type Outcome } from "../support/http_client.ts";
 import { containerTest } from "./engine.ts";
 import { Site, type Version } from "./site.ts";
@@ -17,8 +17,8 @@ containerTest("five swaps of v1 and v2 lose no connection, new or kept", async (
     await site.answeredBy(before);
     await site.answeredBy(after);
     const { code } = await site.down(before);
-    assert.equal(code, 0);
-    assert.equal(await site.get(), after.toUpperCase());
+    assertStrictEquals(code, 0);
+    assertStrictEquals(await site.get(), after.toUpperCase());
     [before, after] = [after, before];
   }
   report("new connections", await fresh.stop());
@@ -38,7 +38,7 @@ containerTest(
       await site.binder.log.waitFor(new RegExp(` upgraded from=\\S+ to=\\S+ upgrades=${count}$`));
       await Promise.all([started, stopped]);
     }
-    assert.equal(await site.get(), "V2");
+    assertStrictEquals(await site.get(), "V2");
     report("during five upgrades", await load.stop());
   },
 );
@@ -52,7 +52,7 @@ containerTest(
     const head = ["POST / HTTP/1.1", "Host: test", "Content-Length: 4", "Expect: 100-continue"];
     await slow.connection.write(new TextEncoder().encode([...head, "", ""].join("\r\n")));
     // The backend says this, so the request has gone all the way.
-    assert.equal((await slow.receive()).status, 100);
+    assertStrictEquals((await slow.receive()).status, 100);
     await site.up("v2");
     await using load = new Load(site.target, { workers: 3 });
     const stopping = site.down("v1");
@@ -60,11 +60,11 @@ containerTest(
     await site.answeredBy("v2");
     await slow.connection.write(new TextEncoder().encode("body"));
     const reply = await slow.receive();
-    assert.deepEqual([reply.status, reply.body], [200, "V1"]);
+    assertEquals([reply.status, reply.body], [200, "V1"]);
     const { code, took } = await stopping;
     console.info(`docker stop took ${Math.round(took)} ms`);
-    assert.equal(code, 0);
-    assert.ok(took < 2000, `${took} ms`);
+    assertStrictEquals(code, 0);
+    assert(took < 2000, `${took} ms`);
     report("during the stop", await load.stop());
   },
 );
@@ -72,6 +72,6 @@ containerTest(
 function report(what: string, { ok, failures, replies }: Outcome): void {
   const each = [...replies].map(([body, count]) => `${count} ${body}`).join(", ");
   console.info(`${what}: ${ok} ok (${each}), ${failures.length} failed`);
-  assert.deepEqual(failures, []);
-  assert.ok(ok > 100, `only ${ok} requests`);
+  assertEquals(failures, []);
+  assert(ok > 100, `only ${ok} requests`);
 }

@@ -1,6 +1,6 @@
 /** The manifests in `examples/kubernetes` and the jobs in `examples/nomad`, as far as no cluster is needed. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import type { DaemonSet, Deployment } from "kubernetes-types/apps/v1.d.ts";
 import type { Container, PodSpec } from "kubernetes-types/core/v1.d.ts";
 import { parse, parseAllDocuments } from "yaml";
@@ -36,7 +36,7 @@ function readManifests(): Manifest[] {
 
 function parseManifests(text: string): Manifest[] {
   return [...parseAllDocuments(text)].map((document) => {
-    assert.deepEqual(document.errors, []);
+    assertEquals(document.errors, []);
     return document.toJS();
   });
 }
@@ -69,7 +69,7 @@ function readWorkloads(): { name: string; workload: Workload; pod: PodSpec }[] {
       // The first test proves it.
       const workload = manifest as Workload;
       const pod = workload.spec?.template.spec;
-      assert.ok(pod);
+      assert(pod);
       return { name: manifest.metadata.name, workload, pod };
     });
 }
@@ -86,21 +86,21 @@ function commandsOf({ image, command, args = [], ...container }: Container): str
 /** Seconds that an option such as `--drain=60s` has in a text. */
 function seconds(text: string, option: string): number {
   const [, value] = new RegExp(`--${option}=(\\d+)s\\b`).exec(text) ?? [];
-  assert.ok(value, `--${option}= in ${text}`);
+  assert(value, `--${option}= in ${text}`);
   return Number(value);
 }
 
 async function assertOptions(command: string, options: readonly string[]): Promise<void> {
   const { code, stdout } = await runProgram([multibinder(), command, "--help"]);
-  assert.equal(code, 0);
-  assert.match(stdout, new RegExp(`^Usage: (multibinder )?${command} `), `no command ${command}`);
+  assertStrictEquals(code, 0);
+  assertMatch(stdout, new RegExp(`^Usage: (multibinder )?${command} `), `no command ${command}`);
   for (const option of options) {
-    assert.match(stdout, new RegExp(`^ +(-\\w, )?${option}\\b`, "m"), `${command} ${option}`);
+    assertMatch(stdout, new RegExp(`^ +(-\\w, )?${option}\\b`, "m"), `${command} ${option}`);
   }
 }
 
 Deno.test("every manifest has the fields of its kind and no others", async () => {
-  assert.equal(await typeErrors(readManifests()), "");
+  assertStrictEquals(await typeErrors(readManifests()), "");
 });
 
 Deno.test("a misspelt field, a wrong type and a missing field are found", async () => {
@@ -111,28 +111,31 @@ Deno.test("a misspelt field, a wrong type and a missing field are found", async 
     "- name: binder": ["- tty: false", /'name' is missing .* required in type 'Container'/],
   } as const;
   const manifests = Object.entries(wrong).flatMap(([right, [typo]]) => {
-    assert.ok(binder.includes(right));
+    assert(binder.includes(right));
     return parseManifests(binder.replace(right, typo));
   });
   const errors = await typeErrors(manifests);
-  for (const [, pattern] of Object.values(wrong)) assert.match(errors, pattern);
+  for (const [, pattern] of Object.values(wrong)) assertMatch(errors, pattern);
 });
 
 Deno.test("the kustomization names what is there", () => {
   const files = [...Deno.readDirSync(KUBERNETES)].map(({ name }) => name);
   const named = kustomization.configMapGenerator.flatMap((map) => map.files);
-  assert.deepEqual(
+  assertEquals(
     files.toSorted(),
     [...kustomization.resources, ...named, "kustomization.yaml"].toSorted(),
   );
   for (const { metadata, kind } of readManifests()) {
-    assert.equal(metadata.namespace, kind === "Namespace" ? undefined : kustomization.namespace);
+    assertStrictEquals(
+      metadata.namespace,
+      kind === "Namespace" ? undefined : kustomization.namespace,
+    );
   }
   const images = kustomization.images.map(({ name }) => name);
   const maps = kustomization.configMapGenerator.map(({ name }) => name);
   for (const { pod } of readWorkloads().filter(({ pod }) => pod.nodeSelector)) {
-    pod.containers.forEach(({ image = "" }) => assert.ok(images.includes(image), image));
-    pod.volumes?.forEach(({ configMap }) => assert.ok(maps.includes(configMap?.name ?? "haproxy")));
+    pod.containers.forEach(({ image = "" }) => assert(images.includes(image), image));
+    pod.volumes?.forEach(({ configMap }) => assert(maps.includes(configMap?.name ?? "haproxy")));
   }
 });
 
@@ -141,15 +144,15 @@ Deno.test("selectors match labels, mounts match volumes, and sockets are where t
     const { selector, template } = workload.spec ?? {};
     const labels = template?.metadata?.labels ?? {};
     for (const [key, value] of Object.entries(selector?.matchLabels ?? {})) {
-      assert.equal(labels[key], value, name);
+      assertStrictEquals(labels[key], value, name);
     }
     const volumes = pod.volumes?.map((volume) => volume.name) ?? [];
     for (const container of pod.containers) {
       const mounts = container.volumeMounts ?? [];
-      assert.deepEqual(mounts.map((mount) => mount.name).toSorted(), volumes.toSorted(), name);
+      assertEquals(mounts.map((mount) => mount.name).toSorted(), volumes.toSorted(), name);
       const paths = commandsOf(container).flat().flatMap((word) => /\/[^ ]+/.exec(word) ?? []);
       for (const path of paths) {
-        assert.ok(mounts.some((it) => `${path}/`.startsWith(`${it.mountPath}/`)), path);
+        assert(mounts.some((it) => `${path}/`.startsWith(`${it.mountPath}/`)), path);
       }
     }
   }
@@ -162,7 +165,7 @@ Deno.test("commands and probes are the program's", async () => {
     const [, args = ""] = /\bargs\s*= \[(.*?)\]/s.exec(job) ?? [];
     commands.push(["multibinder", ...[...args.matchAll(/"(.*?)"/g)].map(([, word = ""]) => word)]);
   }
-  assert.equal(commands.length, 3 + 2 * 2 + 2);
+  assertStrictEquals(commands.length, 3 + 2 * 2 + 2);
   for (const [, command = "", ...args] of commands) {
     const own = args.slice(0, args.includes("--") ? args.indexOf("--") : args.length);
     const options = own.filter((word) => word.startsWith("--"));
@@ -173,23 +176,23 @@ Deno.test("commands and probes are the program's", async () => {
 Deno.test("a stop is given the time that it may take", () => {
   const pods = readWorkloads().map(({ pod }) => pod)
     .filter(({ containers }) => containers.some(({ command }) => command?.includes("exec")));
-  assert.equal(pods.length, 2);
+  assertStrictEquals(pods.length, 2);
   for (const { containers, terminationGracePeriodSeconds = 0 } of pods) {
     const words = containers.flatMap(({ command = [] }) => command).join(" ");
     const longest = seconds(words, "stop-delay") + seconds(words, "drain");
-    assert.ok(terminationGracePeriodSeconds > longest, `${terminationGracePeriodSeconds} s`);
+    assert(terminationGracePeriodSeconds > longest, `${terminationGracePeriodSeconds} s`);
   }
   const job = Deno.readTextFileSync(`${NOMAD}haproxy.nomad.hcl`);
   const [, timeout] = /kill_timeout = "(\d+)s"/.exec(job) ?? [];
-  assert.ok(Number(timeout) > seconds(job, "stop-delay") + seconds(job, "drain"));
+  assert(Number(timeout) > seconds(job, "stop-delay") + seconds(job, "drain"));
 });
 
 Deno.test("the canary is the stable HAProxy but for the version", () => {
   const [stable, canary] = ["haproxy", "haproxy-canary"].map((wanted) =>
     JSON.stringify(readWorkloads().find(({ name }) => name === wanted)?.pod)
   );
-  assert.ok(canary?.includes("app-v2:80"));
-  assert.equal(canary?.replace("app-v2:80", "app-v1:80"), stable);
+  assert(canary?.includes("app-v2:80"));
+  assertStrictEquals(canary?.replace("app-v2:80", "app-v1:80"), stable);
 });
 
 Deno.test("HAProxy accepts the config", async () => {
@@ -202,5 +205,5 @@ Deno.test("HAProxy accepts the config", async () => {
     [multibinder(), "exec", "--", "haproxy", "-c", "-f", file],
     { env },
   );
-  assert.equal(code, 0, stderr);
+  assertStrictEquals(code, 0, stderr);
 });

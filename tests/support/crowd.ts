@@ -1,6 +1,6 @@
 /** Many clients at once, and one among them that is honest. */
 
-import assert from "node:assert/strict";
+import { assert, assertStrictEquals } from "@std/assert";
 import type { Binder } from "./binder.ts";
 import { ControlConnection } from "./control_client.ts";
 
@@ -33,11 +33,11 @@ export async function isServed(
   const start = performance.now();
   if (which === "both") {
     using fresh = await ControlConnection.open(binder.sock);
-    assert.equal((await fresh.bind({ address, port: 80 }))?.result, true);
+    assertStrictEquals((await fresh.bind({ address, port: 80 }))?.result, true);
   }
-  if (kept) assert.equal((await kept.bind({ address, port: 80 }))?.result, true);
+  if (kept) assertStrictEquals((await kept.bind({ address, port: 80 }))?.result, true);
   const took = performance.now() - start;
-  assert.ok(took < PROMPT, `an honest client waited for ${Math.round(took)} ms`);
+  assert(took < PROMPT, `an honest client waited for ${Math.round(took)} ms`);
 }
 
 /** The binder may have closed the connection before it had read everything. */

@@ -1,6 +1,6 @@
 /** The descriptors of this process, for tests that must leave none open. */
 
-import assert from "node:assert/strict";
+import { assertStrictEquals } from "@std/assert";
 import "./libc.ts";
 import type { Fd } from "../../ffi/fd.ts";
 
@@ -30,5 +30,5 @@ export async function leavesNoDescriptors(action: () => void | Promise<void>): P
   await action();
   const before = openDescriptors();
   await action();
-  assert.equal(openDescriptors(), before, "descriptors are left open");
+  assertStrictEquals(openDescriptors(), before, "descriptors are left open");
 }

@@ -1,6 +1,6 @@
 /** Conversations that no honest client would have, and what must come of each. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
 import { POLLIN, POLLOUT, SHUT_WR } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
@@ -141,11 +141,11 @@ export async function converse(
 /** Asserts that an answer is one of JSON-RPC 2.0, section 5. */
 export function assertAnswer(line: string): void {
   const { jsonrpc, id, result, error, ...rest } = JSON.parse(line);
-  assert.deepEqual([jsonrpc, rest], ["2.0", {}], line);
-  assert.ok(id === null || ["string", "number"].includes(typeof id), line);
-  assert.equal((result === undefined) !== (error === undefined), true, line);
+  assertEquals([jsonrpc, rest], ["2.0", {}], line);
+  assert(id === null || ["string", "number"].includes(typeof id), line);
+  assertStrictEquals((result === undefined) !== (error === undefined), true, line);
   if (error === undefined) return;
-  assert.ok(Number.isInteger(error.code) && typeof error.message === "string", line);
+  assert(Number.isInteger(error.code) && typeof error.message === "string", line);
 }
 
 function joined(parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
@@ -156,6 +156,6 @@ function joined(parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuff
 
 function lines(bytes: Uint8Array<ArrayBuffer>): string[] {
   const text = new TextDecoder().decode(bytes);
-  assert.ok(text === "" || text.endsWith("\n"), "the last answer is not whole");
+  assert(text === "" || text.endsWith("\n"), "the last answer is not whole");
   return text.split("\n").slice(0, -1);
 }

@@ -1,7 +1,7 @@
 import { MAX_MESSAGE_BYTES } from "../../src/control/framing.ts";
 /** A server of the control socket within this process, and its clients. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals, fail } from "@std/assert";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { sendMessage } from "../../ffi/fd_passing.ts";
@@ -70,18 +70,18 @@ export function serve(handle: Handler, limits?: Partial<Limits>, maxFds?: number
 
 /** Sends text as it is, whole. */
 export function sendRaw(channel: Channel, text: string, fds: readonly Fd[] = []): void {
-  assert.equal(sendMessage(channel.fd, encode(text), fds), encode(text).length);
+  assertStrictEquals(sendMessage(channel.fd, encode(text), fds), encode(text).length);
 }
 
 export async function answer(channel: Channel): Promise<Record<string, unknown>> {
-  return JSON.parse(await channel.receive(LONG) ?? assert.fail("the connection was closed"));
+  return JSON.parse(await channel.receive(LONG) ?? fail("the connection was closed"));
 }
 
 /** Asks for an echo and gets it. */
 export async function isServed(channel: Channel): Promise<void> {
   const id = crypto.randomUUID();
   await channel.send({ id, method: "echo", params: [id] }, [], LONG);
-  assert.deepEqual(await answer(channel), { jsonrpc: "2.0", id, result: [id] });
+  assertEquals(await answer(channel), { jsonrpc: "2.0", id, result: [id] });
 }
 
 /** Waits until the server has closed the connection. */

@@ -1,6 +1,6 @@
 /** The binder under a systemd that the test plays: what it is told, stores, and passes on. */
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { openFile } from "../support/descriptors.ts";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce, ControlConnection } from "../support/control_client.ts";
@@ -46,17 +46,17 @@ Deno.test("systemd is told of the start, each socket, an upgrade and the stop", 
   });
   const { pid } = binder.program;
   const first = await systemd.next();
-  assert.deepEqual(first.lines, ["FDSTORE=1", `FDNAME=tcp-${host}-80`, "FDPOLL=0"]);
+  assertEquals(first.lines, ["FDSTORE=1", `FDNAME=tcp-${host}-80`, "FDPOLL=0"]);
   const held = () => listeningSockets(pid).filter(({ table }) => table === "tcp");
-  assert.deepEqual(
+  assertEquals(
     first.fds.map(openFile),
     held().map(({ inode }) => `socket:[${inode}]`),
   );
   first.fds.forEach((fd) => fd.close());
-  assert.deepEqual(await systemd.until("READY=1"), [["STATUS=holding 1 socket"], ["READY=1"]]);
+  assertEquals(await systemd.until("READY=1"), [["STATUS=holding 1 socket"], ["READY=1"]]);
 
   await bindOnce(binder.sock, { address: host, port: 81 });
-  assert.deepEqual(await systemd.until("STATUS=holding 2 sockets"), [
+  assertEquals(await systemd.until("STATUS=holding 2 sockets"), [
     ["FDSTORE=1", `FDNAME=tcp-${host}-81`, "FDPOLL=0"],
     ["STATUS=holding 2 sockets"],
   ]);
@@ -65,13 +65,13 @@ Deno.test("systemd is told of the start, each socket, an upgrade and the stop", 
 
   binder.program.signal("SIGUSR1");
   const [reloading, ...rest] = await systemd.until("READY=1");
-  assert.match(reloading?.join(" ") ?? "", /^RELOADING=1 MONOTONIC_USEC=\d+$/);
-  assert.deepEqual(rest, [["STATUS=holding 2 sockets"], ["READY=1"]]);
-  assert.equal(held().length, 2);
+  assertMatch(reloading?.join(" ") ?? "", /^RELOADING=1 MONOTONIC_USEC=\d+$/);
+  assertEquals(rest, [["STATUS=holding 2 sockets"], ["READY=1"]]);
+  assertStrictEquals(held().length, 2);
 
   binder.program.signal("SIGTERM");
-  assert.equal((await binder.program.exited).code, 0);
-  assert.deepEqual(systemd.takeAll(), [["STOPPING=1"]]);
+  assertStrictEquals((await binder.program.exited).code, 0);
+  assertEquals(systemd.takeAll(), [["STOPPING=1"]]);
 });
 
 for (const signal of ["SIGKILL", "SIGTERM"] as const) {
@@ -96,7 +96,7 @@ for (const signal of ["SIGKILL", "SIGTERM"] as const) {
       binder.program.signal(signal);
       await binder.program.exited;
     }
-    assert.equal(before.length, 4);
+    assertStrictEquals(before.length, 4);
     // Nobody but the store has the sockets now; a client waits.
     using waiting = await Deno.connect({ hostname: host, port: 80 });
     using local = await Deno.connect({ transport: "unix", path: site });
@@ -107,15 +107,18 @@ for (const signal of ["SIGKILL", "SIGTERM"] as const) {
     const options = { env, sock, through: through.words };
     await using binder = await startBinder(addresses, options);
     const given = sockets(binder.program.pid);
-    assert.deepEqual(given, before.filter((inode) => given.includes(inode)));
-    assert.equal(given.length, 3);
-    assert.deepEqual(await systemd.until("READY=1"), [
+    assertEquals(given, before.filter((inode) => given.includes(inode)));
+    assertStrictEquals(given.length, 3);
+    assertEquals(await systemd.until("READY=1"), [
       ["FDSTOREREMOVE=1", `FDNAME=tcp-${host}-81`],
       ["STATUS=holding 3 sockets"],
       ["READY=1"],
     ]);
-    assert.equal((await bindOnce(sock, { address: host, port: 81 })).error?.data?.code, "EACCES");
-    assert.equal((await bindOnce(sock, { address: `unix:${site}` })).result, true);
+    assertStrictEquals(
+      (await bindOnce(sock, { address: host, port: 81 })).error?.data?.code,
+      "EACCES",
+    );
+    assertStrictEquals((await bindOnce(sock, { address: `unix:${site}` })).result, true);
     stored.forEach(({ fd }) => fd.close());
     void [waiting, local];
   });
@@ -137,25 +140,25 @@ Deno.test("sockets of a unit are what clients may ask for; the control socket ma
     for (const port of [80, 81]) answers.push(await connection.bind({ address: host, port }));
     return answers.map((answer) => answer?.error?.data?.code ?? answer?.result);
   };
-  assert.deepEqual(await ask(), [true, "EACCES"]);
+  assertEquals(await ask(), [true, "EACCES"]);
   await program.waitFor(new RegExp(`holding a socket of a unit address=${host}:80`));
   // It is the activator's own process now.
   const before = listeningSockets(program.pid);
-  assert.equal(before.length, 2);
+  assertStrictEquals(before.length, 2);
 
   program.signal("SIGUSR1");
   await program.waitFor(/ upgraded .*upgrades=1$/);
-  assert.deepEqual(await ask(), [true, "EACCES"]);
-  assert.deepEqual(listeningSockets(program.pid), before);
+  assertEquals(await ask(), [true, "EACCES"]);
+  assertEquals(listeningSockets(program.pid), before);
 
   program.signal("SIGTERM");
-  assert.equal((await program.exited).code, 0);
-  assert.equal(Deno.statSync(sock).ino, file, "the file is systemd's");
+  assertStrictEquals((await program.exited).code, 0);
+  assertStrictEquals(Deno.statSync(sock).ino, file, "the file is systemd's");
 });
 
 Deno.test("a NOTIFY_SOCKET on which nobody listens is a warning", async () => {
   await using binder = await startBinder([], { env: { NOTIFY_SOCKET: "/nowhere" } });
   await binder.program.waitFor(/ warn cannot notify systemd error=.*ENOENT/);
   const { code } = await runProgram([multibinder(), "healthcheck", "--sock", binder.sock]);
-  assert.equal(code, 0);
+  assertStrictEquals(code, 0);
 });

@@ -1,7 +1,13 @@
 /** The units as shipped, under real systemd, with HAProxy and traffic. */
 
 // deno-lint-ignore-file no-console -- what was measured is worth reading
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotStrictEquals,
+  assertStrictEquals,
+} from "@std/assert";
 import { containerTest } from "../container/engine.ts";
 import { multibinder } from "../support/binder.ts";
 import { get, HttpConnection, Load, type Outcome } from "../support/http_client.ts";
@@ -15,7 +21,7 @@ async function beginRequest({ target }: Host): Promise<HttpConnection> {
   const head = ["POST / HTTP/1.1", "Host: test", "Content-Length: 4", "Expect: 100-continue"];
   await connection.connection.write(new TextEncoder().encode([...head, "", ""].join("\r\n")));
   // HAProxy says this when it begins to wait for the body.
-  assert.equal((await connection.receive()).status, 100);
+  assertStrictEquals((await connection.receive()).status, 100);
   return connection;
 }
 
@@ -23,22 +29,22 @@ async function beginRequest({ target }: Host): Promise<HttpConnection> {
 async function finish(connection: HttpConnection): Promise<string> {
   await connection.connection.write(new TextEncoder().encode("body"));
   const { status, body } = await connection.receive();
-  assert.equal(status, 200);
+  assertStrictEquals(status, 200);
   return body;
 }
 
 function report(what: string, { ok, failures, replies }: Outcome): void {
   const each = [...replies].map(([body, count]) => `${count} ${body}`).join(", ");
   console.info(`${what}: ${ok} ok (${each}), ${failures.length} failed`);
-  assert.deepEqual(failures, []);
-  assert.ok(ok > 100, `only ${ok} requests`);
+  assertEquals(failures, []);
+  assert(ok > 100, `only ${ok} requests`);
 }
 
 containerTest("the documentation's walk-through, typed in its order", async () => {
   const root = new URL("../..", import.meta.url);
   const text = Deno.readTextFileSync(new URL("docs/systemd.md", root));
   const steps = [...text.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, script = ""]) => script);
-  assert.equal(steps.length, 6);
+  assertStrictEquals(steps.length, 6);
   const examples = new URL("examples", root).pathname;
   await using host = await Host.bootPlain([
     ...[
@@ -62,17 +68,17 @@ containerTest("the documentation's walk-through, typed in its order", async () =
     "--files-from=/dev/null",
   );
   await type();
-  assert.match(await type(), /Status: "holding 2 sockets"[^]*address 0\.0\.0\.0:443/);
+  assertMatch(await type(), /Status: "holding 2 sockets"[^]*address 0\.0\.0\.0:443/);
   await type();
-  assert.equal(await get(host.target), "hello");
+  assertStrictEquals(await get(host.target), "hello");
   await type();
-  assert.equal(await get(host.target), "hello again");
-  assert.match(
+  assertStrictEquals(await get(host.target), "hello again");
+  assertMatch(
     await type(),
     /Status: "generation 2 serves, the last reload failed: HAProxy refused/,
   );
-  assert.match(await type(), /upgraded from/);
-  assert.equal(await get(host.target), "hello again");
+  assertMatch(await type(), /upgraded from/);
+  assertStrictEquals(await get(host.target), "hello again");
 });
 
 containerTest("the units are in order, hardened, and report what they do", async () => {
@@ -80,15 +86,15 @@ containerTest("the units are in order, hardened, and report what they do", async
   const units = ["multibinder.socket", BINDER, "multibinder-haproxy@.service"];
   const paths = units.map((unit) => `/etc/systemd/system/${unit}`);
   const { code, stderr } = await host.try("systemd-analyze", "verify", ...paths);
-  assert.deepEqual([code, stderr], [0, ""]);
+  assertEquals([code, stderr], [0, ""]);
   // Tenths of what it calls exposure; docs/systemd.md has the numbers.
   for (const unit of [BINDER, HAPROXY]) {
     await host.run("systemd-analyze", "security", "--no-pager", "--threshold=15", unit);
   }
-  assert.equal(await get(host.target), "V1");
-  assert.equal(await host.show(BINDER, "StatusText"), "holding 1 socket");
-  assert.equal(await host.show(HAPROXY, "StatusText"), "generation 1 serves");
-  assert.equal(await host.show(BINDER, "NFileDescriptorStore"), "1");
+  assertStrictEquals(await get(host.target), "V1");
+  assertStrictEquals(await host.show(BINDER, "StatusText"), "holding 1 socket");
+  assertStrictEquals(await host.show(HAPROXY, "StatusText"), "generation 1 serves");
+  assertStrictEquals(await host.show(BINDER, "NFileDescriptorStore"), "1");
 });
 
 containerTest(
@@ -97,57 +103,57 @@ containerTest(
     await using host = await Host.serving("V1");
     host.write(CONFIG, config("V2"));
     await host.run("systemctl", "reload", HAPROXY);
-    assert.equal(await get(host.target), "V2");
+    assertStrictEquals(await get(host.target), "V2");
 
     host.write(CONFIG, config("V3").replace("mode http", "mode nonsense"));
     const { code } = await host.try("systemctl", "reload", HAPROXY);
-    assert.equal(code, 1);
-    assert.equal(await get(host.target), "V2");
-    assert.equal(await host.show(HAPROXY, "ActiveState"), "active");
+    assertStrictEquals(code, 1);
+    assertStrictEquals(await get(host.target), "V2");
+    assertStrictEquals(await host.show(HAPROXY, "ActiveState"), "active");
     const why = /HAProxy refused the config: .*unknown proxy mode 'nonsense'/;
-    assert.match(await host.show(HAPROXY, "StatusText"), why);
+    assertMatch(await host.show(HAPROXY, "StatusText"), why);
 
     const errors = await host.log(HAPROXY, "--priority=err");
-    assert.match(errors.join("\n"), /haproxy: \[ALERT\].*unknown proxy mode 'nonsense'/);
-    assert.match(errors.join("\n"), /reload failed, the old generation goes on serving/);
-    assert.ok(errors.some((line) => line.startsWith("reload failed: ")), "what the command said");
+    assertMatch(errors.join("\n"), /haproxy: \[ALERT\].*unknown proxy mode 'nonsense'/);
+    assertMatch(errors.join("\n"), /reload failed, the old generation goes on serving/);
+    assert(errors.some((line) => line.startsWith("reload failed: ")), "what the command said");
     const all = await host.log(HAPROXY);
-    assert.ok(all.includes("reloading"), "neither a time nor a priority is part of the message");
-    assert.ok(!errors.includes("reloading"));
+    assert(all.includes("reloading"), "neither a time nor a priority is part of the message");
+    assert(!errors.includes("reloading"));
 
     host.write(CONFIG, config("V3"));
     await host.run("systemctl", "reload", HAPROXY);
-    assert.equal(await get(host.target), "V3");
-    assert.equal(await host.show(HAPROXY, "StatusText"), "generation 3 serves");
+    assertStrictEquals(await get(host.target), "V3");
+    assertStrictEquals(await host.show(HAPROXY, "StatusText"), "generation 3 serves");
   },
 );
 
 containerTest("restarts, a reload and kill -9 of the binder under load lose nothing", async () => {
   await using host = await Host.serving("V1");
   const before = await host.listening(BINDER);
-  assert.equal(before.length, 1);
+  assertStrictEquals(before.length, 1);
   await using load = new Load(host.target, { workers: 2 });
   const pid = await host.show(BINDER, "MainPID");
 
   await host.run("systemctl", "reload", BINDER);
-  assert.equal(await host.show(BINDER, "MainPID"), pid);
-  assert.deepEqual(await host.listening(BINDER), before);
+  assertStrictEquals(await host.show(BINDER, "MainPID"), pid);
+  assertEquals(await host.listening(BINDER), before);
 
   await host.run("systemctl", "restart", BINDER);
-  assert.notEqual(await host.show(BINDER, "MainPID"), pid);
-  assert.deepEqual(await host.listening(BINDER), before);
+  assertNotStrictEquals(await host.show(BINDER, "MainPID"), pid);
+  assertEquals(await host.listening(BINDER), before);
 
   await host.kill(BINDER);
   await host.journal.waitFor(/^Started multibinder\.service/, 3);
-  assert.deepEqual(await host.listening(BINDER), before);
+  assertEquals(await host.listening(BINDER), before);
   // The wrapper gets its sockets from the new one.
   host.write(CONFIG, config("V2"));
   await host.run("systemctl", "reload", HAPROXY);
-  assert.deepEqual(await host.listening(BINDER), before);
+  assertEquals(await host.listening(BINDER), before);
 
   // Nobody accepts for a moment: clients wait in the queue.
   await host.run("systemctl", "restart", HAPROXY);
-  assert.deepEqual(await host.listening(BINDER), before);
+  assertEquals(await host.listening(BINDER), before);
   report("reload, restart, kill -9 of the binder, restart of HAProxy", await load.stop());
 });
 
@@ -162,7 +168,7 @@ containerTest(
     await host.journal.waitFor(/^holding again address=0\.0\.0\.0:80$/);
     await host.run("systemctl", "start", HAPROXY);
     const { status, body } = await waiting.receive();
-    assert.deepEqual([status, body], [200, "V1"]);
+    assertEquals([status, body], [200, "V1"]);
   },
 );
 
@@ -173,7 +179,7 @@ containerTest(
     await using load = new Load(host.target, { workers: 2 });
     await host.kill(HAPROXY);
     await host.journal.waitFor(/^drained pid=\d+$/);
-    assert.equal(await get(host.target), "V1");
+    assertStrictEquals(await get(host.target), "V1");
     report("kill -9 of the wrapper", await load.stop());
   },
 );
@@ -183,11 +189,11 @@ containerTest("systemctl stop lets a slow request finish", async () => {
   using slow = await beginRequest(host);
   const stopping = host.run("systemctl", "stop", HAPROXY);
   await host.journal.waitFor(/^stopping gracefully$/);
-  assert.equal(await host.show(HAPROXY, "ActiveState"), "deactivating");
-  assert.equal(await host.show(HAPROXY, "StatusText"), "stopping, 1 draining");
-  assert.equal(await finish(slow), "V1");
+  assertStrictEquals(await host.show(HAPROXY, "ActiveState"), "deactivating");
+  assertStrictEquals(await host.show(HAPROXY, "StatusText"), "stopping, 1 draining");
+  assertStrictEquals(await finish(slow), "V1");
   await stopping;
-  assert.equal(await host.show(HAPROXY, "Result"), "success");
+  assertStrictEquals(await host.show(HAPROXY, "Result"), "success");
 });
 
 containerTest(
@@ -202,9 +208,9 @@ containerTest(
     using _endless = await beginRequest(host);
     await host.run("systemctl", "stop", HAPROXY);
     const log = await host.log(HAPROXY);
-    assert.ok(log.some((line) => line.startsWith("still has connections at the drain cap")));
-    assert.ok(!log.some((line) => /timed out/.test(line)), log.join("\n"));
-    assert.equal(await host.show(HAPROXY, "Result"), "success");
+    assert(log.some((line) => line.startsWith("still has connections at the drain cap")));
+    assert(!log.some((line) => /timed out/.test(line)), log.join("\n"));
+    assertStrictEquals(await host.show(HAPROXY, "Result"), "success");
   },
 );
 
@@ -218,14 +224,14 @@ containerTest("sockets of a unit last, and a restart does not make them block", 
   await host.run("systemctl", "daemon-reload");
   await host.run("systemctl", "enable", "--now", "multibinder", "multibinder-haproxy@site");
   await host.journal.waitFor(/^holding a socket of a unit address=0\.0\.0\.0:80$/);
-  assert.equal(await host.show(BINDER, "NFileDescriptorStore"), "0");
+  assertStrictEquals(await host.show(BINDER, "NFileDescriptorStore"), "0");
   const before = await host.listening(BINDER);
   await using load = new Load(host.target, { workers: 2 });
   for (let count = 0; count < 3; count++) await host.run("systemctl", "restart", BINDER);
-  assert.deepEqual(await host.listening(BINDER), before);
+  assertEquals(await host.listening(BINDER), before);
   // Blocking accepts would show in requests that HAProxy has accepted and cannot attend to.
   const { ok } = load.outcome;
-  for (let count = 0; count < 20; count++) assert.equal(await get(host.target), "V1");
-  assert.ok(load.outcome.ok > ok);
+  for (let count = 0; count < 20; count++) assertStrictEquals(await get(host.target), "V1");
+  assert(load.outcome.ok > ok);
   report("restarts with a socket of a unit", await load.stop());
 });

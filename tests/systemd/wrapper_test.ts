@@ -1,6 +1,6 @@
 /** The wrapper under a systemd that the test plays. */
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { NotifySocket } from "../support/notify_socket.ts";
@@ -27,7 +27,7 @@ Deno.test("systemd is told of the start, reloads, an upgrade and the stop; HAPro
   });
   // wait + 2 * ready + settle, and a margin of 5 s
   const extension = "EXTEND_TIMEOUT_USEC=27020000";
-  assert.deepEqual(steady(await systemd.until("STATUS=generation 1 serves")), [
+  assertEquals(steady(await systemd.until("STATUS=generation 1 serves")), [
     extension,
     "STATUS=preparing the first generation",
     "STATUS=generation 1 starts",
@@ -35,11 +35,11 @@ Deno.test("systemd is told of the start, reloads, an upgrade and the stop; HAPro
     "STATUS=generation 1 serves",
   ]);
   const environment = Deno.readTextFileSync(`/proc/${wrapper.serving.pid}/environ`);
-  assert.doesNotMatch(environment, /NOTIFY_SOCKET|WATCHDOG_|LISTEN_/);
+  assertNotMatch(environment, /NOTIFY_SOCKET|WATCHDOG_|LISTEN_/);
 
   await wrapper.reload();
   const reload = steady(await systemd.until("STATUS=generation 2 serves"));
-  assert.deepEqual(reload.filter((line) => !line.startsWith("STATUS=")), [
+  assertEquals(reload.filter((line) => !line.startsWith("STATUS=")), [
     "RELOADING=1",
     extension,
     "READY=1",
@@ -48,20 +48,20 @@ Deno.test("systemd is told of the start, reloads, an upgrade and the stop; HAPro
   wrapper.template = "nonsense";
   await wrapper.reload();
   const failed = steady(await systemd.until("READY=1"));
-  assert.deepEqual(failed, ["RELOADING=1", extension, "READY=1"]);
+  assertEquals(failed, ["RELOADING=1", extension, "READY=1"]);
   const [status = ""] = steady([(await systemd.next()).lines]);
-  assert.match(status, /^STATUS=generation 2 serves, the last reload failed: HAProxy refused the/);
+  assertMatch(status, /^STATUS=generation 2 serves, the last reload failed: HAProxy refused the/);
 
   wrapper.program.signal("SIGUSR1");
-  assert.deepEqual(steady(await systemd.until("STATUS=generation 2 serves")), [
+  assertEquals(steady(await systemd.until("STATUS=generation 2 serves")), [
     "RELOADING=1",
     "READY=1",
     "STATUS=generation 2 serves",
   ]);
 
   wrapper.program.signal("SIGTERM");
-  assert.equal((await wrapper.program.exited).code, 0);
-  assert.deepEqual(steady(systemd.takeAll()), [
+  assertStrictEquals((await wrapper.program.exited).code, 0);
+  assertEquals(steady(systemd.takeAll()), [
     "STOPPING=1",
     "EXTEND_TIMEOUT_USEC=17000000",
     "STATUS=stopping, 1 draining",

@@ -1,6 +1,6 @@
 /** Addresses in bind calls, written as in HAProxy's own bind lines. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import "../support/libc.ts";
 import { startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
@@ -14,16 +14,16 @@ Deno.test("a list and a range of ports give a socket each", async () => {
     sock: binder.sock,
   });
   const rendered = Deno.readTextFileSync(wrapper.folder.file("site.cfg"));
-  assert.match(rendered, /^bind fd@3,fd@4,fd@5,fd@6$/m);
+  assertMatch(rendered, /^bind fd@3,fd@4,fd@5,fd@6$/m);
   for (const each of [port, port + 1, port + 2, port + 7]) {
-    assert.equal(await get({ hostname, port: each }), "ok");
+    assertStrictEquals(await get({ hostname, port: each }), "ok");
   }
 });
 
 Deno.test("an address that cannot be handed over is refused, with file and line", async () => {
   await using wrapper = new Wrapper(site("<%= bind('quic4@:443') %>", "ok"), {});
   await wrapper.program.exited;
-  assert.match(wrapper.program.stderr, /site\.cfg\.eta:8: .*QUIC listener cannot be inherited/);
+  assertMatch(wrapper.program.stderr, /site\.cfg\.eta:8: .*QUIC listener cannot be inherited/);
 });
 
 Deno.test("a frontend on an abstract name is reloaded under load and loses nothing", async () => {
@@ -41,14 +41,14 @@ Deno.test("a frontend on an abstract name is reloaded under load and loses nothi
       ],
     });
   await using wrapper = await startWrapper(template("first"), { sock: binder.sock });
-  assert.equal(await get(target), "first");
+  assertStrictEquals(await get(target), "first");
   await using load = new Load(target, { workers: 2 });
   for (const reply of ["second", "third"]) {
     wrapper.template = template(reply);
-    assert.match(await wrapper.reload(), /reloaded/);
-    assert.equal(await get(target), reply);
+    assertMatch(await wrapper.reload(), /reloaded/);
+    assertStrictEquals(await get(target), reply);
   }
   const { failures, ok } = await load.stop();
-  assert.deepEqual(failures, []);
+  assertEquals(failures, []);
   assert(ok > 0);
 });

@@ -1,6 +1,14 @@
 /** HAProxy command lines and config files as people have them. */
 
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertNotStrictEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag, Wrapper, wrapperCommand } from "../support/haproxy.ts";
 import { get, newTarget } from "../support/http_client.ts";
@@ -19,22 +27,22 @@ Deno.test("-D, -Ds, -W and -db do no harm, and -p has the current pid", async ()
       command,
     });
     const pidFile = () => Deno.readTextFileSync(wrapper.folder.file("site.pid"));
-    assert.equal(pidFile(), `${wrapper.serving.pid}\n`);
+    assertStrictEquals(pidFile(), `${wrapper.serving.pid}\n`);
     const before = wrapper.serving.pid;
     await wrapper.reload();
-    assert.notEqual(wrapper.serving.pid, before);
-    assert.equal(pidFile(), `${wrapper.serving.pid}\n`);
-    assert.equal(await get(target), "ok");
+    assertNotStrictEquals(wrapper.serving.pid, before);
+    assertStrictEquals(pidFile(), `${wrapper.serving.pid}\n`);
+    assertStrictEquals(await get(target), "ok");
     wrapper.program.signal("SIGTERM");
-    assert.equal((await wrapper.program.exited).code, 0);
-    assert.throws(pidFile, Deno.errors.NotFound);
+    assertStrictEquals((await wrapper.program.exited).code, 0);
+    assertThrows(pidFile, Deno.errors.NotFound);
   }
 });
 
 Deno.test("a pid file that cannot be written is refused before anything is started", async () => {
   using folder = tempDir();
   Deno.mkdirSync(folder.file("folder"));
-  assert.equal((await runProgram(["mkfifo", folder.file("pipe")])).code, 0);
+  assertStrictEquals((await runProgram(["mkfifo", folder.file("pipe")])).code, 0);
   const path = folder.file("site.cfg.eta");
   Deno.writeTextFileSync(path, site(tag(newTarget()), "ok"));
   await using binder = await startBinder();
@@ -45,12 +53,12 @@ Deno.test("a pid file that cannot be written is refused before anything is start
     const { code, stderr } = await runProgram(
       wrapperCommand("exec", { sock: binder.sock, command }),
     );
-    assert.equal(code, 1, pidFile);
-    assert.match(stderr, /^multibinder: cannot write the pid file \S+: .+\n$/);
-    assert.ok(stderr.includes(` ${pidFile || '""'}: `), stderr);
+    assertStrictEquals(code, 1, pidFile);
+    assertMatch(stderr, /^multibinder: cannot write the pid file \S+: .+\n$/);
+    assert(stderr.includes(` ${pidFile || '""'}: `), stderr);
   }
   const left = [...Deno.readDirSync(folder.path)].map(({ name }) => name).sort();
-  assert.deepEqual(left, ["folder", "pipe", "site.cfg.eta"]);
+  assertEquals(left, ["folder", "pipe", "site.cfg.eta"]);
 });
 
 Deno.test({
@@ -65,11 +73,11 @@ Deno.test({
       sock: binder.sock,
       command: ["haproxy", "-f", "site.cfg.eta", "-p", path],
     });
-    assert.ok(Deno.statSync(path).isCharDevice);
+    assert(Deno.statSync(path).isCharDevice);
     wrapper.program.signal("SIGTERM");
-    assert.equal((await wrapper.program.exited).code, 0);
-    assert.ok(Deno.statSync(path).isCharDevice);
-    assert.doesNotMatch(wrapper.program.stderr, /cannot write/);
+    assertStrictEquals((await wrapper.program.exited).code, 0);
+    assert(Deno.statSync(path).isCharDevice);
+    assertNotMatch(wrapper.program.stderr, /cannot write/);
   },
 });
 
@@ -85,19 +93,19 @@ Deno.test("a pid file that another wrapper has written is left alone", async () 
   await using first = start(site(tag(newTarget()), "ok"));
   await first.program.waitFor(/ info serving /);
   await using failing = start("nonsense");
-  assert.equal((await failing.program.exited).code, 1);
-  assert.equal(Deno.readTextFileSync(pidFile), `${first.serving.pid}\n`);
+  assertStrictEquals((await failing.program.exited).code, 1);
+  assertStrictEquals(Deno.readTextFileSync(pidFile), `${first.serving.pid}\n`);
 
   await using second = start(site(tag(newTarget()), "ok"));
   await second.program.waitFor(/ info serving /);
   first.program.signal("SIGTERM");
-  assert.equal((await first.program.exited).code, 0);
-  assert.equal(Deno.readTextFileSync(pidFile), `${second.serving.pid}\n`);
+  assertStrictEquals((await first.program.exited).code, 0);
+  assertStrictEquals(Deno.readTextFileSync(pidFile), `${second.serving.pid}\n`);
   second.program.signal("SIGUSR1");
   await second.program.waitFor(/ info upgraded /);
   second.program.signal("SIGTERM");
-  assert.equal((await second.program.exited).code, 0);
-  assert.throws(() => Deno.lstatSync(pidFile), Deno.errors.NotFound);
+  assertStrictEquals((await second.program.exited).code, 0);
+  assertThrows(() => Deno.lstatSync(pidFile), Deno.errors.NotFound);
 });
 
 /** As the original's walk-through has it, but for the port and the backend. */
@@ -134,13 +142,13 @@ for (const ending of ["erb", "mb", "eta"]) {
         { env: { MULTIBINDER_SOCK: binder.sock } },
       );
       const [, pid] = await program.waitFor(/ serving generation=1 pid=(\d+)/);
-      assert.equal(await get(target), "V1");
-      assert.notEqual(processStatus(Number(pid), "Uid")?.split("\t")[0], "0");
+      assertStrictEquals(await get(target), "V1");
+      assertNotStrictEquals(processStatus(Number(pid), "Uid")?.split("\t")[0], "0");
       const rendered = Deno.readTextFileSync(folder.file("site.v1.cfg"));
-      assert.match(rendered, /^ {2}daemon$[^]*^ {2}bind fd@3$/m);
-      assert.doesNotMatch(rendered, /<%/);
+      assertMatch(rendered, /^ {2}daemon$[^]*^ {2}bind fd@3$/m);
+      assertNotMatch(rendered, /<%/);
       program.signal("SIGTERM");
-      assert.equal((await program.exited).code, 0);
+      assertStrictEquals((await program.exited).code, 0);
     },
   });
 }
@@ -168,10 +176,10 @@ Deno.test("templates and plain files mix, and share one numbering", async () => 
   for (const [name, text] of Object.entries(files)) Deno.writeTextFileSync(folder.file(name), text);
   await using program = startProgram(wrapperCommand("exec", wrapperOptions), { cwd: folder.path });
   await program.waitFor(/ serving generation=1 /);
-  assert.equal(await get({ hostname: first, port: 61080 }), "one");
-  assert.equal(await get({ hostname: second, port: 61080 }), "two");
-  assert.equal(await get(plain), "three");
-  assert.match(Deno.readTextFileSync(folder.file("more.cfg")), /^bind fd@4$/m);
+  assertStrictEquals(await get({ hostname: first, port: 61080 }), "one");
+  assertStrictEquals(await get({ hostname: second, port: 61080 }), "two");
+  assertStrictEquals(await get(plain), "three");
+  assertMatch(Deno.readTextFileSync(folder.file("more.cfg")), /^bind fd@4$/m);
 });
 
 Deno.test("a rendered file keeps mode and owner; a new one has its template's", async () => {
@@ -186,15 +194,15 @@ Deno.test("a rendered file keeps mode and owner; a new one has its template's", 
       command: ["haproxy", "-c", "-f", template],
     }));
   const mode = () => (Deno.statSync(rendered).mode ?? 0) & 0o777;
-  assert.equal((await check()).code, 0);
-  assert.equal(mode(), 0o640);
+  assertStrictEquals((await check()).code, 0);
+  assertStrictEquals(mode(), 0o640);
   Deno.chmodSync(rendered, 0o604);
   const owner = Deno.uid() === 0 ? 65534 : Deno.uid();
   Deno.chownSync(rendered, owner, null);
-  assert.equal((await check()).code, 0);
-  assert.deepEqual([mode(), Deno.statSync(rendered).uid], [0o604, owner]);
+  assertStrictEquals((await check()).code, 0);
+  assertEquals([mode(), Deno.statSync(rendered).uid], [0o604, owner]);
   const names = [...Deno.readDirSync(folder.path)].map(({ name }) => name).toSorted();
-  assert.deepEqual(names, ["site.cfg", "site.cfg.eta"], "no file is left beside them");
+  assertEquals(names, ["site.cfg", "site.cfg.eta"], "no file is left beside them");
 });
 
 Deno.test("--render-dir puts rendered files elsewhere", async () => {
@@ -205,7 +213,7 @@ Deno.test("--render-dir puts rendered files elsewhere", async () => {
     sock: binder.sock,
     args: ["--render-dir", elsewhere.path],
   });
-  assert.equal(await get(target), "ok");
-  assert.match(Deno.readTextFileSync(elsewhere.file("site.cfg")), /^bind fd@3$/m);
-  assert.throws(() => Deno.statSync(wrapper.folder.file("site.cfg")), Deno.errors.NotFound);
+  assertStrictEquals(await get(target), "ok");
+  assertMatch(Deno.readTextFileSync(elsewhere.file("site.cfg")), /^bind fd@3$/m);
+  assertThrows(() => Deno.statSync(wrapper.folder.file("site.cfg")), Deno.errors.NotFound);
 });

@@ -1,6 +1,13 @@
 /** A wrapper that is killed: its server goes on, and the next wrapper of the service takes over. */
 
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import {
   hasStopped,
@@ -73,7 +80,7 @@ Deno.test("kill -9 of the wrapper under load: what runs is taken over and retire
     await serving.send("/slow");
     using servingRequest = await backend.request();
     const orphans = generationsOf(first.path);
-    assert.equal(orphans.length, 2);
+    assertStrictEquals(orphans.length, 2);
     await kill(wrapper);
     await get(target);
 
@@ -87,19 +94,19 @@ Deno.test("kill -9 of the wrapper under load: what runs is taken over and retire
       const [request, client] of [[drainingRequest, draining], [servingRequest, serving]] as const
     ) {
       await request.answer("slow");
-      assert.equal(bodyOf(await client.receive()), "slow");
+      assertStrictEquals(bodyOf(await client.receive()), "slow");
     }
     for (const pid of orphans) {
       await wrapper.program.waitFor(new RegExp(` info drained pid=${pid}$`));
     }
-    assert.deepEqual(generationsOf(first.path), [wrapper.serving.pid]);
+    assertEquals(generationsOf(first.path), [wrapper.serving.pid]);
     const { generations } = await wrapperStatus(control);
-    assert.deepEqual(generations.map(({ state }) => state), ["serving"]);
+    assertEquals(generations.map(({ state }) => state), ["serving"]);
   }
-  assert.deepEqual((await load.stop()).failures, []);
+  assertEquals((await load.stop()).failures, []);
   wrapper.program.signal("SIGTERM");
-  assert.equal((await wrapper.program.exited).code, 0);
-  assert.deepEqual(generationsOf(first.path), []);
+  assertStrictEquals((await wrapper.program.exited).code, 0);
+  assertEquals(generationsOf(first.path), []);
 });
 
 Deno.test({
@@ -110,18 +117,18 @@ Deno.test({
     await using first = await startWrapper(site(tag(target), "first"));
     const inodes = (pid: number) => listeningSockets(pid).map(({ inode }) => inode);
     const before = inodes(first.program.pid);
-    assert.equal(before.length, 1);
+    assertStrictEquals(before.length, 1);
     await using load = new Load(target, { workers: 2 });
     await kill(first);
     first.template = site(tag(target), "next");
     await using next = await startNext(first);
     await next.program.waitFor(/ info drained pid=/);
-    assert.deepEqual(inodes(next.program.pid), before, "the same socket");
-    assert.equal(await get(target), "next");
-    assert.match(await next.reload(), / info reloaded /);
+    assertEquals(inodes(next.program.pid), before, "the same socket");
+    assertStrictEquals(await get(target), "next");
+    assertMatch(await next.reload(), / info reloaded /);
     await next.program.waitFor(/ info drained generation=1 /);
-    assert.deepEqual(generationsOf(first.path), [next.serving.pid]);
-    assert.deepEqual((await load.stop()).failures, []);
+    assertEquals(generationsOf(first.path), [next.serving.pid]);
+    assertEquals((await load.stop()).failures, []);
   },
 });
 
@@ -160,10 +167,10 @@ for (const order of ["the wrapper", "the binder"]) {
     const [now] = listeningSockets((await binderStatus(sock)).pid).filter(({ table }) =>
       table === "tcp"
     );
-    assert.equal(now?.inode, held?.inode, "the same socket");
-    assert.equal(await get(target), "next");
+    assertStrictEquals(now?.inode, held?.inode, "the same socket");
+    assertStrictEquals(await get(target), "next");
     await until(() => generationsOf(first.path).length === 1);
-    assert.deepEqual((await load.stop()).failures, []);
+    assertEquals((await load.stop()).failures, []);
   });
 }
 
@@ -175,12 +182,16 @@ Deno.test("a takeover that fails leaves the orphan serving", async () => {
   await using load = new Load(target, { workers: 1 });
   await kill(first);
   first.template = site(tag(target), "x", { frontend: ["nonsense"] });
-  await assert.rejects(startNext(first, { sock: binder.sock }), /HAProxy refused the config/);
-  assert.deepEqual(generationsOf(first.path), [pid]);
+  await assertRejects(
+    () => startNext(first, { sock: binder.sock }),
+    Error,
+    /HAProxy refused the config/,
+  );
+  assertEquals(generationsOf(first.path), [pid]);
   first.template = site(tag(target), "next");
   await using next = await startNext(first, { sock: binder.sock });
   await next.program.waitFor(new RegExp(` info drained pid=${pid}$`));
-  assert.deepEqual((await load.stop()).failures, []);
+  assertEquals((await load.stop()).failures, []);
 });
 
 Deno.test("an orphan whose request hangs is stopped at the drain cap", async () => {
@@ -197,7 +208,7 @@ Deno.test("an orphan whose request hangs is stopped at the drain cap", async () 
   await using next = await startNext(first, { sock: binder.sock, args });
   await next.program.waitFor(/ warn a generation of a wrapper that died does not end .*SIGUSR1$/);
   await next.program.waitFor(/ info drained pid=/);
-  assert.deepEqual(generationsOf(first.path), [next.serving.pid]);
+  assertEquals(generationsOf(first.path), [next.serving.pid]);
 });
 
 Deno.test("an orphan that drains is retired by the wrapper's successor, and by its stop", async () => {
@@ -219,18 +230,18 @@ Deno.test("an orphan that drains is retired by the wrapper's successor, and by i
       program.signal("SIGUSR1");
       await program.waitFor(new RegExp(` info draining a generation .* pid=${pid}$`), 2);
       await request.answer("slow");
-      assert.equal(bodyOf(await slow.receive()), "slow");
+      assertStrictEquals(bodyOf(await slow.receive()), "slow");
       await program.waitFor(new RegExp(` info drained pid=${pid}$`));
       program.signal("SIGTERM");
     } else {
       program.signal("SIGTERM");
       await program.waitFor(/ info stopped generation=1 /);
-      assert.deepEqual(generationsOf(first.path), [pid]);
+      assertEquals(generationsOf(first.path), [pid]);
       program.signal("SIGTERM");
       await program.waitFor(/ warn a generation of a wrapper that died does not end .*SIGUSR1$/);
     }
-    assert.equal((await program.exited).code, 0);
-    assert.deepEqual(generationsOf(first.path), []);
+    assertStrictEquals((await program.exited).code, 0);
+    assertEquals(generationsOf(first.path), []);
   }
 });
 
@@ -244,9 +255,9 @@ Deno.test("what an orphan has bound by itself is not taken over", async () => {
   await using next = await startNext(first, { sock: binder.sock });
   await next.program.waitFor(/ info drained pid=/);
   const { sockets } = await binderStatus(binder.sock);
-  assert.deepEqual(sockets.map(({ address }) => address), [`${hostname}:80`]);
+  assertEquals(sockets.map(({ address }) => address), [`${hostname}:80`]);
   // Nobody would accept from a copy, in whose queue every other connection would wait.
-  for (let count = 0; count < 20; count++) assert.equal(await get(own), "ok");
+  for (let count = 0; count < 20; count++) assertStrictEquals(await get(own), "ok");
 });
 
 Deno.test({
@@ -268,11 +279,11 @@ Deno.test({
     });
     await until(() => listeningSockets(intruder.pid).length > 0);
     await using wrapper = new Wrapper("", { command: ["haproxy", "-f", config] });
-    assert.equal((await wrapper.program.exited).code, 1);
+    assertStrictEquals((await wrapper.program.exited).code, 1);
     const { stderr } = wrapper.program;
-    assert.match(stderr, / warn not taken over: neither root nor this user made it .*uid=65534\n/);
-    assert.match(stderr, /: the address is in use by haproxy \(pid \d+\)/);
-    assert.equal(await get(target), "planted");
+    assertMatch(stderr, / warn not taken over: neither root nor this user made it .*uid=65534\n/);
+    assertMatch(stderr, /: the address is in use by haproxy \(pid \d+\)/);
+    assertStrictEquals(await get(target), "planted");
   },
 });
 
@@ -286,10 +297,10 @@ Deno.test("a wrapper of another config leaves it alone, and so does one of the s
   await kill(dead);
   await using other = await startWrapper(site(tag(two), "other"), { sock: binder.sock });
   await using same = await startNext(alive, { sock: binder.sock });
-  for (const { program } of [other, same]) assert.doesNotMatch(program.stderr, /has died/);
-  assert.deepEqual(generationsOf(dead.path), [orphan]);
-  assert.deepEqual(generationsOf(alive.path).sort(), [served, same.serving.pid].sort());
-  assert.equal(await get(one), "dead");
+  for (const { program } of [other, same]) assertNotMatch(program.stderr, /has died/);
+  assertEquals(generationsOf(dead.path), [orphan]);
+  assertEquals(generationsOf(alive.path).sort(), [served, same.serving.pid].sort());
+  assertStrictEquals(await get(one), "dead");
 });
 
 Deno.test("no stranger is signalled: not by a pid file, nor by a mark, but a reused pid protects nobody", async () => {
@@ -314,10 +325,10 @@ Deno.test("no stranger is signalled: not by a pid file, nor by a mark, but a reu
     command: ["haproxy", "-D", "-p", pidFile, "-f", first.path],
   });
   await next.program.waitFor(new RegExp(` info drained pid=${first.serving.pid}$`));
-  assert.equal((await orphan.exited).signal, "SIGUSR1");
+  assertStrictEquals((await orphan.exited).signal, "SIGUSR1");
   await next.reload();
-  assert.equal(Deno.readTextFileSync(pidFile), `${next.serving.pid}\n`);
+  assertStrictEquals(Deno.readTextFileSync(pidFile), `${next.serving.pid}\n`);
   next.program.signal("SIGTERM");
-  assert.equal((await next.program.exited).code, 0);
-  for (const { pid } of [named, owned]) assert.match(processStatus(pid, "State") ?? "", /^S/);
+  assertStrictEquals((await next.program.exited).code, 0);
+  for (const { pid } of [named, owned]) assertMatch(processStatus(pid, "State") ?? "", /^S/);
 });

@@ -1,6 +1,6 @@
 /** The life of a server under the wrapper: its start, its stop, and what it gets from it. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import {
   hasStopped,
@@ -54,15 +54,15 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     const { pid } = v1.serving;
     v1.program.signal(signal);
     await until(() => listeningSockets(pid).length === 0);
-    assert.ok(commandOf(pid), "it waits for the request under way");
+    assert(commandOf(pid), "it waits for the request under way");
     await request.answer("slow");
-    assert.equal(bodyOf(await slow.receive()), "slow");
-    assert.deepEqual(await v1.program.exited, { code: 0, signal: null });
+    assertStrictEquals(bodyOf(await slow.receive()), "slow");
+    assertEquals(await v1.program.exited, { code: 0, signal: null });
 
     const before = load.outcome.replies.get("V2") ?? 0;
     await until(() => (load.outcome.replies.get("V2") ?? 0) > before + 100);
-    assert.deepEqual((await load.stop()).failures, []);
-    assert.equal(v2.serving.generation, 1);
+    assertEquals((await load.stop()).failures, []);
+    assertStrictEquals(v2.serving.generation, 1);
   });
 }
 
@@ -81,9 +81,9 @@ Deno.test("a second SIGTERM does not wait for a request that hangs", async () =>
   await until(() => listeningSockets(pid).length === 0);
   wrapper.program.signal("SIGTERM");
   // HAProxy itself has no handler for it.
-  assert.deepEqual(await wrapper.program.exited, { code: 143, signal: null });
-  assert.equal(commandOf(pid), undefined, "HAProxy is gone");
-  await assert.rejects(slow.receive());
+  assertEquals(await wrapper.program.exited, { code: 143, signal: null });
+  assertStrictEquals(commandOf(pid), undefined, "HAProxy is gone");
+  await assertRejects(() => slow.receive());
 });
 
 Deno.test({
@@ -100,11 +100,11 @@ Deno.test({
     using request = await backend.request();
     wrapper.program.signal("SIGTERM");
     await wrapper.program.waitFor(/ stopping in 2 s/);
-    assert.equal(await get(target), "ok");
+    assertStrictEquals(await get(target), "ok");
     await hasStopped(wrapper, wrapper.serving.pid);
-    await assert.rejects(get(target), Deno.errors.ConnectionRefused);
+    await assertRejects(() => get(target), Deno.errors.ConnectionRefused);
     await request.answer("slow");
-    assert.equal(bodyOf(await slow.receive()), "slow");
+    assertStrictEquals(bodyOf(await slow.receive()), "slow");
   },
 });
 
@@ -115,7 +115,7 @@ Deno.test("the server's end is the wrapper's, with 128 + n for a signal", async 
     await using wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
     Deno.kill(wrapper.serving.pid, signal);
     await wrapper.program.waitFor(/ error the server ended by itself generation=1 /);
-    assert.deepEqual(await wrapper.program.exited, { code, signal: null });
+    assertEquals(await wrapper.program.exited, { code, signal: null });
   }
 });
 
@@ -130,18 +130,18 @@ Deno.test("haproxy -c is only checked, with the sockets in place", async () => {
     return await runProgram(wrapperCommand("exec", { sock: binder.sock, command }));
   };
   const good = await check(site(tag(target), "ok"));
-  assert.deepEqual([good.code, good.stderr], [0, ""]);
-  assert.match(good.stdout, /Configuration file is valid/);
-  assert.match(Deno.readTextFileSync(folder.file("site.cfg")), /^bind fd@3$/m);
+  assertEquals([good.code, good.stderr], [0, ""]);
+  assertMatch(good.stdout, /Configuration file is valid/);
+  assertMatch(Deno.readTextFileSync(folder.file("site.cfg")), /^bind fd@3$/m);
   const bad = await check(site(tag(target), "ok", { frontend: ["no-such-keyword"] }));
-  assert.equal(bad.code, 1);
-  assert.match(bad.stderr, /unknown keyword 'no-such-keyword'/);
+  assertStrictEquals(bad.code, 1);
+  assertMatch(bad.stderr, /unknown keyword 'no-such-keyword'/);
 });
 
 Deno.test("other questions to HAProxy are passed through", async () => {
   const { code, stdout } = await runProgram([multibinder(), "exec", "--", "haproxy", "-v"]);
-  assert.equal(code, 0);
-  assert.match(stdout, /^HAProxy version/);
+  assertStrictEquals(code, 0);
+  assertMatch(stdout, /^HAProxy version/);
 });
 
 /** A program in HAProxy's place: it finds every config good, and then only waits. */
@@ -171,20 +171,20 @@ Deno.test("the server gets its sockets, and else what a shell would give it", as
   const pid = Number(text);
   await until(() => commandOf(pid) === "sleep");
 
-  assert.deepEqual([...openFds(pid).keys()].toSorted((a, b) => a - b), [0, 1, 2, 3, 4, 5]);
+  assertEquals([...openFds(pid).keys()].toSorted((a, b) => a - b), [0, 1, 2, 3, 4, 5]);
   const addresses = listeningSockets(binder.program.pid);
   targets.forEach(({ port }, index) => {
     const held = addresses.find(({ address }) =>
       parseInt(address.split(":")[1] ?? "", 16) === port
     );
-    assert.equal(socketInode(pid, 3 + index), held?.inode, "in the order of the template");
+    assertStrictEquals(socketInode(pid, 3 + index), held?.inode, "in the order of the template");
   });
-  assert.deepEqual(signalsIn(pid, "SigBlk"), []);
-  assert.deepEqual(signalsIn(pid, "SigIgn"), []);
-  assert.deepEqual(signalsIn(pid, "SigCgt"), []);
+  assertEquals(signalsIn(pid, "SigBlk"), []);
+  assertEquals(signalsIn(pid, "SigIgn"), []);
+  assertEquals(signalsIn(pid, "SigCgt"), []);
   const limits = Deno.readTextFileSync(`/proc/${pid}/limits`);
-  assert.match(limits, /^Max open files +1000 +4000 /m);
-  assert.equal(processGroup(pid), pid, "a group of its own");
+  assertMatch(limits, /^Max open files +1000 +4000 /m);
+  assertStrictEquals(processGroup(pid), pid, "a group of its own");
 });
 
 Deno.test({
@@ -210,16 +210,16 @@ Deno.test({
     });
     await wrapper.program.waitFor(/ serving generation=1 /);
     const [init = 0] = childrenOf(wrapper.program.pid);
-    assert.match(processStatus(init, "NSpid") ?? "", /\s1$/);
+    assertMatch(processStatus(init, "NSpid") ?? "", /\s1$/);
     const orphans = childrenOf(init).filter((pid) => commandOf(pid) === "sh");
-    assert.equal(orphans.length, 2, "one of the check, one of the server");
+    assertStrictEquals(orphans.length, 2, "one of the check, one of the server");
     (await Deno.open(wake, { write: true })).close();
     await until(() => orphans.every((pid) => processStatus(pid, "State") === undefined));
 
-    assert.equal(await get(target), "ok");
+    assertStrictEquals(await get(target), "ok");
     Deno.kill(init, "SIGTERM");
-    assert.deepEqual(await wrapper.program.exited, { code: 0, signal: null });
-    assert.match(wrapper.program.stderr, /stopping gracefully[^]* stopped generation=1 .*code=0/);
+    assertEquals(await wrapper.program.exited, { code: 0, signal: null });
+    assertMatch(wrapper.program.stderr, /stopping gracefully[^]* stopped generation=1 .*code=0/);
   },
 });
 
@@ -233,9 +233,9 @@ Deno.test("1000 sockets are checked and served", async () => {
   await using wrapper = await startWrapper(site(targets.map(tag), "ok"), { sock: binder.sock });
   const held = listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
   const inherited = listeningSockets(wrapper.serving.pid).map(({ inode }) => inode);
-  assert.equal(inherited.length, 1000);
-  assert.deepEqual(new Set(inherited), new Set(held.map(({ inode }) => inode)));
+  assertStrictEquals(inherited.length, 1000);
+  assertEquals(new Set(inherited), new Set(held.map(({ inode }) => inode)));
   for (const port of [61_000, 61_252, 61_253, 61_999]) {
-    assert.equal(await get({ hostname, port }), "ok");
+    assertStrictEquals(await get({ hostname, port }), "ok");
   }
 });

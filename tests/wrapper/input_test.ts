@@ -1,6 +1,12 @@
 /** What the wrapper says to wrong input, and how it finds its binder. */
 
-import assert from "node:assert/strict";
+import {
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import {
   ignoreUnlessNoBinder,
@@ -20,8 +26,8 @@ import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 /** Runs a wrapper that fails, and gives what it says: the one line of a log, or usage. */
 async function fails(code: number, options: WrapperOptions): Promise<string> {
   const { stdout, stderr, ...exit } = await runProgram(wrapperCommand("exec", options), options);
-  assert.deepEqual([exit, stdout], [{ code, signal: null }, ""], stderr);
-  assert.doesNotMatch(stderr, /^ +at /m, "no stack trace");
+  assertEquals([exit, stdout], [{ code, signal: null }, ""], stderr);
+  assertNotMatch(stderr, /^ +at /m, "no stack trace");
   return stderr.replaceAll('\\"', '"');
 }
 
@@ -33,16 +39,16 @@ function writeSite(folder: TempDir, bind = tag(newTarget())): string[] {
 
 Deno.test("a wrong command line ends with 2 and a suggestion", async () => {
   const sock = "/nowhere/control.sock";
-  assert.match(await fails(2, { sock }), /missing required argument 'command'/);
-  assert.match(
+  assertMatch(await fails(2, { sock }), /missing required argument 'command'/);
+  assertMatch(
     await fails(2, { sock, args: ["--drian", "5s"], command: ["haproxy"] }),
     /unknown option '--drian'[^]*Did you mean --drain\?/,
   );
-  assert.match(
+  assertMatch(
     await fails(2, { sock, args: ["--drain", "soon"], command: ["haproxy"] }),
     /duration such as 500ms/,
   );
-  assert.match(
+  assertMatch(
     await fails(2, { sock, args: ["--max-generations", "-1"], command: ["haproxy"] }),
     /whole number/,
   );
@@ -57,8 +63,8 @@ Deno.test("a command line that HAProxy would not take is named in one line", asy
   ];
   for (const [code, command, message] of cases) {
     const text = await fails(code, { sock, command });
-    assert.match(text, message);
-    assert.equal(text.trimEnd().split("\n").length, 1, text);
+    assertMatch(text, message);
+    assertStrictEquals(text.trimEnd().split("\n").length, 1, text);
   }
 });
 
@@ -68,10 +74,10 @@ Deno.test("a command that cannot be run ends with 127 or 126, as in a shell", as
   await using binder = await startBinder();
   const options = { sock: binder.sock };
   const missing = await fails(127, { ...options, command: ["no-such-server", ...config] });
-  assert.match(missing, /^\S+ error cannot start why="command not found: no-such-server"\n$/);
+  assertMatch(missing, /^\S+ error cannot start why="command not found: no-such-server"\n$/);
   Deno.writeTextFileSync(folder.file("server"), "#!/bin/sh\n", { mode: 0o644 });
   const forbidden = await fails(126, { ...options, command: [folder.file("server"), ...config] });
-  assert.match(forbidden, /^\S+ error cannot start why="cannot run \S+\/server: .*EACCES.*"\n$/);
+  assertMatch(forbidden, /^\S+ error cannot start why="cannot run \S+\/server: .*EACCES.*"\n$/);
 });
 
 Deno.test("a config that cannot be served ends with 1 and one line about it", async () => {
@@ -90,24 +96,24 @@ Deno.test("a config that cannot be served ends with 1 and one line about it", as
   ];
   for (const [bind, message] of cases) {
     const text = await fails(1, { sock: binder.sock, command: writeSite(folder, bind) });
-    assert.match(text, message);
-    assert.match(text, /^\S+ error cannot start why=.*\n$/);
+    assertMatch(text, message);
+    assertMatch(text, /^\S+ error cannot start why=.*\n$/);
   }
 
   const missing = ["haproxy", "-f", folder.file("missing.cfg.eta")];
-  assert.match(
+  assertMatch(
     await fails(1, { sock: binder.sock, command: missing }),
     /^\S+ error cannot start why="cannot read the template \S+missing\.cfg\.eta: No such file.*\n$/,
   );
   const folderMissing = { args: ["--render-dir", folder.file("missing")] };
-  assert.match(
+  assertMatch(
     await fails(1, { sock: binder.sock, ...folderMissing, command: writeSite(folder) }),
     /^\S+ error cannot start why="cannot write \S+\/missing\/site\.cfg: No such file.*\n$/,
   );
   const broken = writeSite(folder, `${tag({ hostname, port: 61081 })} no-such-option`);
   const refused = await fails(1, { sock: binder.sock, command: broken });
-  assert.match(refused, / error haproxy: .*unknown keyword 'no-such-option'/);
-  assert.match(
+  assertMatch(refused, / error haproxy: .*unknown keyword 'no-such-option'/);
+  assertMatch(
     refused,
     / error cannot start why="HAProxy refused the config: .*unknown keyword 'no-such-option'\.?"\n$/,
   );
@@ -124,14 +130,14 @@ Deno.test({
       through: UNPRIVILEGED,
       command: writeSite(folder),
     });
-    assert.match(closed, /no binder at \S+: no permission \(EACCES\); see .*--mode and --group/);
+    assertMatch(closed, /no binder at \S+: no permission \(EACCES\); see .*--mode and --group/);
     Deno.chmodSync(binder.sock, 0o666);
     const unwritable = await fails(1, {
       sock: binder.sock,
       through: UNPRIVILEGED,
       command: writeSite(folder),
     });
-    assert.match(unwritable, /cannot write \S+\/site\.cfg: Permission denied .*--render-dir/);
+    assertMatch(unwritable, /cannot write \S+\/site\.cfg: Permission denied .*--render-dir/);
   },
 });
 
@@ -141,7 +147,7 @@ Deno.test("an address that the binder does not allow is named", async () => {
   await using binder = await startBinder([`${hostname}:61080`]);
   const command = writeSite(folder, tag({ hostname: other, port: 61080 }));
   const text = await fails(1, { sock: binder.sock, command });
-  assert.match(text, new RegExp(`^\\S+ error cannot start why=.*${other}:61080.*allow.*\\n$`));
+  assertMatch(text, new RegExp(`^\\S+ error cannot start why=.*${other}:61080.*allow.*\\n$`));
 });
 
 Deno.test("a limit of open files that is too low is named", async () => {
@@ -154,7 +160,7 @@ Deno.test("a limit of open files that is too low is named", async () => {
     through: ["prlimit", "--nofile=64"],
     command: writeSite(folder, tags.join("\nbind ")),
   });
-  assert.match(text, /^\S+ error cannot start why=.*limit of 64 open files.*\n$/);
+  assertMatch(text, /^\S+ error cannot start why=.*limit of 64 open files.*\n$/);
 });
 
 Deno.test("a binder that was named is waited for, then missed with its path", async () => {
@@ -162,11 +168,11 @@ Deno.test("a binder that was named is waited for, then missed with its path", as
   const sock = folder.file("control.sock");
   const args = ["--wait", "200ms"];
   const text = await fails(1, { sock, args, command: writeSite(folder) });
-  assert.match(text, /^\S+ info waiting for the binder sock=\S+\/control\.sock\n/);
-  assert.match(text, / error cannot start why="no binder at \S+\/control\.sock: .*ENOENT.*"\n$/);
+  assertMatch(text, /^\S+ info waiting for the binder sock=\S+\/control\.sock\n/);
+  assertMatch(text, / error cannot start why="no binder at \S+\/control\.sock: .*ENOENT.*"\n$/);
 
   const long = `/${"x".repeat(107)}`;
-  assert.match(
+  assertMatch(
     await fails(1, { sock: long, args, command: writeSite(folder) }),
     /the path has 108 bytes, and a UNIX socket's has at most 107/,
   );
@@ -181,7 +187,7 @@ Deno.test("a binder that comes up in time is used", async () => {
   await wrapper.waitFor(/ info waiting for the binder sock=/);
   await using _binder = await startBinder([], { sock });
   await wrapper.waitFor(/ serving generation=1 /);
-  assert.equal(await get(target), "ok");
+  assertStrictEquals(await get(target), "ok");
 });
 
 Deno.test({
@@ -192,14 +198,14 @@ Deno.test({
     const environments: Record<string, string>[] = [{}, { MULTIBINDER_SOCK: "" }];
     for (const env of environments) {
       await using wrapper = await startWrapper(site(tag(target), "ok"), { env });
-      assert.match(
+      assertMatch(
         wrapper.program.stderr,
         /^\S+ info no binder at \S+: this process binds the listening sockets itself\n/,
       );
-      assert.equal(await get(target), "ok");
+      assertStrictEquals(await get(target), "ok");
       wrapper.program.signal("SIGTERM");
-      assert.deepEqual(await wrapper.program.exited, { code: 0, signal: null });
-      await assert.rejects(get(target), Deno.errors.ConnectionRefused);
+      assertEquals(await wrapper.program.exited, { code: 0, signal: null });
+      await assertRejects(() => get(target), Deno.errors.ConnectionRefused);
     }
   },
 });
@@ -230,13 +236,13 @@ Deno.test({
     await using served = await start("served");
     first.program.signal("SIGKILL");
     await first.program.exited;
-    assert.equal((await ask("upgrade", served.control)).code, 0);
+    assertStrictEquals((await ask("upgrade", served.control)).code, 0);
     const away = { sock, connected: false };
-    assert.deepEqual((await wrapperStatus(served.control)).binder, away);
+    assertEquals((await wrapperStatus(served.control)).binder, away);
 
     await using _next = await startBinder([], { sock: inside(sock) });
     await until(async () => (await wrapperStatus(served.control)).binder?.connected === true);
-    assert.equal((await ask("upgrade", alone.control)).code, 0);
-    assert.equal((await wrapperStatus(alone.control)).binder, null);
+    assertStrictEquals((await ask("upgrade", alone.control)).code, 0);
+    assertStrictEquals((await wrapperStatus(alone.control)).binder, null);
   },
 });

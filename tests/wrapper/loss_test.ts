@@ -1,6 +1,6 @@
 /** No connection is lost by a reload, and the tests would see it if one were. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import "../support/libc.ts";
 import { SIGNALS } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
@@ -78,7 +78,7 @@ Deno.test("connections that wait for a server that hangs are served after a relo
 
     wrapper.template = site(tag(target), reply);
     await wrapper.reload();
-    assert.deepEqual(await waiting.replies(), new Map([[reply, WAITING]]));
+    assertEquals(await waiting.replies(), new Map([[reply, WAITING]]));
     Deno.kill(hanging, "SIGCONT");
     await wrapper.program.waitFor(new RegExp(` drained generation=\\d+ pid=${hanging} code=0`));
   }
@@ -99,7 +99,7 @@ Deno.test("without the program, HAProxy's own reload loses most of them", async 
   await until(() => signalsIn(before.pid, "ShdPnd").includes(SIGNALS.SIGUSR1));
   before.signal("SIGCONT");
   const lost = (await waiting.replies()).get("lost") ?? 0;
-  assert.ok(lost > WAITING / 2, `only ${lost} of ${WAITING} were lost`);
+  assert(lost > WAITING / 2, `only ${lost} of ${WAITING} were lost`);
 });
 
 const RELOADS = 50;
@@ -112,12 +112,12 @@ async function reloadUnder(
 ): Promise<void> {
   const first = wrapper.serving.generation;
   for (let count = 0; count < times; count++) {
-    assert.match(await wrapper.reload(), /reloaded/);
+    assertMatch(await wrapper.reload(), /reloaded/);
   }
   const { ok, failures } = await load.stop();
-  assert.deepEqual(failures, []);
-  assert.ok(ok > 10 * times, `only ${ok} requests were made`);
-  assert.equal(wrapper.serving.generation, first + times);
+  assertEquals(failures, []);
+  assert(ok > 10 * times, `only ${ok} requests were made`);
+  assertStrictEquals(wrapper.serving.generation, first + times);
 }
 
 Deno.test(`${RELOADS} reloads under a load of new connections lose none`, async () => {

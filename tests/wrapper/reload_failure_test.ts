@@ -1,6 +1,6 @@
 /** Reloads that go wrong: something serves all the time, and what happened is told and remembered. */
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag, type Wrapper } from "../support/haproxy.ts";
 import { get, Load } from "../support/http_client.ts";
@@ -14,30 +14,30 @@ import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 async function failToReload(wrapper: Wrapper, control: string, why: RegExp): Promise<void> {
   const { serving } = wrapper;
   const { code, stderr } = await ask("reload", control);
-  assert.equal(code, 1);
-  assert.match(stderr, /^multibinder: reload failed: /);
-  assert.match(stderr, why);
+  assertStrictEquals(code, 1);
+  assertMatch(stderr, /^multibinder: reload failed: /);
+  assertMatch(stderr, why);
   const logged = wrapper.program.stderr.split("\n")
     .filter((line) => line.includes(" error reload failed, the old generation goes on serving "));
-  assert.match(logged.at(-1) ?? "", why);
+  assertMatch(logged.at(-1) ?? "", why);
   await isFailed(control, why);
-  assert.deepEqual(wrapper.serving, serving);
+  assertEquals(wrapper.serving, serving);
 }
 
 /** The status still tells of the reload that failed. */
 async function isFailed(control: string, why: RegExp): Promise<void> {
   const { lastReload } = await wrapperStatus(control);
-  assert.equal(lastReload?.ok, false);
-  assert.match(lastReload?.message ?? "", why);
+  assertStrictEquals(lastReload?.ok, false);
+  assertMatch(lastReload?.message ?? "", why);
 }
 
 /** Reloads, which must succeed, and ends the status of failure. */
 async function reload(wrapper: Wrapper, control: string): Promise<void> {
   const { code, stdout } = await ask("reload", control);
   const message = `generation ${wrapper.serving.generation} serves`;
-  assert.deepEqual([code, stdout], [0, `${message}\n`]);
+  assertEquals([code, stdout], [0, `${message}\n`]);
   const { lastReload } = await wrapperStatus(control);
-  assert.deepEqual([lastReload?.ok, lastReload?.message], [true, message]);
+  assertEquals([lastReload?.ok, lastReload?.message], [true, message]);
 }
 
 Deno.test("a config that is of no use: what was served goes on, and the reason is told", async () => {
@@ -89,13 +89,13 @@ Deno.test("a config that is of no use: what was served goes on, and the reason i
     await reload(wrapper, control);
     await until(async () => await get(target) === `good-${index}`);
   }
-  assert.deepEqual((await load.stop()).failures, []);
+  assertEquals((await load.stop()).failures, []);
   const { stderr } = wrapper.program;
-  assert.match(stderr, / error haproxy: \[ALERT\] .*'nonsense'/);
-  assert.match(stderr, / info haproxy: \[NOTICE\] /);
-  assert.doesNotMatch(stderr, / error haproxy: \[NOTICE\] /);
+  assertMatch(stderr, / error haproxy: \[ALERT\] .*'nonsense'/);
+  assertMatch(stderr, / info haproxy: \[NOTICE\] /);
+  assertNotMatch(stderr, / error haproxy: \[NOTICE\] /);
   const { generations } = await wrapperStatus(control);
-  assert.deepEqual(generations.map(({ pid }) => pid), [wrapper.serving.pid]);
+  assertEquals(generations.map(({ pid }) => pid), [wrapper.serving.pid]);
 });
 
 Deno.test({
@@ -119,7 +119,7 @@ Deno.test({
     await failToReload(wrapper, control, /cannot read the template \S+: Permission denied/);
     Deno.chmodSync(wrapper.path, 0o644);
     await reload(wrapper, control);
-    assert.deepEqual((await load.stop()).failures, []);
+    assertEquals((await load.stop()).failures, []);
   },
 });
 
@@ -169,9 +169,9 @@ Deno.test("a server that dies within the first second, and one that never gets r
   await failToReload(wrapper, control, /not ready within 2 s/);
   // It is not left behind.
   await wrapper.program.waitFor(/ info drained generation=3 .*signal=15/);
-  assert.deepEqual(servers(wrapper), [wrapper.serving.pid]);
+  assertEquals(servers(wrapper), [wrapper.serving.pid]);
   await reload(wrapper, control);
-  assert.deepEqual((await load.stop()).failures, []);
+  assertEquals((await load.stop()).failures, []);
 });
 
 Deno.test("a reload while the program's own file is another or gone fails at once", async () => {
@@ -197,7 +197,7 @@ Deno.test("a reload while the program's own file is another or gone fails at onc
   await failToReload(wrapper, control, /command not found: \S+multibinder/);
   file.replace(multibinder());
   await reload(wrapper, control);
-  assert.deepEqual((await load.stop()).failures, []);
+  assertEquals((await load.stop()).failures, []);
 });
 
 /** The servers that a wrapper runs. */
@@ -221,11 +221,11 @@ Deno.test("a server that does not obey its stop signal is killed after the drain
   await using load = new Load(target, { workers: 1 });
   await wrapper.program.waitFor(new RegExp(` warn still has connections .* pid=${deaf}$`));
   const { generations } = await wrapperStatus(control);
-  assert.deepEqual(generations.map(({ state }) => state), ["draining", "serving"]);
+  assertEquals(generations.map(({ state }) => state), ["draining", "serving"]);
   await wrapper.program.waitFor(new RegExp(` warn does not stop, killing it .* pid=${deaf}$`));
   await wrapper.program.waitFor(new RegExp(` info drained .* pid=${deaf} signal=9$`));
-  assert.deepEqual(servers(wrapper), [wrapper.serving.pid]);
-  assert.deepEqual((await load.stop()).failures, []);
+  assertEquals(servers(wrapper), [wrapper.serving.pid]);
+  assertEquals((await load.stop()).failures, []);
 });
 
 Deno.test("a storm of 500 signals, half of them with a bad config, ends with the last one", async () => {
@@ -250,8 +250,8 @@ Deno.test("a storm of 500 signals, half of them with a bad config, ends with the
     return generations.length === 1 && generations[0]?.state === "serving";
   });
   const { generations, lastReload } = await wrapperStatus(control);
-  assert.equal(lastReload?.ok, true);
-  assert.deepEqual(servers(wrapper), generations.map(({ pid }) => pid));
-  assert.equal(await get(target), "last");
-  assert.deepEqual((await load.stop()).failures, []);
+  assertStrictEquals(lastReload?.ok, true);
+  assertEquals(servers(wrapper), generations.map(({ pid }) => pid));
+  assertStrictEquals(await get(target), "last");
+  assertEquals((await load.stop()).failures, []);
 });

@@ -1,6 +1,12 @@
 /** Reloads: good ones, bad ones, many at once, and what becomes of the old generations. */
 
-import assert from "node:assert/strict";
+import {
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { ignoreUnlessNoBinder, site, startWrapper, tag } from "../support/haproxy.ts";
 import { bodyOf, get, HttpConnection, Load, newTarget } from "../support/http_client.ts";
@@ -16,10 +22,10 @@ Deno.test("SIGUSR2 and SIGHUP start a new generation and retire the one before",
   for (const signal of ["SIGUSR2", "SIGHUP"] as const) {
     const before = wrapper.serving;
     wrapper.template = site(tag(target), signal);
-    assert.match(await wrapper.reload(signal), / info reloaded /);
-    assert.equal(wrapper.serving.generation, before.generation + 1);
+    assertMatch(await wrapper.reload(signal), / info reloaded /);
+    assertStrictEquals(wrapper.serving.generation, before.generation + 1);
     await wrapper.program.waitFor(new RegExp(` info drained .*pid=${before.pid} code=0$`));
-    assert.equal(await get(target), signal);
+    assertStrictEquals(await get(target), signal);
   }
 });
 
@@ -50,19 +56,19 @@ Deno.test("a reload that fails says why, and the old generation goes on", async 
     if (template === undefined) Deno.removeSync(wrapper.path);
     else wrapper.template = template;
     const outcome = await wrapper.reload();
-    assert.match(outcome, / error reload failed, the old generation goes on serving generation=1 /);
-    assert.match(outcome, why);
+    assertMatch(outcome, / error reload failed, the old generation goes on serving generation=1 /);
+    assertMatch(outcome, why);
     if (detail) await wrapper.program.waitFor(detail);
   }
-  assert.equal(wrapper.serving.pid, pid);
+  assertStrictEquals(wrapper.serving.pid, pid);
   const { failures, replies } = await load.stop();
-  assert.deepEqual([failures, [...replies.keys()]], [[], ["old"]]);
-  assert.equal(await get(target), "old");
+  assertEquals([failures, [...replies.keys()]], [[], ["old"]]);
+  assertStrictEquals(await get(target), "old");
 
   wrapper.template = site(tag(target), "new");
-  assert.match(await wrapper.reload(), / info reloaded /);
+  assertMatch(await wrapper.reload(), / info reloaded /);
   await wrapper.program.waitFor(/ drained generation=1 /);
-  assert.equal(await get(target), "new");
+  assertStrictEquals(await get(target), "new");
 });
 
 Deno.test("a storm of 200 signals ends with one generation and the last config", async () => {
@@ -82,10 +88,10 @@ Deno.test("a storm of 200 signals ends with one generation and the last config",
   await until(() =>
     count(/ info reloading/g) === count(/ info drained /g) && servers().length === 1
   );
-  assert.deepEqual(servers(), [wrapper.serving.pid]);
-  assert.doesNotMatch(wrapper.program.stderr, / (warn|error) /);
-  assert.deepEqual((await load.stop()).failures, []);
-  assert.equal(await get(target), "last");
+  assertEquals(servers(), [wrapper.serving.pid]);
+  assertNotMatch(wrapper.program.stderr, / (warn|error) /);
+  assertEquals((await load.stop()).failures, []);
+  assertStrictEquals(await get(target), "last");
 });
 
 Deno.test("--drain ends an old generation whose request hangs", async () => {
@@ -102,8 +108,8 @@ Deno.test("--drain ends an old generation whose request hangs", async () => {
   await wrapper.reload();
   await wrapper.program.waitFor(/ warn still has connections at the drain cap.* generation=1 /);
   await wrapper.program.waitFor(/ info drained generation=1 .*signal=15/);
-  await assert.rejects(slow.receive());
-  assert.equal(await get(target), "ok");
+  await assertRejects(() => slow.receive());
+  assertStrictEquals(await get(target), "ok");
 });
 
 Deno.test("--max-generations ends the oldest of those that drain, and no other", async () => {
@@ -127,9 +133,9 @@ Deno.test("--max-generations ends the oldest of those that drain, and no other",
   await wrapper.reload();
   await wrapper.program.waitFor(/ warn too many generations drain.* generation=1 /);
   await wrapper.program.waitFor(/ info drained generation=1 .*signal=15/);
-  await assert.rejects(first.receive());
+  await assertRejects(() => first.receive());
   await request.answer("slow");
-  assert.equal(bodyOf(await second.receive()), "slow");
+  assertStrictEquals(bodyOf(await second.receive()), "slow");
   await wrapper.program.waitFor(/ info drained generation=2 .*code=0/);
 });
 
@@ -143,12 +149,12 @@ Deno.test("a reload binds new ports; a binder goes on holding those no longer na
   wrapper.template = site([bind(61082), bind(61080)], "new");
   await wrapper.reload();
   await wrapper.program.waitFor(/ drained generation=1 /);
-  for (const port of [61080, 61082]) assert.equal(await get({ hostname, port }), "new");
+  for (const port of [61080, 61082]) assertStrictEquals(await get({ hostname, port }), "new");
   const held = listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
-  assert.equal(held.length, 3);
+  assertStrictEquals(held.length, 3);
   const served = listeningSockets(wrapper.serving.pid).map(({ inode }) => inode);
-  assert.equal(served.length, 2);
-  assert.deepEqual(
+  assertStrictEquals(served.length, 2);
+  assertEquals(
     socketInodes(wrapper.program.pid).filter((inode) => held.some((one) => one.inode === inode)),
     served.toSorted((a, b) => a - b),
     "the wrapper keeps those of the generation that serves",
@@ -164,17 +170,21 @@ Deno.test({
     await using wrapper = await startWrapper(site([bind(61080), bind(61081)], "old"));
     const inodes = () => listeningSockets(wrapper.program.pid).map(({ inode }) => inode);
     const before = inodes();
-    assert.equal(before.length, 2);
+    assertStrictEquals(before.length, 2);
     wrapper.template = site([bind(61080), bind(61082)], "new");
     await wrapper.reload();
     await wrapper.program.waitFor(/ drained generation=1 /);
-    assert.equal(inodes().length, 2);
-    assert.equal(inodes().filter((inode) => before.includes(inode)).length, 1, "the same socket");
-    for (const port of [61080, 61082]) assert.equal(await get({ hostname, port }), "new");
-    await assert.rejects(get({ hostname, port: 61081 }), Deno.errors.ConnectionRefused);
+    assertStrictEquals(inodes().length, 2);
+    assertStrictEquals(
+      inodes().filter((inode) => before.includes(inode)).length,
+      1,
+      "the same socket",
+    );
+    for (const port of [61080, 61082]) assertStrictEquals(await get({ hostname, port }), "new");
+    await assertRejects(() => get({ hostname, port: 61081 }), Deno.errors.ConnectionRefused);
     // A config that fails leaves nothing bound.
     wrapper.template = site([61080, 61082, 61081].map(bind), "x", { frontend: ["nonsense"] });
-    assert.match(await wrapper.reload(), /reload failed/);
-    assert.equal(inodes().length, 2);
+    assertMatch(await wrapper.reload(), /reload failed/);
+    assertStrictEquals(inodes().length, 2);
   },
 });

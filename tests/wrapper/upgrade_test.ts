@@ -1,6 +1,6 @@
 /** Upgrades in place, of a binder and of a wrapper: to another version and back, under load, and failed. */
 
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { ControlConnection, settle, startPython } from "../support/control_client.ts";
 import { hasStopped, site, startWrapper, tag } from "../support/haproxy.ts";
@@ -35,7 +35,7 @@ async function halfRequest(sock: string): Promise<Disposable & { finish(): Promi
   return {
     finish: async () => {
       await connection.send(request.slice(25));
-      assert.equal((await connection.receive())?.id, "hälf");
+      assertStrictEquals((await connection.receive())?.id, "hälf");
     },
     [Symbol.dispose]: () => connection[Symbol.dispose](),
   };
@@ -56,22 +56,22 @@ Deno.test("a binder becomes another version and comes back, and keeps all that i
   let before = await binderStatus(sock);
   const kernel = () => ({ sockets: listeningSockets(pid), file: Deno.statSync(sock).ino });
   const held = kernel();
-  assert.equal(held.sockets.length, 3);
+  assertStrictEquals(held.sockets.length, 3);
   for (const [index, { program, from, to }] of journey(next).entries()) {
     using half = await halfRequest(sock);
     file.replace(program);
     const { code, stdout } = await ask("upgrade", sock);
-    assert.deepEqual([code, stdout], [0, `upgraded from ${from} to ${to}\n`]);
+    assertEquals([code, stdout], [0, `upgraded from ${from} to ${to}\n`]);
     await half.finish();
 
     const after = await binderStatus(sock);
-    assert.deepEqual(kernel(), held);
-    assert.deepEqual([after.pid, after.version, after.upgrades], [pid, to, index + 1]);
-    assert.equal(after.lastUpgrade?.ok, true);
-    assert.ok(after.connections > before.connections && after.requests > before.requests);
-    assert.ok(after.uptimeSeconds >= before.uptimeSeconds);
-    assert.deepEqual(after.sockets.map(({ holders }) => holders), [[wrapper.program.pid], []]);
-    assert.equal((await kept.bind({ address, port: 81 }))?.result, true);
+    assertEquals(kernel(), held);
+    assertEquals([after.pid, after.version, after.upgrades], [pid, to, index + 1]);
+    assertStrictEquals(after.lastUpgrade?.ok, true);
+    assert(after.connections > before.connections && after.requests > before.requests);
+    assert(after.uptimeSeconds >= before.uptimeSeconds);
+    assertEquals(after.sockets.map(({ holders }) => holders), [[wrapper.program.pid], []]);
+    assertStrictEquals((await kept.bind({ address, port: 81 }))?.result, true);
     before = after;
   }
 });
@@ -103,38 +103,38 @@ Deno.test("a wrapper does, under load, with a request in flight in each generati
   using servesRequest = await backend.request();
 
   const before = await wrapperStatus(control);
-  assert.deepEqual(before.generations.map(({ state }) => state), ["draining", "serving"]);
+  assertEquals(before.generations.map(({ state }) => state), ["draining", "serving"]);
   const kernel = () => ({ sockets: listeningSockets(pid), file: Deno.statSync(control).ino });
   const held = kernel();
-  assert.equal(held.sockets.length, 2);
+  assertStrictEquals(held.sockets.length, 2);
   for (const [index, { program, from, to }] of journey(next).entries()) {
     using half = await halfRequest(control);
     file.replace(program);
     const { code, stdout } = await ask("upgrade", control);
-    assert.deepEqual([code, stdout], [0, `upgraded from ${from} to ${to}\n`]);
+    assertEquals([code, stdout], [0, `upgraded from ${from} to ${to}\n`]);
     await half.finish();
 
     const after = await wrapperStatus(control);
-    assert.deepEqual(kernel(), held);
-    assert.deepEqual([after.pid, after.version, after.upgrades], [pid, to, index + 1]);
-    assert.deepEqual(after.generations, before.generations);
-    assert.deepEqual(after.lastReload, before.lastReload);
+    assertEquals(kernel(), held);
+    assertEquals([after.pid, after.version, after.upgrades], [pid, to, index + 1]);
+    assertEquals(after.generations, before.generations);
+    assertEquals(after.lastReload, before.lastReload);
     // It tells the binder again what it holds.
     await until(async () => (await binderStatus(binder.sock)).sockets[0]?.holders[0] === pid);
   }
 
   await drainsRequest.answer("slow");
-  assert.equal(bodyOf(await drains.receive()), "slow");
+  assertStrictEquals(bodyOf(await drains.receive()), "slow");
   await wrapper.program.waitFor(/ info drained generation=1 .*code=0/);
   wrapper.template = template("second");
-  assert.equal((await ask("reload", control)).stdout, "generation 3 serves\n");
+  assertStrictEquals((await ask("reload", control)).stdout, "generation 3 serves\n");
   await until(async () => await get(target) === "second");
   await servesRequest.answer("slow");
-  assert.equal(bodyOf(await serves.receive()), "slow");
-  assert.deepEqual((await load.stop()).failures, []);
+  assertStrictEquals(bodyOf(await serves.receive()), "slow");
+  assertEquals((await load.stop()).failures, []);
   wrapper.program.signal("SIGTERM");
-  assert.equal((await wrapper.program.exited).code, 0);
-  assert.throws(() => Deno.lstatSync(control), Deno.errors.NotFound);
+  assertStrictEquals((await wrapper.program.exited).code, 0);
+  assertThrows(() => Deno.lstatSync(control), Deno.errors.NotFound);
 });
 
 /** A program that waits, when it is to succeed another, until it is told to go on. */
@@ -144,7 +144,7 @@ class Gap {
   constructor(file: ProgramFile, folder: { file(name: string): string }) {
     this.#fifo = folder.file("fifo");
     const make = new Deno.Command("mkfifo", { args: [this.#fifo] }).outputSync();
-    assert.ok(make.success);
+    assert(make.success);
     file.replaceByScript(
       `[ "$1" = self-check ] || { echo in the gap >&2; read line <"${this.#fifo}"; }\n` +
         `exec "${multibinder()}" "$@"`,
@@ -182,7 +182,7 @@ Deno.test("whom -sf names is told once, and not again by a successor", async () 
   await wrapper.reload();
   old.signal("SIGTERM");
   await old.exited;
-  assert.equal(old.stdout, "up\ntold\n");
+  assertStrictEquals(old.stdout, "up\ntold\n");
 });
 
 Deno.test("a HAProxy that dies between the two programs is noticed", async () => {
@@ -201,8 +201,8 @@ Deno.test("a HAProxy that dies between the two programs is noticed", async () =>
   Deno.kill(pid, "SIGKILL");
   await until(() => processStatus(pid, "State")?.startsWith("Z") ?? true);
   gap.close();
-  assert.equal((await wrapper.program.exited).code, 128 + 9);
-  assert.match(wrapper.program.stderr, / error the server ended by itself .*signal=9/);
+  assertStrictEquals((await wrapper.program.exited).code, 128 + 9);
+  assertMatch(wrapper.program.stderr, / error the server ended by itself .*signal=9/);
 });
 
 Deno.test("signals that arrive between the two programs are obeyed by the second", async () => {
@@ -228,11 +228,11 @@ Deno.test("signals that arrive between the two programs are obeyed by the second
     await program.waitFor(/ info upgraded /, 2);
   }
   await wrapper.program.waitFor(/ info reloaded /);
-  assert.ok(wrapper.serving.generation > generation);
-  assert.deepEqual((await load.stop()).failures, []);
+  assert(wrapper.serving.generation > generation);
+  assertEquals((await load.stop()).failures, []);
   for (const { program } of [wrapper, binder]) {
     program.signal("SIGTERM");
-    assert.equal((await program.exited).code, 0);
+    assertStrictEquals((await program.exited).code, 0);
   }
 });
 
@@ -276,22 +276,22 @@ Deno.test("what cannot succeed it leaves each role serving, and the reason is to
     replace();
     for (const sock of [binder.sock, control]) {
       const { code, stderr } = await ask("upgrade", sock);
-      assert.equal(code, 1, what);
-      assert.match(stderr, new RegExp(`upgrade failed, ${VERSION} goes on: `), what);
-      assert.match(stderr, reason, what);
+      assertStrictEquals(code, 1, what);
+      assertMatch(stderr, new RegExp(`upgrade failed, ${VERSION} goes on: `), what);
+      assertMatch(stderr, reason, what);
       const { lastUpgrade, upgrades, version } = await binderStatus(sock);
-      assert.deepEqual([lastUpgrade?.ok, upgrades, version], [false, 0, VERSION], what);
-      assert.match(lastUpgrade?.message ?? "", reason, what);
+      assertEquals([lastUpgrade?.ok, upgrades, version], [false, 0, VERSION], what);
+      assertMatch(lastUpgrade?.message ?? "", reason, what);
     }
   }
-  assert.deepEqual(wrapper.serving, serving);
+  assertEquals(wrapper.serving, serving);
   file.replace(multibinder());
   for (const sock of [binder.sock, control]) {
-    assert.equal((await ask("upgrade", sock)).code, 0);
-    assert.equal((await binderStatus(sock)).lastUpgrade?.ok, true);
+    assertStrictEquals((await ask("upgrade", sock)).code, 0);
+    assertStrictEquals((await binderStatus(sock)).lastUpgrade?.ok, true);
   }
-  assert.match(await wrapper.reload(), / reloaded /);
-  assert.deepEqual((await load.stop()).failures, []);
+  assertMatch(await wrapper.reload(), / reloaded /);
+  assertEquals((await load.stop()).failures, []);
 });
 
 Deno.test("200 upgrades under binds at full speed: none fails, nothing grows", async () => {
@@ -319,18 +319,18 @@ Deno.test("200 upgrades under binds at full speed: none fails, nothing grows", a
   await upgradeTo(200);
   const late = { fds: descriptors(), memory: megabytes() };
   await load.closeInput();
-  assert.equal((await load.exited).code, 0, load.stderr);
+  assertStrictEquals((await load.exited).code, 0, load.stderr);
   const { counts, failures, inodes } = JSON.parse(load.stdout.trim().split("\n").at(-1) ?? "");
   print(
     `200 upgrades, ${counts.new} binds on new connections and ${counts.kept} on one; after 20 and ` +
       `200: ${early.fds} and ${late.fds} fds, ${early.memory.toFixed(1)} and ` +
       `${late.memory.toFixed(1)} MB\n`,
   );
-  assert.deepEqual(failures, []);
-  assert.deepEqual(inodes, [held?.inode]);
+  assertEquals(failures, []);
+  assertEquals(inodes, [held?.inode]);
   // Connections in flight are among the descriptors.
-  assert.ok(late.fds <= early.fds + 4, "descriptors");
-  assert.ok(late.memory <= early.memory + 10, "memory");
+  assert(late.fds <= early.fds + 4, "descriptors");
+  assert(late.memory <= early.memory + 10, "memory");
   await settle(sock, () => descriptors() <= early.fds);
 });
 
