@@ -23,15 +23,21 @@ export interface AccessRules {
   uids: readonly number[];
   gids: readonly number[];
   anyone: boolean;
+  /** May hand sockets back. Absent in the state of a binder before there were such. */
+  adopters?: readonly number[];
 }
 
 /**
  * Looks names up.
- * @param names users and groups by name or number; a user `*` is everyone
+ * @param names users and groups by name or number; a user `*` among `uids` is everyone
  * @throws {UserError} for a name that is not known
  */
 export function accessRules(
-  { uids, gids }: { uids: readonly string[]; gids: readonly string[] },
+  { uids, gids, adopters = [] }: {
+    uids: readonly string[];
+    gids: readonly string[];
+    adopters?: readonly string[];
+  },
   own: number,
 ): AccessRules {
   return {
@@ -39,24 +45,34 @@ export function accessRules(
     uids: uids.filter((uid) => uid !== ANYONE).map(userId),
     gids: gids.map(groupId),
     anyone: uids.includes(ANYONE),
+    adopters: adopters.map(userId),
   };
 }
 
-/** Root and the binder's own user may do everything; the users and groups listed may ask for sockets. */
+/**
+ * Root and the binder's own user may do everything; the users and groups listed may ask for sockets, and
+ * those listed as adopters may hand back such as root or the binder's own user has made.
+ */
 export class Access {
   constructor(readonly rules: AccessRules) {}
 
   /** What a peer may do. */
   rights({ uid, gid, groups }: Peer): Rights {
-    const trusted = this.trusts(uid);
     const { anyone, uids, gids } = this.rules;
-    const served = trusted || anyone || uids.includes(uid) ||
+    const served = this.mayAdopt(uid) || anyone || uids.includes(uid) ||
       [gid, ...groups].some((group) => gids.includes(group));
-    if (trusted) return { served, maxFds: MAX_HANDED_BACK, maxBytes: MAX_MESSAGE_BYTES };
+    if (this.mayAdopt(uid)) {
+      return { served, maxFds: MAX_HANDED_BACK, maxBytes: MAX_MESSAGE_BYTES };
+    }
     return { served, maxFds: 0, maxBytes: served ? MAX_CLIENT_BYTES : MAX_STRANGER_BYTES };
   }
 
-  /** Whether a user may hand sockets back, give addresses up, and upgrade the binder. */
+  /** Whether a user may hand sockets back. */
+  mayAdopt(uid: number): boolean {
+    return this.trusts(uid) || (this.rules.adopters?.includes(uid) ?? false);
+  }
+
+  /** Whether a user may hand any socket back, give addresses up, and upgrade the binder. */
   trusts(uid: number): boolean {
     return uid === 0 || uid === this.rules.own;
   }

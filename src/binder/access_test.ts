@@ -27,6 +27,14 @@ Deno.test("users and groups are added, supplementary groups count", () => {
   assertStrictEquals(access.rights(peer(8, 7, [7])).served, false, "a user's number is no group's");
 });
 
+Deno.test("those who may hand sockets back may ask for some, and no more than that", () => {
+  const access = new Access(accessRules({ uids: [], gids: [], adopters: ["7"] }, OWN));
+  const { served, maxFds } = access.rights(peer(7));
+  assertEquals([served, maxFds > 0], [true, true]);
+  assertEquals([7, 8, OWN, 0].map((uid) => access.mayAdopt(uid)), [true, false, true, true]);
+  assertStrictEquals(access.trusts(7), false);
+});
+
 Deno.test("everyone may be let in, and gets no power by that", () => {
   const access = new Access(accessRules({ uids: ["*"], gids: [] }, OWN));
   assertEquals(access.rights(peer(65534)), { served: true, maxFds: 0, maxBytes: 262144 });

@@ -94,7 +94,7 @@ class Binder {
       registry: this.#registry,
       policy,
       log,
-      trusts: (uid) => access.trusts(uid),
+      access,
       keptFor: (address) => this.#keptFor(address),
       describe: () => this.#describe(),
       added: (held) => this.#keep(held),

@@ -21,6 +21,8 @@ export interface BinderOptions {
   /** Users and groups that may connect besides root, the binder's own user, `owner` and `group`. */
   allowUid: readonly string[];
   allowGid: readonly string[];
+  /** Users who may hand sockets back as well. */
+  adoptUid: readonly string[];
   /** Length of an accept queue that no request asks a length for. */
   backlog: number;
   /** Patterns of addresses that clients may ask for besides `addresses`. */
@@ -52,6 +54,7 @@ export async function lookUpNames(options: BinderOptions, isOpen: boolean): Prom
     access: accessRules({
       uids: [...options.allowUid, ...owner === undefined ? [] : [owner]],
       gids: [...options.allowGid, ...group === undefined ? [] : [group]],
+      adopters: options.adoptUid,
     }, user?.uid ?? effectiveUid()),
     ...(user && { user }),
     owner: {

@@ -3,12 +3,13 @@
 import { acceptQueue, discard, socketCookie } from "../../ffi/socket.ts";
 import { type Address, formatAddress, hasFile, resolveAddress } from "../sockets/address.ts";
 import { UserError } from "../errors.ts";
-import { BindError } from "../sockets/listen.ts";
+import { BindError, makerOf } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, parseBindParams, RPC, RpcError } from "../control/messages.ts";
 import type { Caller, Handler, Reply } from "../control/server.ts";
 import type { Held, Registry, Wanted } from "../sockets/registry.ts";
 import { fileId } from "../sockets/unix_path.ts";
+import type { Access } from "./access.ts";
 import { refusal } from "./adoption.ts";
 import type { Policy } from "./policy.ts";
 
@@ -17,8 +18,8 @@ export interface Resources {
   registry: Registry;
   policy: Policy;
   log: Log;
-  /** Whether a client may hand sockets back and upgrade the binder. */
-  trusts: (uid: number) => boolean;
+  /** Who may do what is not for every client. */
+  access: Pick<Access, "trusts" | "mayAdopt">;
   /** Told of each socket that is held from now on. */
   added: (held: Held) => void;
   /** Told of each address that was given up. */
@@ -46,18 +47,19 @@ export class Requests {
 
   /** Answers one request. */
   readonly handle: Handler = (request, caller) => {
+    const trusted = this.resources.access.trusts(caller.peer.uid);
     switch (request.method) {
       case "bind":
         return this.#bind(parseBindParams(request.params), caller);
       case "adopt":
         return this.#adopt(request.params, caller);
       case "unbind":
-        this.#insistOnTrust(caller, "give addresses up");
+        this.#insist(trusted, caller, "give addresses up");
         return this.#unbind(parseBindParams(request.params));
       case "status":
         return Promise.resolve({ result: this.resources.describe(), fds: [] });
       case "upgrade":
-        this.#insistOnTrust(caller, "upgrade the binder");
+        this.#insist(trusted, caller, "upgrade the binder");
         caller.oweAnswer();
         return this.resources.upgrade();
       default:
@@ -111,7 +113,7 @@ export class Requests {
    * whether it was `adopted`, was `held` already, or why it was refused; and stays connected.
    */
   async #adopt(params: unknown, caller: Caller): Promise<Reply> {
-    this.#insistOnTrust(caller, "hand sockets back");
+    this.#insist(this.resources.access.mayAdopt(caller.peer.uid), caller, "hand sockets back");
     const fds = caller.takeFds();
     try {
       const isEmpty = Array.isArray(params) && params.length === 0;
@@ -139,7 +141,9 @@ export class Requests {
     const about = { address: text, pid: caller.peer.pid };
     const fd = fds[index];
     if (fd === undefined) return "refused: no descriptor";
-    const why = this.resources.policy.allows(address) ? refusal(fd, address) : "not allowed";
+    const why = this.resources.policy.allows(address)
+      ? refusal(fd, address) ?? this.#strangeness(fd, caller)
+      : "not allowed";
     if (why !== undefined) {
       log.warn("refused a socket handed back", { ...about, why });
       return `refused: ${why}`;
@@ -220,8 +224,16 @@ export class Requests {
     }
   }
 
-  #insistOnTrust({ peer }: Caller, what: string): void {
-    if (this.resources.trusts(peer.uid)) return;
+  /** A socket that some other user has made could be shut down, or read, by that user at any time. */
+  #strangeness(fd: Reply["fds"][number], { peer }: Caller): string | undefined {
+    const { access } = this.resources;
+    const maker = makerOf(fd);
+    if (access.trusts(peer.uid) || access.trusts(maker)) return undefined;
+    return `uid ${maker} has made it, and neither root nor this binder's user`;
+  }
+
+  #insist(isPermitted: boolean, { peer }: Caller, what: string): void {
+    if (isPermitted) return;
     throw new RpcError(RPC.notPermitted, `Not permitted: uid ${peer.uid} may not ${what}`, {
       code: "EPERM",
     });

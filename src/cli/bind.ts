@@ -28,8 +28,8 @@ one; PORTS a number, a range such as 8000-8099, or *. A lone * allows everything
 
 Who may connect: the file's --mode, --owner and --group say it to the kernel, and the binder
 asks the kernel who the client is: root, its own user, --owner, the members of --group, and
-whom --allow-uid and --allow-gid add. Only root and its own user may hand sockets back, give
-them up (unbind) and upgrade.
+whom --allow-uid and --allow-gid add. Only root and its own user may give sockets up (unbind)
+and upgrade; with --adopt-uid others may hand back, after a restart, what this binder made.
 
 With --user the control socket is that user's, and ports below 1024 can be bound no more.
 
@@ -70,6 +70,12 @@ export async function run(args: readonly string[]): Promise<number> {
     )
     .option("--allow-gid <group>", "group that may connect as well; repeatable", collect, [])
     .option(
+      "--adopt-uid <user>",
+      "user who may hand sockets back as well; repeatable",
+      collect,
+      [],
+    )
+    .option(
       "--backlog <n>",
       "length of an accept queue, unless a request asks for its own",
       wholeNumber(0),
@@ -93,6 +99,7 @@ export async function run(args: readonly string[]): Promise<number> {
           group: options.group,
           allowUid: options.allowUid,
           allowGid: options.allowGid,
+          adoptUid: options.adoptUid,
           backlog: options.backlog,
           allow: options.allow,
         },

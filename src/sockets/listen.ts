@@ -124,6 +124,14 @@ export function listeningAddress(fd: Fd): Address | undefined {
   return { transport, family: "inet6", host: scoped, port };
 }
 
+/**
+ * The user who made a socket: its inode has that owner, whoever holds it by now.
+ * @returns the number of the user
+ */
+export function makerOf(fd: Fd): number {
+  return Deno.statSync(`/proc/self/fd/${fd.number}`).uid ?? -1;
+}
+
 function familyOf(address: Address): number {
   if (address.transport === "unix") return AF_UNIX;
   return FAMILIES[address.family === "dual" ? "inet6" : address.family];

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } f
 import { multibinder, startBinder } from "../support/binder.ts";
 import { type Answer, bindOnce, bindRequest, callFromPython } from "../support/control_client.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
-import { get, Load } from "../support/http_client.ts";
+import { get, Load, newTarget } from "../support/http_client.ts";
 import { listeningSockets, socketInodes } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
@@ -215,5 +215,44 @@ Deno.test({
     assertEquals(elsewhere?.result, ["refused: it is in another network namespace"]);
     await until(() => socketInodes(pid).length === before);
     assertEquals((await binderStatus(sock)).sockets, []);
+  },
+});
+
+Deno.test({
+  name: "whom --adopt-uid names hands back what root has made, and nothing of its own making",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be several users needs root"),
+  async fn() {
+    using folder = tempDir();
+    using rendered = tempDir();
+    Deno.chownSync(rendered.path, 65534, 65534);
+    const target = newTarget();
+    const address = `${target.hostname}:${target.port}`;
+    const sock = folder.file("sock");
+    const own = freePort();
+    const args = [
+      ...["--mode", "0666", "--adopt-uid", "65534", "--allow", `${target.hostname}:${own}`],
+    ];
+    await using binders = new AsyncDisposableStack();
+    const binder = binders.use(await startBinder([address], { sock, args }));
+    const before = heldBy(binder.program.pid, sock);
+    await using wrapper = await startWrapper(site(tag(target), "ok"), {
+      sock,
+      args: ["--render-dir", rendered.path],
+      through: UNPRIVILEGED,
+    });
+    await using load = new Load(target, { workers: 2 });
+    binder.program.signal("SIGKILL");
+    await binder.program.exited;
+
+    const next = binders.use(await startBinder([address], { sock, args }));
+    assertEquals(heldBy(next.program.pid, sock), before);
+    const [answer] = await handBack(sock, [...UNPRIVILEGED, ...SYSTEM], {
+      params: [{ address: target.hostname, port: own }],
+      sockets: [[target.hostname, own, true]],
+    });
+    const why = "refused: uid 65534 has made it, and neither root nor this binder's user";
+    assertEquals(answer?.result, [why]);
+    assertMatch(await wrapper.reload(), /reloaded/);
+    assertEquals((await load.stop()).failures, []);
   },
 });

@@ -62,7 +62,7 @@ export async function startLocalBinder(
     registry,
     policy,
     log,
-    trusts,
+    access: { trusts, mayAdopt: trusts },
     added: () => {},
     removed: () => {},
     keptFor: () => undefined,
