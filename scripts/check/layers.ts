@@ -46,6 +46,7 @@ const MAY_IMPORT: Record<string, string[]> = {
 
 /** Who may import packages, Node's modules, and the version in deno.json. */
 const EXTERNAL: Record<string, string[]> = {
+  "acorn": ["src/templates/"],
   "commander": ["src/main.ts", "src/cli/"],
   "eta/core": ["src/templates/"],
   "node:fs": ["src/wrapper/"],

@@ -17,7 +17,12 @@ export class Refused extends Error {
   }
 }
 
-/** The names in scope. Their functions throw what is wrong with a call, and {@link Refused}. */
+/**
+ * The names in scope. Their functions throw what is wrong with a call, and {@link Refused}.
+ * @param env what the template sees as `ENV`
+ * @param bind see `RenderOptions` of render.ts
+ * @returns also `ENV.fetch`, which a variable of that name hides
+ */
 export function scopeOf(env: Record<string, string>, bind: (request: SocketRequest) => string) {
   const ask = (request: SocketRequest): string => {
     try {
@@ -26,17 +31,10 @@ export function scopeOf(env: Record<string, string>, bind: (request: SocketReque
       throw new Refused(cause);
     }
   };
-  const ENV: Record<string, unknown> = Object.create({
-    __proto__: null,
-    fetch(name: string, ...fallback: unknown[]) {
-      if (Object.hasOwn(env, name)) return env[name];
-      if (fallback.length > 0) return fallback[0];
-      throw new Error(`ENV has no '${name}'`);
-    },
-  });
-  return {
-    ...NOT_SUPPORTED,
-    ENV: Object.assign(ENV, env),
+  const { ENV, fetch } = environment(env);
+  const names = {
+    ...ETA,
+    ENV,
     bind(address: unknown, options?: unknown): string {
       if (typeof address !== "string" || address === "") {
         throw new TypeError(`bind: address must be a string like ':80', not ${shown(address)}`);
@@ -55,6 +53,7 @@ export function scopeOf(env: Record<string, string>, bind: (request: SocketReque
       return ask(request("bind_tcp", `${host}:${number}`, options));
     },
   };
+  return { names, fetch };
 }
 
 function request(caller: string, address: string, options: unknown): SocketRequest {
@@ -83,9 +82,42 @@ function shown(value: unknown): string {
   return typeof value === "string" ? `'${value}'` : String(value);
 }
 
-/** What Eta offers to templates but a config has no use for; unshadowed, each fails as a riddle. */
-const NOT_SUPPORTED = Object.fromEntries(
-  ["include", "includeAsync", "layout"].map((name) => [name, () => {
-    throw new Error(`${name} is not supported; HAProxy takes several -f files instead`);
-  }]),
+/** The environment as an object that a template may change, and in which nothing but variables is found. */
+function environment(env: Record<string, string>) {
+  const fetch = (name: string, ...fallback: unknown[]): unknown => {
+    if (Object.hasOwn(ENV, name)) return ENV[name];
+    if (fallback.length > 0) return fallback[0];
+    throw new Error(`ENV has no '${name}'`);
+  };
+  const ENV: Record<string, unknown> = Object.assign(
+    Object.create({ __proto__: null, fetch }),
+    env,
+  );
+  return { ENV, fetch };
+}
+
+/**
+ * What Eta's compiled code has in scope, for layouts, blocks and includes. A config has no use for it:
+ * HAProxy takes several -f files. Left in sight, each would fail as a riddle, or print nothing.
+ */
+const ETA = Object.fromEntries(
+  [
+    "include",
+    "includeAsync",
+    "layout",
+    "block",
+    "blockAsync",
+    "capture",
+    "captureAsync",
+    "output",
+    "options",
+  ].map((name) => [name, unsupported(name)]),
 );
+
+/** A function that cannot be used in any way. */
+function unsupported(name: string): unknown {
+  const refuse = function () {
+    throw new Error(`Eta's ${name} is not supported; multibinder templates have no layouts`);
+  };
+  return new Proxy(refuse, { get: refuse, apply: refuse, construct: refuse });
+}

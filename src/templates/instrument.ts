@@ -1,0 +1,186 @@
+/** Puts checks into a template's code, wherever it makes text of a value. */
+
+import { type AnyNode, parse } from "acorn";
+import type { Checks } from "./printable.ts";
+
+/** Where a tag's code stands within the compiled code. */
+export interface Range {
+  start: number;
+  end: number;
+  /** Whether the tag is a `<% %>`, which prints nothing. */
+  isCode: boolean;
+}
+
+/** Code that compiles, and cannot be meant. */
+export class Unmeant extends Error {
+  /** @param at where in the compiled code it is */
+  constructor(message: string, readonly at: number) {
+    super(message);
+  }
+}
+
+/** Functions that make text of whatever they are given. */
+const TO_TEXT = new Set(["String", "encodeURI", "encodeURIComponent"]);
+/** Methods that put what they are given into a text, "undefined" too. */
+const INTO_TEXT = new Set(["concat", "replace", "replaceAll", "padStart", "padEnd"]);
+
+/** A change of the code: `text` takes the place of `length` characters. */
+interface Edit {
+  at: number;
+  length: number;
+  text: string;
+}
+
+/**
+ * Adds calls of {@link Checks} where text is made: at `+`, `+=`, `${}`, `join` and the like. No line moves.
+ * @param code statements that compile
+ * @param ranges the template's own code in it; what is outside is not looked at
+ * @param checks the name that the checks have in the code, and `fetch` beside them
+ * @param reserved names that the template's own code must not use
+ * @returns the new code, and the source that each number in a call of the checks stands for
+ * @throws {Unmeant} on a reserved name, and on a statement that does nothing
+ * @throws {SyntaxError} on code that V8 understands and the parser does not
+ */
+export function instrument(
+  code: string,
+  ranges: readonly Range[],
+  checks: string,
+  reserved: readonly string[],
+): { code: string; sources: string[] } {
+  const sources: string[] = [];
+  const edits: Edit[] = [];
+  const wrapped = new Map<AnyNode, keyof Checks>();
+  const foreign = new Set<AnyNode>();
+
+  const sourceOf = ({ start, end }: AnyNode) => code.slice(start, end);
+  const number = (node: AnyNode) => sources.push(sourceOf(node)) - 1;
+  const insert = (at: number, text: string, length = 0) => edits.push({ at, text, length });
+  const wrapAll = (nodes: AnyNode[], check: keyof Checks) =>
+    nodes.filter(({ type }) => type !== "SpreadElement").forEach((each) =>
+      wrapped.set(each, check)
+    );
+
+  const visit = (node: AnyNode): void => {
+    const check = wrapped.get(node);
+    // The space keeps it apart from a `return` or a `case` that touches a quote.
+    if (check) insert(node.start, ` ${checks}.${check}((`);
+    const range = rangeAt(ranges, node.start);
+    const after = range && enter(node, range);
+    childrenOf(node).forEach(visit);
+    if (after) insert(node.end, after);
+    if (check) insert(node.end, `),${number(node)})`);
+  };
+
+  /** Has a node's operands checked. @returns what is added after it */
+  const enter = (node: AnyNode, range: Range): string => {
+    switch (node.type) {
+      case "Identifier":
+        if (!reserved.includes(node.name)) return "";
+        throw new Unmeant(`${node.name} is not there for templates to use`, node.start);
+      case "ExpressionStatement":
+        if (!range.isCode || !isForgotten(node.expression)) return "";
+        throw new Unmeant("this prints nothing; <%= %> prints", node.start);
+      case "TaggedTemplateExpression":
+        // Any other tag may be given what is no text.
+        if (sourceOf(node.tag) !== "String.raw") foreign.add(node.quasi);
+        return "";
+      case "TemplateLiteral":
+        if (!foreign.has(node)) wrapAll(node.expressions, "text");
+        return "";
+      case "BinaryExpression":
+        if (node.operator !== "+") return "";
+        insert(node.start, ` ${checks}.add(`);
+        insert(operatorAt(code, node.left.end), ",", 1);
+        return `,${number(node.left)},${number(node.right)})`;
+      case "AssignmentExpression": {
+        if (node.operator !== "+=") return "";
+        const { left, right } = node;
+        const target = sourceOf(left);
+        // Reading it a second time must change nothing.
+        if (!/^[\w$.]+$/.test(target)) {
+          wrapped.set(right, "given");
+          return "";
+        }
+        insert(operatorAt(code, left.end), `=${checks}.add(${target},(`, 2);
+        return `),${number(left)},${number(right)})`;
+      }
+      case "CallExpression": {
+        const { callee, arguments: args } = node;
+        if (callee.type === "Identifier" && TO_TEXT.has(callee.name)) wrapAll(args, "text");
+        if (callee.type !== "MemberExpression" || callee.property.type !== "Identifier") return "";
+        const { object, property: { name } } = callee;
+        if (name === "fetch" && sourceOf(object) === "ENV") {
+          // Else a variable of that name would be called.
+          insert(callee.start, ` ${checks}.fetch`, callee.end - callee.start);
+        }
+        if (INTO_TEXT.has(name)) wrapAll(args, "given");
+        // Within a?.b.join() a check of a?.b would end the chain early.
+        if (name === "join" && !sourceOf(object).includes("?.")) wrapped.set(object, "list");
+        return "";
+      }
+      default:
+        return "";
+    }
+  };
+
+  visit(parse(code, { ecmaVersion: "latest", allowReturnOutsideFunction: true }));
+  return { code: edited(code, edits), sources };
+}
+
+/** The range that holds a position, of ranges in order. */
+function rangeAt(ranges: readonly Range[], at: number): Range | undefined {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ranges[middle]?.end ?? 0) > at) high = middle;
+    else low = middle + 1;
+  }
+  const range = ranges[low];
+  return range && range.start <= at ? range : undefined;
+}
+
+function childrenOf(node: AnyNode): AnyNode[] {
+  const isNode = (value: unknown): value is AnyNode =>
+    typeof value === "object" && value !== null && "type" in value;
+  return Object.values(node).flat().filter(isNode).sort((a, b) => a.start - b.start);
+}
+
+/** Where the operator is that follows an operand, which brackets and comments may surround. */
+function operatorAt(code: string, from: number): number {
+  const between = /(?:[\s)]|\/\*[^]*?\*\/|\/\/.*)*/y;
+  between.lastIndex = from;
+  between.exec(code);
+  return between.lastIndex;
+}
+
+/** Whether an expression does nothing but give a value: somebody forgot the `=` of `<%=`. */
+function isForgotten(expression: AnyNode): boolean {
+  switch (expression.type) {
+    case "Identifier":
+    case "MemberExpression":
+    case "TemplateLiteral":
+    case "BinaryExpression":
+      return true;
+    case "Literal":
+      return typeof expression.value === "string";
+    case "CallExpression": {
+      const { callee } = expression;
+      // A socket that the config does not name is of no use.
+      return callee.type === "Identifier" && ["bind", "bind_tcp"].includes(callee.name);
+    }
+    default:
+      return false;
+  }
+}
+
+function edited(code: string, edits: Edit[]): string {
+  let text = "";
+  let from = 0;
+  // The sort keeps the order of edits at one place, which is that of the walk.
+  for (const { at, length, text: inserted } of edits.sort((a, b) => a.at - b.at)) {
+    text += code.slice(from, at) + inserted;
+    from = at + length;
+  }
+  return text + code.slice(from);
+}
