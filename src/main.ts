@@ -19,7 +19,7 @@ const SUBCOMMANDS: Record<string, Subcommand> = {
   },
   exec: {
     args: "-- COMMAND...",
-    about: "run HAProxy on such sockets, reload and stop it (the wrapper)",
+    about: "run a server on such sockets, reload and stop it (the wrapper)",
     load: () => import("./cli/exec.ts"),
   },
   render: {

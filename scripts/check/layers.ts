@@ -50,13 +50,19 @@ const EXTERNAL: Record<string, string[]> = {
   "commander": ["src/main.ts", "src/cli/"],
   "eta/core": ["src/templates/"],
   "node:fs": ["src/wrapper/"],
-  "node:path": ["src/wrapper/"],
+  "node:path": ["src/wrapper/", "src/servers/"],
 };
 
 /** Words that belong in one place alone. */
 const WORDS: { pattern: RegExp; place: string }[] = [
   { pattern: /\b(?:dlopen|Unsafe(?:PointerView|Pointer|Callback|FnPointer))\b/g, place: "ffi/" },
   { pattern: /\b(?:Deno|process)\.exit\b/g, place: "src/main.ts" },
+  // The names of servers, whether as a word or within one: what is particular to one is behind the boundary.
+  {
+    pattern:
+      /haproxy|nginx|caddy|gunicorn|uvicorn|lighttpd|traefik|pgbouncer|php-?fpm|unicorn|puma\b/gi,
+    place: "src/servers/",
+  },
 ];
 
 /** One broken rule. */

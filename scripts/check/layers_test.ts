@@ -79,6 +79,18 @@ Deno.test("unsafe code and exits stay in their places, comments apart", () => {
   assertEquals(check({ "src/cli/bind.ts": fine, "src/main.ts": "Deno.exit(0);" }), []);
 });
 
+Deno.test("servers are named behind their boundary alone, comments apart", () => {
+  assertRefused(
+    "src/wrapper/wrapper.ts",
+    `\nlog("HAProxy: x");`,
+    /:2: HAProxy.*src\/servers\/ alone/,
+  );
+  assertRefused("src/cli/exec.ts", "const help = `run nginx`;", /nginx.*src\/servers\/ alone/);
+  assertRefused("src/binder/a.ts", "const isHaproxy = true;", /Haproxy/);
+  const fine = `// as HAProxy has it\nexport const what = "computation";\n`;
+  assertEquals(check({ "src/wrapper/a.ts": fine, "src/servers/a.ts": `"haproxy"` }), []);
+});
+
 Deno.test("a file without a row is refused", () => {
   assertRefused("src/strings.ts", "", /unknown file/);
   assertRefused("src/extra/a.ts", "", /unknown file/);

@@ -45,7 +45,7 @@ standard error, the lines of the log have priorities instead of times.
 
 Examples:
   multibinder bind :80 :443
-  multibinder bind --sock /run/multibinder.sock --group haproxy --mode 0660 :80
+  multibinder bind --sock /run/multibinder.sock --group www-data --mode 0660 :80
 `;
 
 /** Runs the subcommand. @returns the exit code */

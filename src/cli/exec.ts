@@ -2,7 +2,7 @@
 
 import { EXIT, fromCommandLine, UserError } from "../errors.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
-import { parseCommand } from "../servers/haproxy.ts";
+import { SERVERS, understand } from "../servers/servers.ts";
 import {
   createCommand,
   duration,
@@ -13,19 +13,15 @@ import {
 } from "./options.ts";
 
 const HELP = `
-COMMAND is HAProxy's command line. Each -f FILE that ends in .eta, .erb or .mb is a
-template, rendered to the same name without that ending. In a template,
-  bind <%= bind_tcp('0.0.0.0', 80) %>           becomes  bind fd@3
-  bind <%= bind('[::]:443', {backlog: 4096}) %>
-name listening sockets, which come from the binder. Without --sock, MULTIBINDER_SOCK and
-a binder at ${DEFAULT_SOCK}, this process binds and holds the sockets itself.
+COMMAND is the server's own command line; its program's name tells which server it is.
+
+${SERVERS.map(({ help }) => help).join("\n")}
+Listening sockets come from the binder. Without --sock, MULTIBINDER_SOCK and a binder at
+${DEFAULT_SOCK}, this process binds and holds the sockets itself.
 
 The config is checked with the sockets in place before the start and before each reload.
-With -c in COMMAND it is checked and nothing else. -D, -Ds, -W and -Ws are left out:
-HAProxy runs in the foreground. -p FILE is kept up to date. TIME is 500ms, 10s, 5m or 1h.
-
-HAProxy's own lines appear among those of the log as it writes them, also with
---log-format json.
+TIME is 500ms, 10s, 5m or 1h. The server's own lines appear among those of the log as it
+writes them, also with --log-format json.
 
 Signals:
   SIGUSR2, SIGHUP    reload: start a new generation, then drain the one before
@@ -33,23 +29,21 @@ Signals:
   SIGUSR1            upgrade the wrapper in place, its servers go on
 
 Under systemd: NOTIFY_SOCKET is told about the start, reloads, the drain and the stop, and
-WATCHDOG_USEC is obeyed; HAProxy does not get to see them. With JOURNAL_STREAM on standard
+WATCHDOG_USEC is obeyed; the server does not get to see them. With JOURNAL_STREAM on standard
 error, the lines of the log have priorities instead of times.
 
-Exit code: HAProxy's own, 128 + n if signal n ended it; 1 when it could not be started,
+Exit code: the server's own, 128 + n if signal n ended it; 1 when it could not be started,
 2 for a wrong command line, 126 or 127 if COMMAND cannot be run or found.
 
 Examples:
-  multibinder exec -- haproxy -f /etc/haproxy/site.cfg.eta
-  multibinder exec --sock /run/multibinder.sock --drain 5m -- haproxy -f site.cfg.erb
-`;
+${SERVERS.map(({ example }) => `  multibinder exec --drain 5m -- ${example}\n`).join("")}`;
 
 /** Runs the subcommand. @returns the exit code */
 export async function run(args: readonly string[]): Promise<number> {
   let code = 0;
-  const command = createCommand("exec", "Run HAProxy on listening sockets that outlive it.")
+  const command = createCommand("exec", "Run a server on listening sockets that outlive it.")
     .usage("[options] -- COMMAND...")
-    .argument("<command...>", "HAProxy's command line")
+    .argument("<command...>", "the server's command line")
     .passThroughOptions()
     .option(
       "--sock <path>",
@@ -85,7 +79,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .addHelpText("after", HELP)
     .action(async ([first, ...rest]: string[], options) => {
       if (first === undefined) throw new UserError("no command", { exitCode: EXIT.usage });
-      const server = fromCommandLine(() => parseCommand([first, ...rest]));
+      const service = fromCommandLine(() => understand([first, ...rest]));
       const wrapperOptions = {
         sock: options.sock ?? sockFromEnvironment(),
         wait: options.wait ?? 10_000,
@@ -100,10 +94,10 @@ export async function run(args: readonly string[]): Promise<number> {
         },
       };
       // A check is a short command, and loads only what it needs.
-      const run = server.purpose === "run"
+      const run = service.purpose === "run"
         ? (await import("../wrapper/wrapper.ts")).runWrapper
         : (await import("../wrapper/run_once.ts")).runOnce;
-      code = await run(server, wrapperOptions, logOf(options));
+      code = await run(service, wrapperOptions, logOf(options));
     });
   await parse(command, args);
   return code;

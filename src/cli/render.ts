@@ -3,6 +3,7 @@
 import { Poller } from "../../ffi/poll.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
 import { EXIT } from "../errors.ts";
+import { TEMPLATE_SERVER } from "../servers/servers.ts";
 import { renderFiles, writeOutput } from "../wrapper/config_files.ts";
 import { chooseSockets } from "../wrapper/sockets.ts";
 import { createCommand, duration, logOf, parse, print, sockFromEnvironment } from "./options.ts";
@@ -25,7 +26,11 @@ export async function run(args: readonly string[]): Promise<number> {
     .addHelpText("after", HELP)
     .action(async (template: string, options) => {
       const target = options.output ?? "-";
-      const { files, sockets } = renderFiles([{ template, target }], Deno.env.toObject());
+      const { files, sockets } = renderFiles(
+        [{ template, target }],
+        Deno.env.toObject(),
+        TEMPLATE_SERVER.socketNames,
+      );
       const sock = options.sock ?? sockFromEnvironment();
       const wait = options.wait ?? 10_000;
       const source = chooseSockets({ sock, wait, lasting: false }, new Poller(), logOf(options));

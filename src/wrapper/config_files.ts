@@ -2,40 +2,44 @@
 
 import fs from "node:fs";
 import { resolve } from "node:path";
+import { FIRST_FD } from "../../ffi/spawn.ts";
 import { splitAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 import type { BindParam } from "../control/messages.ts";
-import { type Command, renderedName } from "../servers/haproxy.ts";
 import { render } from "../templates/render.ts";
 
-/** The first descriptor after standard input, output and error. */
-const FIRST_FD = 3;
+/** Endings that make a config file a template; the rendered file has the name without it. */
+const TEMPLATE = /\.(eta|erb|mb)$/;
 
-/** A file to write. */
-export interface RenderedFile {
+/** A template, and the file that it is rendered to. */
+export interface Template {
   template: string;
   target: string;
+}
+
+/** A file to write. */
+export interface RenderedFile extends Template {
   text: string;
 }
 
 /** A set of templates, rendered with one numbering of sockets. */
 export interface Rendered {
   files: RenderedFile[];
-  /** The sockets that the files name: the first is `fd@3`, and so on. */
+  /** The sockets that the files name: the first is to be descriptor 3 of the server, and so on. */
   sockets: BindParam[];
 }
 
 /**
- * Where each template of a command is rendered to: beside it, or into `renderDir`.
+ * Where each template among config files is rendered to: beside it, or into `renderDir`.
  * @throws {UserError} when two would be rendered to one file, or one to none
  */
 export function planTargets(
-  command: Command,
+  configs: readonly string[],
   renderDir: string | undefined,
-): { template: string; target: string }[] {
-  const plan = command.configs.filter(({ isTemplate }) => isTemplate).map(({ path }) => {
-    const target = renderedName(path);
+): Template[] {
+  const plan = configs.filter((path) => TEMPLATE.test(path)).map((path) => {
+    const target = path.replace(TEMPLATE, "");
     const name = target.slice(target.lastIndexOf("/") + 1);
     if (name === "") throw new UserError(`${path}: without its ending it has no name to render to`);
     return { template: path, target: renderDir === undefined ? target : `${renderDir}/${name}` };
@@ -54,26 +58,33 @@ export function planTargets(
   return plan;
 }
 
+/** The rendered file of each template. */
+export function targetsOf(templates: readonly Template[]): Map<string, string> {
+  return new Map(templates.map(({ template, target }) => [template, target]));
+}
+
 /**
  * Renders templates. Nothing is bound or written yet. Every address of a bind call gets a number of its
- * own, since HAProxy must not be given one descriptor twice.
+ * own, since a server must not be given one descriptor twice.
  * @param templates paths, with the path to write each to
  * @param env in scope as `ENV`
+ * @param socketNames what stands in a config for the sockets with these descriptors
  * @throws {UserError} TemplateError, or when a file cannot be read
  */
 export function renderFiles(
-  templates: readonly { template: string; target: string }[],
+  templates: readonly Template[],
   env: Readonly<Record<string, string>>,
+  socketNames: (descriptors: readonly number[]) => string,
 ): Rendered {
   const sockets: BindParam[] = [];
   const bind = ({ address, backlog }: { address: string; backlog?: number }) => {
-    const names = expandAddresses(address).map((one) => {
+    const descriptors = expandAddresses(address).map((one) => {
       const parts = splitAddress(one);
       if (parts.port === 0) throw new UserError("port 0 is another port each time; name one");
       sockets.push({ ...parts, ...(backlog !== undefined && { backlog }) });
-      return `fd@${FIRST_FD + sockets.length - 1}`;
+      return FIRST_FD + sockets.length - 1;
     });
-    return names.join(",");
+    return socketNames(descriptors);
   };
   const files = templates.map(({ template, target }) => {
     const text = render(readTemplate(template), { file: template, env, bind });

@@ -10,7 +10,6 @@ import {
   writeFiles,
   writeOutput,
 } from "./config_files.ts";
-import { parseCommand } from "../servers/haproxy.ts";
 import { TemplateError } from "../templates/render.ts";
 
 /** Writes a template; its target is beside it. */
@@ -26,6 +25,9 @@ function rendered(folder: TempDir, text: string, mode = 0o644): RenderedFile {
   Deno.chmodSync(files.template, mode);
   return { ...files, text };
 }
+
+const socketNames = (descriptors: readonly number[]) =>
+  descriptors.map((one) => `fd@${one}`).join(",");
 
 function permissions(path: string): number {
   return (Deno.statSync(path).mode ?? 0) & 0o7777;
@@ -46,7 +48,7 @@ Deno.test("sockets are numbered from 3 without a gap, across files, in their ord
     template(folder, "b.cfg", "nothing"),
     template(folder, "c.cfg", "<%= bind('unix:/run/c', { backlog: 5 }) %> <%= bind(':80') %>"),
   ];
-  const { files, sockets } = renderFiles(plan, {});
+  const { files, sockets } = renderFiles(plan, {}, socketNames);
   assertEquals(files.map(({ text }) => text), ["fd@3 fd@4", "nothing", "fd@5 fd@6"]);
   assertEquals(files.map(({ target }) => target), plan.map(({ target }) => target));
   assertEquals(sockets, [
@@ -58,30 +60,40 @@ Deno.test("sockets are numbered from 3 without a gap, across files, in their ord
   assertEquals(names(folder), ["a.cfg.eta", "b.cfg.eta", "c.cfg.eta"], "nothing is written");
 });
 
-/** The plan of a command. */
-function plan(...words: string[]) {
-  return planTargets(parseCommand(["haproxy", ...words]), undefined);
+/** The plan of the config files of a command. */
+function plan(...configs: string[]) {
+  return planTargets(configs, undefined);
 }
+
+Deno.test("a config is a template by its last ending, and its target lacks that", () => {
+  const names = ["a.cfg.eta", "b.cfg.erb", "a.mb", "a.cfg", "a.eta.cfg", "a.b.eta"];
+  assertEquals(plan(...names), [
+    { template: "a.cfg.eta", target: "a.cfg" },
+    { template: "b.cfg.erb", target: "b.cfg" },
+    { template: "a.mb", target: "a" },
+    { template: "a.b.eta", target: "a.b" },
+  ]);
+});
 
 Deno.test("a template whose name is an ending and nothing else is refused", () => {
   for (const name of [".eta", "/etc/.erb"]) {
-    fails(() => plan("-f", name), /^(\/etc\/\.erb|\.eta): without its ending it has no name/);
+    fails(() => plan(name), /^(\/etc\/\.erb|\.eta): without its ending it has no name/);
   }
 });
 
 Deno.test("two templates for one file are refused, however it is written", () => {
   fails(
-    () => plan("-f", "rel/site.cfg.eta", "-f", "./rel/../rel//site.cfg.erb"),
+    () => plan("rel/site.cfg.eta", "./rel/../rel//site.cfg.erb"),
     /^rel\/site\.cfg\.eta and \S+\.erb would both be rendered to \S+$/,
   );
-  fails(() => plan("-f", "a.eta", "-f", `${Deno.cwd()}/a.mb`), /would both be rendered/);
-  assertStrictEquals(plan("-f", "a.eta", "-f", "./a.eta", "-f", "b.eta").length, 3);
+  fails(() => plan("a.eta", `${Deno.cwd()}/a.mb`), /would both be rendered/);
+  assertStrictEquals(plan("a.eta", "./a.eta", "b.eta").length, 3);
 });
 
 Deno.test("one address twice gets two numbers", () => {
   using folder = tempDir();
   const plan = [template(folder, "a.cfg", "<%= bind(':80') %> <%= bind(':80') %>")];
-  const { files, sockets } = renderFiles(plan, {});
+  const { files, sockets } = renderFiles(plan, {}, socketNames);
   assertStrictEquals(files[0]?.text, "fd@3 fd@4");
   assertStrictEquals(sockets.length, 2);
 });
@@ -89,16 +101,19 @@ Deno.test("one address twice gets two numbers", () => {
 Deno.test("the environment and the text around the tags come through", () => {
   using folder = tempDir();
   const plan = [template(folder, "a.cfg", "\ufeffgrüße <%= ENV['NAME'] %>\r\n")];
-  assertStrictEquals(renderFiles(plan, { NAME: "ß" }).files[0]?.text, "\ufeffgrüße ß\r\n");
+  assertStrictEquals(
+    renderFiles(plan, { NAME: "ß" }, socketNames).files[0]?.text,
+    "\ufeffgrüße ß\r\n",
+  );
 });
 
 Deno.test("what is wrong in a template is said with its file and line", () => {
   using folder = tempDir();
   const plan = [template(folder, "a.cfg", "fine\n<%= missing %>")];
-  assertThrows(() => renderFiles(plan, {}), TemplateError, "a.cfg.eta:2: missing");
+  assertThrows(() => renderFiles(plan, {}, socketNames), TemplateError, "a.cfg.eta:2: missing");
   const malformed = [template(folder, "b.cfg", "\n\n<%= bind('80') %>")];
   fails(
-    () => renderFiles(malformed, {}),
+    () => renderFiles(malformed, {}, socketNames),
     /b\.cfg\.eta:3: malformed address "80".*did you mean ":80"/,
   );
 });
@@ -107,7 +122,10 @@ Deno.test("port 0 is refused where the template asks for it", () => {
   using folder = tempDir();
   for (const bind of ["bind_tcp('127.0.0.1', 0)", "bind('udp:[::1]:00')"]) {
     const zero = [template(folder, "a.cfg", `fine\nbind <%= ${bind} %>`)];
-    fails(() => renderFiles(zero, {}), /a\.cfg\.eta:2: port 0 is another port each time; .*, in /);
+    fails(
+      () => renderFiles(zero, {}, socketNames),
+      /a\.cfg\.eta:2: port 0 is another port each time; .*, in /,
+    );
   }
 });
 
@@ -115,16 +133,16 @@ Deno.test("a template that cannot be read, or is not UTF-8, is named", () => {
   using folder = tempDir();
   const missing = folder.file("none.eta");
   fails(
-    () => renderFiles([{ template: missing, target: "none" }], {}),
+    () => renderFiles([{ template: missing, target: "none" }], {}, socketNames),
     new RegExp(`cannot read the template ${missing}: no such file`, "i"),
   );
   fails(
-    () => renderFiles([{ template: folder.path, target: "none" }], {}),
+    () => renderFiles([{ template: folder.path, target: "none" }], {}, socketNames),
     new RegExp(`cannot read the template ${folder.path}: .*directory`, "i"),
   );
   const latin1 = template(folder, "a.cfg", new Uint8Array([0x67, 0x72, 0xfc, 0xdf]));
   fails(
-    () => renderFiles([latin1], {}),
+    () => renderFiles([latin1], {}, socketNames),
     /cannot read the template .*a\.cfg\.eta: it is not UTF-8$/,
   );
 });

@@ -85,7 +85,10 @@ class Scene {
 
   /** Lets the start or reload under way succeed. */
   succeed(pid: number): void {
-    this.tell({ type: "prepared" }, { type: "started", pid }, { type: "ready", pid });
+    this.tell({ type: "prepared", preparation: { sockets: [] } }, { type: "started", pid }, {
+      type: "ready",
+      pid,
+    });
   }
 
   fail(why: string): void {
@@ -213,7 +216,10 @@ Deno.test("a wrapper that is stopping neither reloads nor upgrades", () =>
 
 Deno.test("a wrapper whose only generation did not come up is stopping", () =>
   withControl(async (scene, client) => {
-    scene.tell({ type: "reload" }, { type: "prepared" }, { type: "started", pid: 10 });
+    scene.tell({ type: "reload" }, { type: "prepared", preparation: { sockets: [] } }, {
+      type: "started",
+      pid: 10,
+    });
     scene.tell({ type: "timeout", timer: "ready", pid: 10 });
     await refuses(client.call("reload", []), /^the wrapper is stopping$/);
   }));

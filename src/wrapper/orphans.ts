@@ -12,7 +12,7 @@
  * @module
  */
 
-import { POLLIN } from "../../ffi/constants.ts";
+import { POLLIN, type SignalName } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { copyDescriptor, openProcess, signalProcess } from "../../ffi/pidfd.ts";
@@ -23,7 +23,7 @@ import { formatAddress, toParts } from "../sockets/address.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import type { HeldSocket } from "./binder_link.ts";
-import { HARD_STOP, SOFT_STOP } from "../servers/haproxy.ts";
+import type { Service } from "../servers/service.ts";
 
 const SERVICE = "MULTIBINDER_SERVICE";
 const WRAPPER = "MULTIBINDER_WRAPPER";
@@ -70,26 +70,33 @@ export function findOrphans(service: string): Orphan[] {
 
 /**
  * Lets an orphan finish its connections; stops it at the drain cap.
+ * @param service what it belongs to
  * @param drain milliseconds
  * @param endDrain ends the drain early
  * @param hardStopTime milliseconds that a hard stop may take before the kill
  */
 export async function retireOrphan(
   { pid, process }: Pick<Orphan, "pid" | "process">,
+  service: Pick<Service, "stopSignals" | "prepareStop">,
   drain: number,
   endDrain: AbortSignal,
   poller: Poller,
   log: Log,
   hardStopTime: number = HARD_STOP_TIME,
 ): Promise<void> {
+  const { soft, hard } = service.stopSignals;
   let isDraining = true;
+  let isOver = false;
+  const drainEnds = new Promise((resolve) => endDrain.addEventListener("abort", resolve));
   endDrain.addEventListener("abort", () => isDraining && poller.cancel(process));
   try {
     log.info("draining a generation of a wrapper that died", { pid });
-    const steps = [[SOFT_STOP, drain], [HARD_STOP, hardStopTime], ["SIGKILL", Infinity]] as const;
-    for (const [signal, patience] of steps) {
+    const signal = (name: SignalName) => !isOver && signalProcess(process, name);
+    await Promise.race([service.prepareStop?.({ pid, othersServe: true, signal }), drainEnds]);
+    const steps = [[soft, drain], [hard, hardStopTime], ["SIGKILL", Infinity]] as const;
+    for (const [step, [signal, patience]] of steps.entries()) {
       if (!signalProcess(process, signal)) break;
-      isDraining = signal === SOFT_STOP;
+      isDraining = step === 0;
       const limit = isDraining && endDrain.aborted ? 0 : patience;
       if (await poller.wait(process, POLLIN, limit) !== 0) break;
       log.warn("a generation of a wrapper that died does not end", { pid, after: signal });
@@ -100,6 +107,7 @@ export async function retireOrphan(
     log.error("cannot retire a generation of a wrapper that died", { pid, error: error.message });
   } finally {
     isDraining = false;
+    isOver = true;
     process.close();
   }
 }

@@ -14,6 +14,7 @@ import { findOrphans, listeningSocketsOf, marksOf, type Orphan, retireOrphan } f
 const LONG = 20_000;
 const NEVER = new AbortController().signal;
 const poller = new Poller();
+const SERVICE = { stopSignals: { soft: "SIGUSR1", hard: "SIGTERM" } } as const;
 
 /** A service that no other test has. */
 function newService(): string {
@@ -150,7 +151,15 @@ async function retire(
   const process = openProcess(server.pid) ?? fail("it does not run");
   const lines: string[] = [];
   const log = createLog({ format: "text", level: "info" }, (line) => lines.push(line));
-  await retireOrphan({ pid: server.pid, process }, drain, endDrain, poller, log, hardStopTime);
+  await retireOrphan(
+    { pid: server.pid, process },
+    SERVICE,
+    drain,
+    endDrain,
+    poller,
+    log,
+    hardStopTime,
+  );
   assert(process.closed);
   return lines.map((line) => line.replace(/^\S+ /, "").trim());
 }
@@ -208,7 +217,7 @@ Deno.test("an orphan that has ended meanwhile is left alone", async () => {
   server.signal("SIGKILL");
   await server.exited;
   const log = createLog({ format: "text", level: "warn" }, (line) => fail(line));
-  await retireOrphan({ pid: server.pid, process }, LONG, NEVER, poller, log);
+  await retireOrphan({ pid: server.pid, process }, SERVICE, LONG, NEVER, poller, log);
   assert(process.closed);
 });
 

@@ -23,9 +23,12 @@ async function withReporter(
   }, reporter);
 }
 
-const FIRST: Event[] = [{ type: "prepared" }, { type: "started", pid: 11 }];
+const FIRST: Event[] = [{ type: "prepared", preparation: { sockets: [] } }, {
+  type: "started",
+  pid: 11,
+}];
 const SECOND: Event[] = [
-  { type: "prepared" },
+  { type: "prepared", preparation: { sockets: [] } },
   { type: "started", pid: 12 },
   { type: "ready", pid: 12 },
 ];

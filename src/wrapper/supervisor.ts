@@ -11,6 +11,7 @@
 import type { ExitStatus } from "../../ffi/process.ts";
 import { EXIT } from "../errors.ts";
 import type { Fields, Level } from "../log.ts";
+import type { Preparation } from "./launcher.ts";
 
 /** Limits, in milliseconds where they are times. */
 export interface SupervisorLimits {
@@ -31,7 +32,7 @@ export const HARD_STOP_TIME = 5000;
 
 export type Event =
   | { type: "reload" }
-  | { type: "prepared" }
+  | { type: "prepared"; preparation: Preparation }
   | { type: "started"; pid: number }
   | { type: "ready"; pid: number }
   /** Nobody will tell whether it is up. */
@@ -47,7 +48,7 @@ export type Timer = "ready" | "settle" | "drain" | "kill" | "stop";
 
 export type Action =
   | { do: "prepare" }
-  | { do: "start"; generation: number }
+  | { do: "start"; generation: number; preparation: Preparation }
   | { do: "signal"; pid: number; kind: "soft" | "hard" | "kill" }
   | { do: "timer"; timer: Timer; pid: number; ms: number }
   /** The candidate serves from now on. */
@@ -166,7 +167,11 @@ export class Supervisor {
         return this.#reload();
       case "prepared":
         if (this.#stops > 0) return this.#fail("stopped", EXIT.ok);
-        return this.#do({ do: "start", generation: ++this.#lastNumber });
+        return this.#do({
+          do: "start",
+          generation: ++this.#lastNumber,
+          preparation: event.preparation,
+        });
       case "started":
         return this.#started(event.pid);
       case "ready":

@@ -92,7 +92,7 @@ class Scenario {
 }
 
 const reload: Event = { type: "reload" };
-const prepared: Event = { type: "prepared" };
+const prepared: Event = { type: "prepared", preparation: { sockets: [] } };
 const stop: Event = { type: "stop" };
 const failed: Event = { type: "failed", why: "bad config", exitCode: 7 };
 const started = (pid: number): Event => ({ type: "started", pid });

@@ -1,6 +1,5 @@
-/** The wrapper: runs HAProxy on inherited sockets, and does what the supervisor decides. */
+/** The wrapper: runs a server on inherited sockets, and does what the supervisor decides. */
 
-import { resolve } from "node:path";
 import type { SignalName } from "../../ffi/constants.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
@@ -11,24 +10,19 @@ import { EXIT, messageOf, UserError } from "../errors.ts";
 import { type Log, stackOf } from "../log.ts";
 import { inheritedState } from "../process/successor.ts";
 import { Notifier } from "../systemd/notify.ts";
-import {
-  insistOnWritable,
-  planTargets,
-  renderFiles,
-  writeAtomically,
-  writeFiles,
-} from "./config_files.ts";
+import { insistOnWritable, planTargets, type Template, writeAtomically } from "./config_files.ts";
 import { Control } from "./control.ts";
-import { type Command, HARD_STOP, levelOf, SOFT_STOP } from "../servers/haproxy.ts";
-import { Launcher, RefusedConfig, type Server } from "./launcher.ts";
-import { findOrphans, listeningSocketsOf, marksOf, type Orphan, retireOrphan } from "./orphans.ts";
+import { RefusedConfig } from "../servers/check.ts";
+import type { Generation, Service } from "../servers/service.ts";
+import { Launcher, type Preparation } from "./launcher.ts";
+import { findOrphans, listeningSocketsOf, type Orphan, retireOrphan } from "./orphans.ts";
 import { Reloads } from "./reloads.ts";
 import { Reporter } from "./reporter.ts";
 import { chooseSockets, type Sockets } from "./sockets.ts";
 import { parseWrapperState, type WrapperState } from "./state.ts";
 import { type Action, type Event, Supervisor, type SupervisorLimits } from "./supervisor.ts";
 
-/** What the command line says besides HAProxy's own. */
+/** What the command line says besides the server's own. */
 export interface WrapperOptions {
   /** The binder's control socket, if one was named. */
   sock?: string;
@@ -41,15 +35,13 @@ export interface WrapperOptions {
   limits: SupervisorLimits;
 }
 
-const STOP_SIGNALS = { soft: SOFT_STOP, hard: HARD_STOP, kill: "SIGKILL" } as const;
-
 /**
- * Runs HAProxy until it ends.
- * @returns the exit code: HAProxy's own, 128 + n for signal n
+ * Runs a service until it ends.
+ * @returns the exit code: the server's own, 128 + n for signal n
  * @throws {UserError} when the command line or its config is of no use
  */
 export async function runWrapper(
-  command: Command,
+  service: Service,
   options: WrapperOptions,
   log: Log,
 ): Promise<number> {
@@ -59,7 +51,7 @@ export async function runWrapper(
   const before = inherited === undefined ? undefined : parseWrapperState(inherited);
   // Where the sockets come from is decided once: an upgrade must not depend on who listens where by then.
   const sock = before?.binder === undefined ? options.sock : before.binder;
-  const wrapper = new Wrapper(command, options, sock, log);
+  const wrapper = new Wrapper(service, options, sock, log);
   await wrapper.start(before);
   return await wrapper.ended;
 }
@@ -73,8 +65,7 @@ class Wrapper {
   readonly #reporter: Reporter;
   readonly #launcher: Launcher;
   readonly #reloads = new Reloads();
-  readonly #templates: { template: string; target: string }[];
-  readonly #service: string;
+  readonly #templates: Template[];
   readonly #end = Promise.withResolvers<number>();
   readonly #timers = new Map<number, number[]>();
   #control: Control | undefined;
@@ -84,25 +75,29 @@ class Wrapper {
   readonly #stopOrphans = new AbortController();
   /** The generation that was the last to serve. */
   #lastServed: number | undefined;
-  /** Of the config prepared last: its sockets, lent by `#sockets`. */
-  #fds: readonly Fd[] = [];
+  #hasReplaced = false;
 
   /** @param sock as in {@link WrapperOptions}, or null for no binder */
   constructor(
-    readonly command: Command,
+    readonly service: Service,
     readonly options: WrapperOptions,
     sock: string | null | undefined,
     readonly log: Log,
   ) {
-    this.#templates = planTargets(command, options.renderDir);
-    this.#service = serviceName(command);
+    this.#templates = planTargets(service.configs, options.renderDir);
     const { wait, limits } = options;
     this.#sockets = chooseSockets({ sock, wait, lasting: true }, this.#poller, log);
     this.#supervisor = new Supervisor(limits);
     this.#notifier = new Notifier(this.#poller, log);
     const startTime = wait + 2 * limits.ready + limits.settle;
     this.#reporter = new Reporter(this.#notifier, this.#supervisor, startTime);
-    this.#launcher = new Launcher(this.#children, command, this.#templates);
+    this.#launcher = new Launcher(
+      service,
+      this.#templates,
+      this.#sockets,
+      this.#children,
+      limits.ready,
+    );
   }
 
   /** The exit code, once everything has ended. */
@@ -110,7 +105,7 @@ class Wrapper {
     return this.#end.promise;
   }
 
-  /** Starts HAProxy, or goes on supervising what an earlier program has started. */
+  /** Starts the server, or goes on supervising what an earlier program has started. */
   async start(before: WrapperState | undefined): Promise<void> {
     this.#listenForSignals();
     this.#control = new Control({
@@ -122,7 +117,7 @@ class Wrapper {
       supervisor: this.#supervisor,
       sockets: this.#sockets,
       reloads: this.#reloads,
-      service: this.#service,
+      service: this.service.identity,
       reload: () => this.#tell({ type: "reload" }),
     });
     if (before) await this.#resume(before, this.#control);
@@ -131,13 +126,13 @@ class Wrapper {
   }
 
   async #begin(control: Control): Promise<void> {
-    const { pidFile } = this.command;
+    const { pidFile } = this.service;
     if (pidFile !== undefined) insistOnWritable(pidFile, "the pid file");
     if (this.#templates.length === 0) {
       this.log.warn("no config here is a template: its sockets are not kept across reloads");
     }
     control.listen();
-    this.#orphans = findOrphans(this.#service);
+    this.#orphans = findOrphans(this.service.identity);
     if (this.#orphans.length > 0) {
       this.log.warn("a wrapper of this service has died, taking over from what it left", {
         pids: this.#orphans.map(({ pid }) => pid).join(" "),
@@ -153,7 +148,7 @@ class Wrapper {
     );
     this.#reloads.last = before.lastReload;
     // The program before has told them, and any of these pids may be somebody else's by now.
-    this.command.replaces.pids.length = 0;
+    this.#hasReplaced = true;
     for (const { pid, state } of before.generations.generations) {
       if (state === "serving") this.#lastServed = pid;
       this.#watch(pid, this.#children.watch(pid));
@@ -162,7 +157,7 @@ class Wrapper {
     control.resume(before);
     this.#reporter.resumed();
     // Those that the program before was about to retire.
-    this.#orphans = findOrphans(this.#service);
+    this.#orphans = findOrphans(this.service.identity);
     this.#retireOrphans();
     // What has ended between the programs told nobody.
     this.#children.reapAll();
@@ -196,11 +191,14 @@ class Wrapper {
       case "prepare":
         return void this.#prepare();
       case "start":
-        return this.#start();
+        return this.#start(action.preparation);
       case "signal":
         // While it stops, it sends a soft signal to what serves alone: the delay is over.
         if (action.kind === "soft" && this.#supervisor.stopping) this.#sockets.stop();
-        return this.#signal(action.pid, STOP_SIGNALS[action.kind]);
+        return this.#signal(
+          action.pid,
+          action.kind === "kill" ? "SIGKILL" : this.service.stopSignals[action.kind],
+        );
       case "timer": {
         const { timer, pid, ms } = action;
         const id = setTimeout(() => this.#tell({ type: "timeout", timer, pid }), ms);
@@ -222,32 +220,26 @@ class Wrapper {
 
   async #prepare(): Promise<void> {
     try {
-      await this.#render();
-      await this.#launcher.check(this.#fds, this.options.limits.ready);
-      this.#tell({ type: "prepared" });
+      this.#tell({ type: "prepared", preparation: await this.#launcher.prepare() });
     } catch (error) {
       if (error instanceof RefusedConfig) {
-        error.output.forEach((line) => this.log[levelOf(line)](`haproxy: ${line}`));
+        const { server } = this.service;
+        for (const line of error.output) {
+          this.log[this.service.levelOf(line)](`${server.name}: ${line}`);
+        }
       }
       this.#tellFailure(error);
     }
   }
 
-  /** Renders the templates, gets their sockets, writes the files. */
-  async #render(): Promise<void> {
-    const rendered = renderFiles(this.#templates, Deno.env.toObject());
-    this.#fds = await this.#sockets.prepare(rendered.sockets);
-    writeFiles(rendered.files);
-  }
-
-  #start(): void {
-    let server: Server;
+  #start(preparation: Preparation): void {
+    let generation: Generation;
     try {
-      server = this.#launcher.start(this.#fds, marksOf(this.#service, this.#fds.length));
+      generation = this.#launcher.start(preparation);
     } catch (error) {
       return this.#tellFailure(error);
     }
-    const { pid, ready, exited } = server;
+    const { pid, ready, exited } = generation;
     void ready.then((why) =>
       this.#tell(why === undefined ? { type: "ready", pid } : { type: "unready", pid, why })
     );
@@ -267,18 +259,27 @@ class Wrapper {
   #commit(pid: number): void {
     this.#sockets.commit();
     this.#lastServed = pid;
-    if (this.command.pidFile !== undefined) this.#writePid(this.command.pidFile, pid);
-    const { signal, pids } = this.command.replaces;
+    if (this.service.pidFile !== undefined) this.#writePid(this.service.pidFile, pid);
     // Once: a pid may be somebody else's by the next reload.
-    for (const old of pids.splice(0)) this.#signal(old, signal);
+    if (!this.#hasReplaced) this.#replace();
     this.#retireOrphans();
+  }
+
+  #replace(): void {
+    const { stopSignals, replaces } = this.service;
+    this.#hasReplaced = true;
+    for (const pid of replaces?.pids ?? []) {
+      this.#signal(pid, stopSignals[replaces?.stop ?? "soft"]);
+    }
   }
 
   #retireOrphans(): void {
     const { drain } = this.options.limits;
     const { signal } = this.#stopOrphans;
     for (const orphan of this.#orphans.splice(0)) {
-      this.#retiring.push(retireOrphan(orphan, drain, signal, this.#poller, this.log));
+      this.#retiring.push(
+        retireOrphan(orphan, this.service, drain, signal, this.#poller, this.log),
+      );
     }
   }
 
@@ -309,15 +310,10 @@ class Wrapper {
     if (this.#supervisor.stopping) await Promise.all(this.#retiring);
     this.#control?.close();
     this.#sockets.close();
-    const { pidFile } = this.command;
+    const { pidFile } = this.service;
     if (pidFile !== undefined) removePidFile(pidFile, this.#lastServed);
     this.#end.resolve(code);
   }
-}
-
-/** What makes two wrappers serve the same: the config files, wherever they are started and however named. */
-function serviceName({ configs }: Command): string {
-  return configs.map(({ path }) => resolve(path)).join(":");
 }
 
 /** Removes a pid file if it names that process: another wrapper may have written it. */

@@ -58,6 +58,7 @@ Deno.test("a command line that HAProxy would not take is named in one line", asy
   const sock = "/nowhere/control.sock";
   const cases: [number, string[], RegExp][] = [
     [2, ["haproxy"], /haproxy: no config; .*multibinder exec -- haproxy -f site\.cfg\.eta/],
+    [2, ["servant", "-f", "a"], /servant: .*does not know this server; it can run haproxy, as in /],
     [2, ["haproxy", "-f"], /the option -f lacks its value/],
     [2, ["haproxy", "-f", "/x.eta", "-f", "/x.erb"], /x\.erb would both be rendered to \/x/],
   ];
@@ -73,11 +74,11 @@ Deno.test("a command that cannot be run ends with 127 or 126, as in a shell", as
   const [, ...config] = writeSite(folder);
   await using binder = await startBinder();
   const options = { sock: binder.sock };
-  const missing = await fails(127, { ...options, command: ["no-such-server", ...config] });
-  assertMatch(missing, /^\S+ error cannot start why="command not found: no-such-server"\n$/);
-  Deno.writeTextFileSync(folder.file("server"), "#!/bin/sh\n", { mode: 0o644 });
-  const forbidden = await fails(126, { ...options, command: [folder.file("server"), ...config] });
-  assertMatch(forbidden, /^\S+ error cannot start why="cannot run \S+\/server: .*EACCES.*"\n$/);
+  const missing = await fails(127, { ...options, command: ["haproxy-missing", ...config] });
+  assertMatch(missing, /^\S+ error cannot start why="command not found: haproxy-missing"\n$/);
+  Deno.writeTextFileSync(folder.file("haproxy"), "#!/bin/sh\n", { mode: 0o644 });
+  const forbidden = await fails(126, { ...options, command: [folder.file("haproxy"), ...config] });
+  assertMatch(forbidden, /^\S+ error cannot start why="cannot run \S+\/haproxy: .*EACCES.*"\n$/);
 });
 
 Deno.test("a config that cannot be served ends with 1 and one line about it", async () => {

@@ -1,0 +1,62 @@
+/** Having a program check a config, before anything depends on it. */
+
+import { createMemfd, readOutput } from "../../ffi/memfd.ts";
+import { sendSignal } from "../../ffi/process.ts";
+import { EXIT, UserError } from "../errors.ts";
+import { exitCodeOf, type Launch, type Words } from "./launch.ts";
+
+/** Bytes of a check's output that are kept. */
+const MAX_OUTPUT = 64 * 1024;
+
+/** A config that a server refused, or did not check in time. */
+export class RefusedConfig extends UserError {
+  /** @param output what the server said, line by line */
+  constructor(message: string, exitCode: number, readonly output: readonly string[]) {
+    super(message, { exitCode });
+  }
+}
+
+/** How to check a config, and what to say of a refusal. */
+export interface Check {
+  /** What checks, at the beginning of a sentence. */
+  who: string;
+  argv: Words;
+  /** Its environment; the launch's when absent. */
+  env?: Readonly<Record<string, string>>;
+  /** Milliseconds after which a check that hangs is killed. */
+  timeout: number;
+  /**
+   * The reason for a refusal, if there is one to tell.
+   * @param output what the program said, line by line
+   * @param end how it ended, if a signal ended it
+   */
+  reasonOf(output: readonly string[], end: string | undefined): string | undefined;
+}
+
+/**
+ * Runs a program that checks a config: it ends with exit code 0 when the config is good.
+ * @throws {RefusedConfig} with the program's reason, when it is not
+ * @throws {UserError} when the program cannot be run
+ */
+export async function checkConfig(launch: Launch, check: Check): Promise<void> {
+  const { who, argv, env = launch.env, timeout } = check;
+  using output = createMemfd("multibinder-check");
+  const child = launch.start(argv, { env, stdout: output, stderr: output });
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    sendSignal(child.pid, "SIGKILL");
+  }, timeout);
+  const status = await child.exited;
+  clearTimeout(timer);
+  if ("code" in status && status.code === 0) return;
+  const lines = readOutput(output, MAX_OUTPUT).split("\n").filter((line) => line.trim() !== "");
+  if (isLate) {
+    const why = `${who} did not check the config within ${timeout / 1000} s (--ready-timeout)`;
+    throw new RefusedConfig(why, EXIT.failure, lines);
+  }
+  const end = "signal" in status ? `signal ${status.signal} ended the check` : undefined;
+  const reason = check.reasonOf(lines, end);
+  const message = `${who} refused the config${reason === undefined ? "" : `: ${reason}`}`;
+  throw new RefusedConfig(message, exitCodeOf(status), lines);
+}

@@ -1,0 +1,97 @@
+/**
+ * The boundary between the wrapper and the servers that it can run: all that the wrapper asks of a server.
+ *
+ * A {@link Server} is a program that multibinder knows, such as one proxy or one web server. A
+ * {@link Service} is such a server with the command line of a user, understood. The wrapper decides when
+ * something is checked, started and stopped; the service knows how. Whatever is particular to one server
+ * lies in its own file beside this one, and no code outside this folder names a server.
+ * @module
+ */
+
+import type { SignalName } from "../../ffi/constants.ts";
+import type { Level } from "../log.ts";
+import type { Child } from "../process/children.ts";
+import type { Launch, Words } from "./launch.ts";
+
+/** A program that multibinder knows how to run. */
+export interface Server {
+  /** As messages call it, and as its program is called by default. */
+  readonly name: string;
+  /** What the file name of its program looks like. */
+  readonly program: RegExp;
+  /** What `multibinder exec --help` says of it, in whole lines. */
+  readonly help: string;
+  /** A command that runs it, for messages and examples: what stands after `multibinder exec --`. */
+  readonly example: string;
+  /**
+   * What stands in its config for listening sockets that it is to accept from in one place.
+   * @param descriptors the numbers under which the server inherits them, at least one
+   */
+  socketNames(descriptors: readonly number[]): string;
+  /**
+   * Understands its command line.
+   * @throws {UserError} when it is none that can be run
+   */
+  understand(words: Words): Service;
+}
+
+/** A server with its command line. */
+export interface Service {
+  readonly server: Server;
+  /**
+   * What makes two commands run the same service, wherever they are given: a wrapper takes over from
+   * another one of the same identity that has died.
+   */
+  readonly identity: string;
+  /** To `run` it, only to `check` its config, or to ask the program a `question`, such as its version. */
+  readonly purpose: "run" | "check" | "question";
+  /** Paths of the config files that the command names. Which of them are templates is not its business. */
+  readonly configs: readonly string[];
+  /** Where the pid of the generation that serves is to be written, if anywhere. */
+  readonly pidFile?: string;
+  /** Processes that the first generation replaces: told to stop once it serves. */
+  readonly replaces?: { readonly pids: readonly number[]; readonly stop: "soft" | "hard" };
+  /** The signals that make it stop: once its connections have ended, and at once. */
+  readonly stopSignals: { readonly soft: SignalName; readonly hard: SignalName };
+  /**
+   * Runs the command as it was given, with rendered files in the place of templates: for a purpose after
+   * which it ends by itself.
+   * @throws {UserError} when the program cannot be run
+   */
+  run(launch: Launch): Child;
+  /**
+   * Has the config checked, with the sockets in place.
+   * @param timeout milliseconds after which a check that hangs is killed
+   * @throws {RefusedConfig} with the reason, see check.ts
+   * @throws {UserError} when the program cannot be run
+   */
+  check(launch: Launch, timeout: number): Promise<void>;
+  /**
+   * Starts a generation.
+   * @throws {UserError} when the program cannot be run
+   */
+  start(launch: Launch): Generation;
+  /**
+   * What must be done before the soft stop of a process: the signal for it follows when this is done. It
+   * need not end early when the process does, but must end some time. Without it the signal is sent at
+   * once.
+   */
+  prepareStop?(stopping: StoppingProcess): Promise<void>;
+  /** How grave a line of its output is. */
+  levelOf(line: string): Level;
+}
+
+/** A generation that was started. */
+export interface Generation extends Child {
+  /** Resolves to undefined once it is up, or to the reason why nobody will tell that any more. */
+  ready: Promise<string | undefined>;
+}
+
+/** A process of a service, which is to stop. */
+export interface StoppingProcess {
+  readonly pid: number;
+  /** Whether another generation serves the same sockets by now, so that connections do not wait for us. */
+  readonly othersServe: boolean;
+  /** Sends it a signal. @returns false when it has ended; nobody else is signalled then */
+  signal(name: SignalName): boolean;
+}
