@@ -12,7 +12,7 @@
  * ```
  *
  * It needs Linux with glibc, and the permissions `--allow-ffi` and, for the default control socket,
- * `--allow-env=MULTIBINDER_SOCK`.
+ * `--allow-env=MULTIBINDER_SOCK,MULTIBINDER_BINDER_UID`.
  * @module
  */
 

@@ -1,8 +1,10 @@
 /** What `mod.ts` exports. */
 
 import type { Fd } from "../ffi/fd.ts";
+import { userId } from "./control/accounts.ts";
 import { splitAddress } from "./sockets/address.ts";
 import { ControlClient, DEFAULT_SOCK, NoBinderError, RefusedError } from "./control/client.ts";
+import { PEERS } from "./control/peer.ts";
 import { UserError } from "./errors.ts";
 
 export { NoBinderError, RefusedError, UserError };
@@ -11,6 +13,11 @@ export { NoBinderError, RefusedError, UserError };
 export interface BindOptions {
   /** Path of the control socket; by default `MULTIBINDER_SOCK`, else /run/multibinder.sock. */
   sock?: string;
+  /**
+   * The user that the binder runs as, by number or name, when that is neither root nor this program's own;
+   * for the default control socket `MULTIBINDER_BINDER_UID`. What anybody else listens on is not used.
+   */
+  binderUid?: number | string;
   /** Length of the accept queue, in connections; by default the binder's. */
   backlog?: number;
   /**
@@ -52,7 +59,7 @@ export class ListeningSocket implements Disposable {
  * Gets the listening socket of an address from a binder, which binds it at the first request. The same
  * address gives the same socket again, to any program that may ask.
  * @param address such as `:80`, `127.0.0.1:8080`, `[::1]:80`, `*:80`, `unix:/run/site.sock`
- * @throws {NoBinderError} when no binder answers at the control socket
+ * @throws {NoBinderError} when no binder answers at the control socket, or somebody else does
  * @throws {RefusedError} when the binder does not allow the address or cannot bind it
  */
 export async function bind(address: string, options: BindOptions = {}): Promise<ListeningSocket> {
@@ -76,7 +83,10 @@ export async function bindAll(
     ...(backlog !== undefined && { backlog }),
   }));
   const sock = options.sock ?? (Deno.env.get("MULTIBINDER_SOCK") || DEFAULT_SOCK);
-  using client = ControlClient.connect(sock);
+  const named = options.binderUid ??
+    (options.sock === undefined ? Deno.env.get("MULTIBINDER_BINDER_UID") : undefined);
+  const uid = named === undefined || named === "" ? undefined : userId(String(named));
+  using client = ControlClient.connect(sock, undefined, undefined, { ...PEERS.binder, uid });
   const fds = await client.bind(params);
   return fds.map((fd, index) => {
     fd.closeOnExec = closeOnExec;

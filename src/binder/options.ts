@@ -1,7 +1,7 @@
 /** What the command line says, and what its names mean. */
 
 import { effectiveUid } from "../../ffi/process.ts";
-import { account, groupId, userId } from "./accounts.ts";
+import { account, groupId, userId } from "../control/accounts.ts";
 import type { Owner } from "../control/control_socket.ts";
 import { type AccessRules, accessRules } from "./access.ts";
 import { parsePatterns, type PolicyRules } from "./policy.ts";

@@ -1,9 +1,11 @@
 /** `multibinder exec`: the wrapper. */
 
 import { EXIT, fromCommandLine, UserError } from "../errors.ts";
+import { userId } from "../control/accounts.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
 import { SERVERS, understand } from "../servers/servers.ts";
 import {
+  binderUidFromEnvironment,
   createCommand,
   duration,
   logOf,
@@ -50,6 +52,11 @@ export async function run(args: readonly string[]): Promise<number> {
       `the binder's control socket (default: $MULTIBINDER_SOCK, else ${DEFAULT_SOCK})`,
     )
     .option(
+      "--binder-uid <user>",
+      "the binder's user, if neither root nor this one (default: $MULTIBINDER_BINDER_UID)",
+      userId,
+    )
+    .option(
       "--wait <time>",
       "wait for a binder that was named, at the start alone (default: 10s)",
       duration,
@@ -82,6 +89,7 @@ export async function run(args: readonly string[]): Promise<number> {
       const service = fromCommandLine(() => understand([first, ...rest]));
       const wrapperOptions = {
         sock: options.sock ?? sockFromEnvironment(),
+        binderUid: options.binderUid ?? binderUidFromEnvironment(),
         wait: options.wait ?? 10_000,
         renderDir: options.renderDir,
         control: options.control,

@@ -1,6 +1,7 @@
 /** What the subcommands' command lines have in common. */
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { userId } from "../control/accounts.ts";
 import { ControlClient, DEFAULT_SOCK } from "../control/client.ts";
 import type { Peer } from "../control/peer.ts";
 import { EXIT, UserError } from "../errors.ts";
@@ -9,6 +10,12 @@ import { createLog, type Format, FORMATS, type Level, LEVELS, type Log } from ".
 /** Where the control socket is, when `--sock` does not say. An empty variable counts as none. */
 export function sockFromEnvironment(): string | undefined {
   return Deno.env.get("MULTIBINDER_SOCK") || undefined;
+}
+
+/** The binder's user when no option says it. An empty variable counts as none. */
+export function binderUidFromEnvironment(): number | undefined {
+  const user = Deno.env.get("MULTIBINDER_BINDER_UID");
+  return user ? userId(user) : undefined;
 }
 
 /** A subcommand with the options that all have. */

@@ -1,12 +1,21 @@
 /** `multibinder render`: shows what a template becomes. */
 
 import { Poller } from "../../ffi/poll.ts";
+import { userId } from "../control/accounts.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
 import { EXIT } from "../errors.ts";
 import { TEMPLATE_SERVER } from "../servers/servers.ts";
 import { renderFiles, writeOutput } from "../wrapper/config_files.ts";
 import { chooseSockets } from "../wrapper/sockets.ts";
-import { createCommand, duration, logOf, parse, print, sockFromEnvironment } from "./options.ts";
+import {
+  binderUidFromEnvironment,
+  createCommand,
+  duration,
+  logOf,
+  parse,
+  print,
+  sockFromEnvironment,
+} from "./options.ts";
 
 const HELP = `
 The sockets are really bound, by the binder or else by this process for a moment, so that
@@ -21,6 +30,11 @@ export async function run(args: readonly string[]): Promise<number> {
       "--sock <path>",
       `the binder's control socket (default: $MULTIBINDER_SOCK, else ${DEFAULT_SOCK})`,
     )
+    .option(
+      "--binder-uid <user>",
+      "the binder's user, if neither root nor this one (default: $MULTIBINDER_BINDER_UID)",
+      userId,
+    )
     .option("--wait <time>", "wait for a binder that was named (default: 10s)", duration)
     .option("--output <file>", "write there (default: -, standard output)")
     .addHelpText("after", HELP)
@@ -33,7 +47,9 @@ export async function run(args: readonly string[]): Promise<number> {
       );
       const sock = options.sock ?? sockFromEnvironment();
       const wait = options.wait ?? 10_000;
-      const source = chooseSockets({ sock, wait, lasting: false }, new Poller(), logOf(options));
+      const binderUid = options.binderUid ?? binderUidFromEnvironment();
+      const where = { sock, binderUid, wait, lasting: false };
+      const source = chooseSockets(where, new Poller(), logOf(options));
       await source.prepare(sockets);
       source.close();
       // As a file, standard output could be replaced by another.

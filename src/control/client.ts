@@ -2,13 +2,15 @@
 
 import { POLLRDHUP } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
-import type { Fd } from "../../ffi/fd.ts";
+import { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { fdLimit, raiseFdLimit } from "../../ffi/rlimit.ts";
 import { MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
-import { connectUnix } from "../../ffi/socket.ts";
+import { effectiveUid } from "../../ffi/process.ts";
+import { connectUnix, type Credentials, discard, peerCredentials } from "../../ffi/socket.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { Channel, ChannelClosed } from "./channel.ts";
+import { mismatch } from "./grant.ts";
 import { type Answer, type BindParam, parseAnswer, RPC } from "./messages.ts";
 import { type Peer, PEERS } from "./peer.ts";
 
@@ -18,7 +20,13 @@ export const DEFAULT_SOCK = "/run/multibinder.sock";
 /** How long an answer may take, in milliseconds. */
 const ANSWER_TIMEOUT = 10_000;
 
-/** Nobody could be reached at a control socket, or none that answers as is expected. `code` is errno's name. */
+/** As whom the kernel shows a user that is not known in our user namespace (user_namespaces(7)). */
+const OVERFLOW_UID = 65534;
+
+/**
+ * Nobody could be reached at a control socket, or none that answers as is expected. `code` is errno's name;
+ * EPERM when somebody answers who is not the binder.
+ */
 export class NoBinderError extends UserError {
   /** The class's name. */
   override readonly name = "NoBinderError";
@@ -74,6 +82,8 @@ export class ControlClient implements Disposable {
     readonly channel: Channel,
     readonly timeout: number,
     readonly peer: Peer,
+    /** Who answers, as the kernel has it: who made the control socket listen. */
+    readonly answering: Credentials,
   ) {}
 
   /**
@@ -81,7 +91,7 @@ export class ControlClient implements Disposable {
    * @param path of the control socket
    * @param poller the program's own, if it has one; connections share one otherwise
    * @param timeout milliseconds that an answer may take
-   * @param peer who is meant to be there, for the messages of errors
+   * @param peer who is meant to be there, for the messages of errors, and as whom it may run
    * @throws {NoBinderError}
    */
   static connect(
@@ -96,7 +106,10 @@ export class ControlClient implements Disposable {
       throw new NoBinderError(path, "ENAMETOOLONG", `${peer.nobody} at ${path}: ${why}`);
     }
     try {
-      return new ControlClient(path, new Channel(connectUnix(path), poller), timeout, peer);
+      using fd = connectUnix(path);
+      const answering = peerCredentials(fd);
+      const channel = new Channel(new Fd(fd.release()), poller);
+      return new ControlClient(path, channel, timeout, peer, answering);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       const message = `${peer.nobody} at ${path}: ${unreachable(error, peer)}`;
@@ -105,25 +118,32 @@ export class ControlClient implements Disposable {
   }
 
   /**
-   * Asks for listening sockets, all or none.
+   * Asks for listening sockets, all or none; of the original multibinder, which reads the first address of
+   * a request alone, one by one.
    * @param params the addresses
    * @returns one socket an address, in their order; close-on-exec, the caller's
    * @throws {RefusedError} when the binder refuses or fails to bind one
-   * @throws {NoBinderError} when it goes away, is silent for too long, or is no binder; the connection
-   *   is closed then
+   * @throws {NoBinderError} when somebody else answers than the binder, or it goes away, is silent for too
+   *   long, or is no binder; the connection is of no use then
+   * @throws {UserError} when what it sends are not the sockets that were asked for
    */
   async bind(params: readonly BindParam[]): Promise<Fd[]> {
     if (params.length === 0) return [];
+    this.#insistOnBinder();
     if (BigInt(params.length) >= fdLimit().soft / 2n) raiseFdLimit();
-    const { fds } = await this.#request("bind", params, { expected: params.length });
-    if (fds.length === params.length) return fds;
-    fds.forEach((fd) => fd.close());
-    throw new UserError(
-      this.channel.truncated
-        ? `cannot take ${params.length} sockets: the limit of ${fdLimit().soft} open files is ` +
-          "reached; raise it with ulimit -n or LimitNOFILE="
-        : `the binder at ${this.path} sent ${fds.length} sockets for ${params.length} addresses`,
-    );
+    const { fds, result } = await this.#request("bind", params, { expected: params.length });
+    try {
+      if (result === true && fds.length === 1) {
+        for (const param of params.slice(1)) {
+          fds.push(...(await this.#request("bind", [param], { expected: 1 })).fds);
+        }
+      }
+      this.#insistOnSockets(fds, params);
+      return fds;
+    } catch (error) {
+      fds.forEach(discard);
+      throw error;
+    }
   }
 
   /**
@@ -133,8 +153,10 @@ export class ControlClient implements Disposable {
    * @param fds one an address; they stay the caller's
    * @returns for each `adopted`, `held`, or `refused: ` and why
    * @throws {RefusedError} when this user may not
+   * @throws {NoBinderError} as {@link bind}
    */
   async adopt(params: readonly BindParam[], fds: readonly Fd[]): Promise<string[]> {
+    this.#insistOnBinder();
     const { result } = await this.#request("adopt", params, { fds });
     return Array.isArray(result) ? result.map(String) : [];
   }
@@ -165,6 +187,42 @@ export class ControlClient implements Disposable {
    */
   async call(method: string, params: unknown): Promise<unknown> {
     return (await this.#request(method, params)).result;
+  }
+
+  /** Whoever listens at the path could take our sockets, and give us others to serve. */
+  #insistOnBinder(): void {
+    const { pid, uid } = this.answering;
+    if ([0, effectiveUid(), this.peer.uid].includes(uid)) return;
+    const unknown = uid === OVERFLOW_UID
+      ? " (the kernel also shows a user so whom this container's user namespace does not know)"
+      : "";
+    throw new NoBinderError(
+      this.path,
+      "EPERM",
+      `uid ${uid}${unknown} answers at ${this.path}${
+        pid > 0 ? `, as pid ${pid}` : ""
+      }: neither root ` +
+        "nor this user, so it is asked for nothing and gets nothing; if the binder runs as that user, " +
+        `--binder-uid ${uid} or MULTIBINDER_BINDER_UID=${uid} says so`,
+    );
+  }
+
+  #insistOnSockets(fds: readonly Fd[], params: readonly BindParam[]): void {
+    if (fds.length !== params.length) {
+      throw new UserError(
+        this.channel.truncated
+          ? `cannot take ${params.length} sockets: the limit of ${fdLimit().soft} open files is ` +
+            "reached; raise it with ulimit -n or LimitNOFILE="
+          : `the binder at ${this.path} sent ${fds.length} sockets for ${params.length} addresses`,
+      );
+    }
+    fds.forEach((fd, index) => {
+      const param = params[index];
+      const wrong = param && mismatch(fd, param);
+      if (param === undefined || wrong === undefined) return;
+      const asked = param.port === undefined ? param.address : `${param.address}:${param.port}`;
+      throw new UserError(`for ${asked} the binder at ${this.path} sent ${wrong}; it is not used`);
+    });
   }
 
   /** Makes a request, after those before it were answered. */

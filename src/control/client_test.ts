@@ -1,31 +1,41 @@
 import {
   assert,
   assertEquals,
+  assertMatch,
   assertObjectMatch,
   assertRejects,
   assertStrictEquals,
+  fail,
 } from "@std/assert";
-import { AF_UNIX, POLLIN, SOCK_NONBLOCK, SOCK_STREAM } from "../../ffi/constants.ts";
+import { AF_INET, AF_UNIX, POLLIN, SOCK_NONBLOCK, SOCK_STREAM } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { sendMessage } from "../../ffi/fd_passing.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { acceptSocket, bindSocket, createSocket, listenSocket } from "../../ffi/socket.ts";
 import { leavesNoDescriptors, openFile } from "../../tests/support/descriptors.ts";
-import { asStranger } from "../../tests/support/file_user.ts";
+import { asStranger, asUser } from "../../tests/support/file_user.ts";
 import { settled } from "../../tests/support/poller.ts";
-import { tempDir } from "../../tests/support/temp_dir.ts";
+import { ignoreUnless } from "../../tests/support/users.ts";
+import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
 import { PEERS } from "./peer.ts";
 import { ControlClient, NoBinderError, RefusedError } from "./client.ts";
 import { UserError } from "../errors.ts";
+import { listen } from "../sockets/listen.ts";
 import { Channel } from "./channel.ts";
-import { parseRequest, type Request } from "./messages.ts";
+import { parseBindParams, parseRequest, type Request } from "./messages.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;
 const poller = new Poller();
-const ONE = [{ address: "", port: 80 }];
-const TWO = [...ONE, { address: "unix:/run/site.sock" }];
+const HOST = loopbackHost();
+const ONE = [{ address: HOST, port: 8000 }];
+const TWO = [...ONE, { address: HOST, port: 8001 }];
+
+/** A socket that a binder would give for the first of {@link TWO}, or for the second. */
+function listening(port = 8000): Fd {
+  return listen({ transport: "tcp", family: "inet", host: HOST, port }, 10).fd;
+}
 
 /** What a binder does with a request; nothing more is read from a connection that it closes. */
 type Answerer = (channel: Channel, request: Request) => Promise<void> | void;
@@ -88,7 +98,7 @@ async function noBinder(action: () => unknown, path: string, code: string, messa
 
 Deno.test("sockets come in the order of their addresses, for request after request", async () => {
   await leavesNoDescriptors(async () => {
-    const files = [createMemfd("a"), createMemfd("b")];
+    const files = [listening(), listening(8001)];
     const requests: Request[] = [];
     const answer: Answerer = (channel, request) => {
       requests.push(request);
@@ -115,7 +125,7 @@ Deno.test("sockets come in the order of their addresses, for request after reque
 });
 
 Deno.test("connections without a poller of their own leave nothing open", async () => {
-  using file = createMemfd("a");
+  using file = listening();
   await leavesNoDescriptors(() =>
     withBinder(granting([file]), async (path) => {
       using client = ControlClient.connect(path);
@@ -125,7 +135,7 @@ Deno.test("connections without a poller of their own leave nothing open", async 
 });
 
 Deno.test("a refusal has the binder's code and sentence, and the connection goes on", async () => {
-  using file = createMemfd("a");
+  using file = listening();
   const data = { code: "EADDRINUSE", address: "0.0.0.0:80" };
   const answer: Answerer = (channel, request) =>
     request.id === 1
@@ -223,7 +233,7 @@ Deno.test("a call gives the result, and tells a binder that refuses from one tha
 
 Deno.test("descriptors that come with an answer that promises none are closed", async () => {
   await leavesNoDescriptors(async () => {
-    using file = createMemfd("a");
+    using file = listening();
     await withBinder(granting([file, file]), async (path) => {
       using client = ControlClient.connect(path, poller);
       assertStrictEquals(await client.call("status", []), true);
@@ -233,7 +243,7 @@ Deno.test("descriptors that come with an answer that promises none are closed", 
 });
 
 Deno.test("requests made at once are sent one by one, and each gets its own answer", async () => {
-  using file = createMemfd("a");
+  using file = listening();
   let inProgress = 0;
   const answer: Answerer = async (channel, { id, method, params }) => {
     assertStrictEquals(++inProgress, 1);
@@ -282,8 +292,8 @@ Deno.test("a request that is refused does not keep those behind it from their an
 
 Deno.test("sockets handed back arrive in their order and stay the caller's", async () => {
   await leavesNoDescriptors(async () => {
-    using a = createMemfd("a");
-    using b = createMemfd("b");
+    using a = listening();
+    using b = listening(8001);
     const got: string[] = [];
     const answer: Answerer = async (channel, { id, params }) => {
       const fds = channel.takeFds();
@@ -319,7 +329,7 @@ Deno.test("the end of the binder, and our own, is noticed without a request", as
 });
 
 Deno.test("an answer that comes too late is not taken for the next one", async () => {
-  using file = createMemfd("a");
+  using file = listening();
   await leavesNoDescriptors(async () => {
     const late = Promise.withResolvers<void>();
     const answer: Answerer = async (channel, request) => {
@@ -376,20 +386,91 @@ Deno.test("what answers otherwise than a binder is none", async () => {
 
 Deno.test("too few sockets are an error and closed, too many are closed", async () => {
   await leavesNoDescriptors(async () => {
-    using file = createMemfd("a");
+    using file = listening();
+    using other = listening(8001);
     for (const count of [0, 1]) {
-      await withBinder(granting(new Array(count).fill(file)), async (path) => {
+      await withBinder(granting([file].slice(0, count), [true, true]), async (path) => {
         using client = ControlClient.connect(path, poller);
         assertObjectMatch(await assertRejects(() => client.bind(TWO), UserError), {
           message: `the binder at ${path} sent ${count} sockets for 2 addresses`,
         });
       });
     }
-    await withBinder(granting([file, file, file]), async (path) => {
+    await withBinder(granting([file, other, file]), async (path) => {
       using client = ControlClient.connect(path, poller);
       const fds = await client.bind(TWO);
       assertStrictEquals(fds.length, 2);
       fds.forEach((fd) => fd.close());
     });
   });
+});
+
+Deno.test("what is no listening socket of the address that was asked for is not taken", async () => {
+  await leavesNoDescriptors(async () => {
+    using other = listening(8001);
+    using memfd = createMemfd("a");
+    using idle = createSocket(AF_INET, SOCK_STREAM);
+    const cases: [sent: Fd, what: string][] = [
+      [other, `a socket of ${HOST}:8001`],
+      [memfd, "something that is no listening socket"],
+      [idle, "something that is no listening socket"],
+    ];
+    for (const [sent, what] of cases) {
+      await withBinder(granting([sent]), async (path) => {
+        using client = ControlClient.connect(path, poller);
+        const error = await assertRejects(() => client.bind(ONE), UserError);
+        const said = `for ${HOST}:8000 the binder at ${path} sent ${what}; it is not used`;
+        assertStrictEquals(error.message, said);
+      });
+    }
+  });
+});
+
+Deno.test("the original answers the first address of a batch: the others are asked for one by one", async () => {
+  await leavesNoDescriptors(async () => {
+    const sockets = [listening(), listening(8001)];
+    const asked: unknown[] = [];
+    const answer: Answerer = (channel, request) => {
+      const [first] = parseBindParams(request.params);
+      asked.push(request.params);
+      return granting(sockets.slice((first.port ?? 0) - 8000).slice(0, 1))(channel, request);
+    };
+    await withBinder(answer, async (path) => {
+      using client = ControlClient.connect(path, poller);
+      const fds = await client.bind(TWO);
+      assertEquals(fds.map(openFile), sockets.map(openFile));
+      fds.forEach((fd) => fd.close());
+    });
+    assertEquals(asked, [TWO, TWO.slice(1)]);
+    sockets.forEach((fd) => fd.close());
+  });
+});
+
+Deno.test({
+  name: "a stranger who listens at the path is asked for nothing and given nothing",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be another user needs root"),
+  fn: async () => {
+    const asked: Request[] = [];
+    using folder = tempDir();
+    Deno.chmodSync(folder.path, 0o777);
+    const path = folder.file("control.sock");
+    // The kernel remembers who made it listen.
+    using listener = asUser(4711, () => listenAt(path));
+    Deno.chmodSync(path, 0o666);
+    using file = listening();
+    using client = ControlClient.connect(path, poller);
+    for (const action of [() => client.bind(ONE), () => client.adopt(ONE, [file])]) {
+      const error = await assertRejects<NoBinderError>(action, NoBinderError);
+      assertStrictEquals(error.code, "EPERM");
+      assertMatch(error.message, /^uid 4711 answers at .* neither root nor this user/);
+      assertMatch(error.message, /--binder-uid 4711 or MULTIBINDER_BINDER_UID=4711/);
+    }
+    using accepted = acceptSocket(listener) ?? fail();
+    assertStrictEquals(await poller.wait(accepted, POLLIN, 0), 0, "nothing was sent");
+    assertEquals(asked, []);
+
+    using trusting = ControlClient.connect(path, poller, 10, { ...PEERS.binder, uid: 4711 });
+    await noBinder(() => trusting.bind(ONE), path, "ETIMEDOUT", silent(path));
+    await settled(poller);
+  },
 });

@@ -1,4 +1,4 @@
-/** Who is meant to answer at a control socket, in words for the person who asked. */
+/** Who is meant to answer at a control socket, in words for the person who asked, and by user. */
 
 /** The words for one kind of peer. */
 export interface Peer {
@@ -12,6 +12,8 @@ export interface Peer {
   isNot: string;
   /** Who it is that does not know what it was asked for, and what to do about it. */
   instead: string;
+  /** The user that it runs as, when that is neither root nor our own. */
+  uid?: number | undefined;
 }
 
 /** Binders and wrappers have the same kind of control socket, and are easily mistaken for each other. */

@@ -6,11 +6,20 @@ import { ControlClient, isAbsent, NoBinderError, RefusedError } from "../control
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, RPC } from "../control/messages.ts";
+import { PEERS } from "../control/peer.ts";
 
 /** A socket that is held, with what was asked for. */
 export interface HeldSocket {
   param: BindParam;
   fd: Fd;
+}
+
+/** Where a binder is. */
+export interface BinderPlace {
+  /** Its control socket. */
+  path: string;
+  /** Its user, when that is neither root nor our own. */
+  uid: number | undefined;
 }
 
 /** Refusals that stay: of another user, and of the original multibinder, which has no such method. */
@@ -32,7 +41,7 @@ export class BinderLink {
   #attachable: boolean;
 
   constructor(
-    readonly path: string,
+    readonly binder: BinderPlace,
     readonly poller: Poller,
     readonly log: Log,
     /** What to hand back to a new binder; undefined for a process that will not stay. */
@@ -67,7 +76,7 @@ export class BinderLink {
         if (error instanceof NoBinderError && error.code === "ENOTCONN") continue;
         const isOver = this.#closed || performance.now() >= deadline;
         if (!isAbsent(error) || isOver) throw error;
-        if (!told) this.log.info("waiting for the binder", { sock: this.path });
+        if (!told) this.log.info("waiting for the binder", { sock: this.binder.path });
         told = true;
         await this.#pause();
       }
@@ -101,14 +110,19 @@ export class BinderLink {
     return this.#connecting;
   }
 
+  #dial(): ControlClient {
+    const { path, uid } = this.binder;
+    return ControlClient.connect(path, this.poller, undefined, { ...PEERS.binder, uid });
+  }
+
   async #open(): Promise<ControlClient> {
-    let client = ControlClient.connect(this.path, this.poller);
+    let client = this.#dial();
     try {
       await this.#handBack(client);
       if (this.held && !this.#attachable) {
         // The binder may have closed the connection with its refusal.
         client.close();
-        client = ControlClient.connect(this.path, this.poller);
+        client = this.#dial();
       }
       if (this.#closed) throw new Error("this process is ending");
     } catch (error) {
@@ -136,8 +150,8 @@ export class BinderLink {
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
       if (!LASTING.includes(error.code)) {
-        const why = `the binder at ${this.path} takes no sockets back now: ${error.message}`;
-        throw new NoBinderError(this.path, "EAGAIN", why, error);
+        const why = `the binder at ${this.binder.path} takes no sockets back now: ${error.message}`;
+        throw new NoBinderError(this.binder.path, "EAGAIN", why, error);
       }
       this.#attachable = false;
       this.log.info("the binder takes no sockets back from this process", { why: error.message });
@@ -148,7 +162,9 @@ export class BinderLink {
     await client.gone();
     this.#drop(client);
     if (this.#closed || this.#client || !this.#attachable) return;
-    this.log.warn("the binder is gone; its sockets are kept for the next one", { sock: this.path });
+    this.log.warn("the binder is gone; its sockets are kept for the next one", {
+      sock: this.binder.path,
+    });
     await this.#reconnect();
   }
 
@@ -161,7 +177,7 @@ export class BinderLink {
       } catch (error) {
         // A binder that is there and refuses is worth a line; that there is none was said.
         const why = messageOf(error);
-        const refused = error instanceof NoBinderError && error.code === "EAGAIN";
+        const refused = error instanceof NoBinderError && ["EAGAIN", "EPERM"].includes(error.code);
         const level = refused && why !== told ? "warn" : "debug";
         this.log[level]("cannot hand the sockets back yet", { why });
         if (refused) told = why;

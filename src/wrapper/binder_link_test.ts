@@ -37,7 +37,12 @@ class Scene {
 
   constructor(readonly sock: string, lasting = true) {
     const log = createLog({ format: "text", level: "info" }, (line) => this.log.push(line));
-    this.link = new BinderLink(sock, poller, log, lasting ? () => this.held : undefined);
+    this.link = new BinderLink(
+      { path: sock, uid: undefined },
+      poller,
+      log,
+      lasting ? () => this.held : undefined,
+    );
   }
 
   start(options?: LocalBinderOptions): Promise<LocalBinder> {

@@ -17,7 +17,10 @@ import type { WrapperOptions } from "./wrapper.ts";
  */
 export async function runOnce(
   service: Service,
-  { sock, wait, renderDir }: Pick<WrapperOptions, "sock" | "wait" | "renderDir">,
+  { sock, binderUid, wait, renderDir }: Pick<
+    WrapperOptions,
+    "sock" | "binderUid" | "wait" | "renderDir"
+  >,
   log: Log,
 ): Promise<number> {
   const children = new Children();
@@ -30,7 +33,7 @@ export async function runOnce(
   void reserveFds(2048);
   const { socketNames } = service.server;
   const rendered = renderFiles(templates, Deno.env.toObject(), socketNames);
-  const sockets = chooseSockets({ sock, wait, lasting: false }, new Poller(), log);
+  const sockets = chooseSockets({ sock, binderUid, wait, lasting: false }, new Poller(), log);
   const lent = await sockets.prepare(rendered.sockets);
   writeFiles(rendered.files);
   const status = await service.run(new Launch(children, files, lent)).exited;

@@ -47,6 +47,8 @@ export interface Sockets {
 export interface SocketsOptions {
   /** The binder's control socket, if one was named; null for no binder at all. */
   sock: string | null | undefined;
+  /** The binder's user, when that is neither root nor our own. */
+  binderUid?: number | undefined;
   /** Milliseconds to wait for that binder. */
   wait: number;
   /** Whether this process stays, and hands its sockets back should the binder die. */
@@ -90,7 +92,8 @@ class BinderSockets implements Sockets {
 
   constructor(readonly sock: string, options: SocketsOptions, poller: Poller, readonly log: Log) {
     this.#wait = options.wait;
-    this.#link = new BinderLink(sock, poller, log, options.lasting ? () => this.served : undefined);
+    const held = options.lasting ? () => this.served : undefined;
+    this.#link = new BinderLink({ path: sock, uid: options.binderUid }, poller, log, held);
   }
 
   get binder(): { sock: string; connected: boolean } {

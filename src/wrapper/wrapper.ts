@@ -26,6 +26,8 @@ import { type Action, type Event, Supervisor, type SupervisorLimits } from "./su
 export interface WrapperOptions {
   /** The binder's control socket, if one was named. */
   sock?: string;
+  /** The binder's user, when that is neither root nor our own. */
+  binderUid?: number;
   /** Milliseconds to wait for that binder. */
   wait: number;
   /** Folder for rendered files instead of the templates'. */
@@ -85,8 +87,8 @@ class Wrapper {
     readonly log: Log,
   ) {
     this.#templates = planTargets(service.configs, options.renderDir);
-    const { wait, limits } = options;
-    this.#sockets = chooseSockets({ sock, wait, lasting: true }, this.#poller, log);
+    const { binderUid, wait, limits } = options;
+    this.#sockets = chooseSockets({ sock, binderUid, wait, lasting: true }, this.#poller, log);
     this.#supervisor = new Supervisor(limits);
     this.#notifier = new Notifier(this.#poller, log);
     const startTime = wait + 2 * limits.ready + limits.settle;

@@ -32,7 +32,8 @@ for (
       args: ["--group", "99", "--mode", "0660", ":80"],
       volume: OWN_VOLUME,
     });
-    const v1 = await site.up("v1", ["--cap-drop", "all", ...READ_ONLY, "--tmpfs", "/tmp"]);
+    const who = ["-e", "MULTIBINDER_BINDER_UID=65532"];
+    const v1 = await site.up("v1", [...who, "--cap-drop", "all", ...READ_ONLY, "--tmpfs", "/tmp"]);
     assertStrictEquals(await site.get(), "V1");
     assertStrictEquals(await userOf(site.binder), 65532);
     assertStrictEquals(await userOf(v1), 99);

@@ -1,0 +1,61 @@
+/** What came with an answer to a bind request: whether it is the socket that was asked for. */
+
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { UserError } from "../errors.ts";
+import {
+  type Address,
+  type AddressParts,
+  formatAddress,
+  numericAddress,
+} from "../sockets/address.ts";
+import { listeningAddress } from "../sockets/listen.ts";
+
+/**
+ * Compares a socket with the address that was asked for. Of a host name only the binder can say what it
+ * stands for; the rest must be right all the same.
+ * @returns undefined when it is a listening socket (a bound one for UDP) of that address, else what it is
+ */
+export function mismatch(fd: Fd, asked: AddressParts): string | undefined {
+  const found = addressOf(fd);
+  if (found === undefined) return "something that is no listening socket";
+  return isMeant(found, asked) ? undefined : `a socket of ${formatAddress(found)}`;
+}
+
+function addressOf(fd: Fd): Address | undefined {
+  try {
+    return listeningAddress(fd);
+  } catch (error) {
+    // No socket at all, or of a family that has no such calls.
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  }
+}
+
+function isMeant(found: Address, asked: AddressParts): boolean {
+  const wanted = numeric(asked);
+  if (found.transport === "unix" || wanted?.transport === "unix") {
+    return wanted !== undefined && formatAddress(found) === formatAddress(wanted);
+  }
+  const transport = asked.address.startsWith("udp:") ? "udp" : "tcp";
+  if (found.transport !== transport) return false;
+  // The kernel has chosen the port where none was named.
+  if (asked.port !== 0 && found.port !== asked.port) return false;
+  if (
+    wanted === undefined || formatAddress({ ...wanted, port: found.port }) === formatAddress(found)
+  ) {
+    return true;
+  }
+  // The original's socket of [::] takes IPv4 connections as well.
+  return found.family === "dual" && wanted.host === "::";
+}
+
+/** Undefined for a host name, and for what another binder may understand and we do not. */
+function numeric(asked: AddressParts): Address | undefined {
+  try {
+    return numericAddress(asked);
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
+}

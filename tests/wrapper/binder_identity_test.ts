@@ -1,0 +1,107 @@
+/** Who answers at the binder's control socket: the binder, or a stranger who listens at its path. */
+
+import { assert, assertMatch, assertStrictEquals } from "@std/assert";
+import { multibinder, startBinder } from "../support/binder.ts";
+import { site, startWrapper, tag } from "../support/haproxy.ts";
+import { get } from "../support/http_client.ts";
+import { processStatus } from "../support/process_status.ts";
+import { type Program, runProgram, startProgram } from "../support/program.ts";
+import { freePort, loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+
+const ignore = ignoreUnless(Deno.uid() === 0, "to be another user needs root");
+const THIEF = new URL("../support/thief.py", import.meta.url).pathname;
+
+/** A folder in which everybody may make files, as /tmp. */
+function openFolder(): TempDir {
+  const folder = tempDir();
+  Deno.chmodSync(folder.path, 0o1777);
+  return folder;
+}
+
+/** A stranger who listens at a path, with a socket of its own to hand out. */
+async function startThief(sock: string, port: number): Promise<Program> {
+  const words = ["env", "PATH=/usr/bin:/bin", "python3", THIEF, sock, "127.0.0.1", String(port)];
+  const [first = "", ...rest] = [...UNPRIVILEGED, ...words];
+  const thief = startProgram([first, ...rest]);
+  await thief.waitFor(/^listening$/);
+  return thief;
+}
+
+Deno.test({
+  name: "while a stranger listens at the path, root's wrapper gives it nothing and takes nothing",
+  ignore,
+  async fn() {
+    using folder = openFolder();
+    const sock = folder.file("control.sock");
+    const target = { hostname: loopbackHost(), port: 80 };
+    const planted = { hostname: "127.0.0.1", port: freePort() };
+    await using binder = await startBinder([], { sock });
+    await using wrapper = await startWrapper(site(tag(target), "first"), { sock });
+    binder.program.signal("SIGTERM");
+    await binder.program.exited;
+    {
+      await using thief = await startThief(sock, planted.port);
+      await wrapper.program.waitFor(
+        / warn cannot hand the sockets back yet .*uid 65534 .* answers/,
+      );
+      wrapper.template = site(tag(target), "second");
+      await wrapper.reload();
+      const why = / warn going on with the sockets held so far reason="uid 65534 .*--binder-uid/;
+      await wrapper.program.waitFor(why);
+      assertStrictEquals(await get(target), "second");
+      // An address that only a binder could give is not taken from this one.
+      wrapper.template = site([tag(target), tag(planted)], "third");
+      assertMatch(await wrapper.reload(), / error reload failed, .*uid 65534/);
+      assertStrictEquals(thief.stdout, "listening\n", "it got not a byte");
+      assertMatch(processStatus(thief.pid, "Uid") ?? "", /^65534/);
+    }
+    Deno.removeSync(sock);
+    wrapper.template = site(tag(target), "fourth");
+    await using _next = await startBinder([], { sock });
+    await wrapper.program.waitFor(/ info handed back to the binder /);
+    await wrapper.reload();
+    assertStrictEquals(await get(target), "fourth");
+  },
+});
+
+Deno.test({
+  name: "nothing is started on a stranger's sockets, unless it is named as the binder's user",
+  ignore,
+  async fn() {
+    using folder = openFolder();
+    const sock = folder.file("control.sock");
+    const target = { hostname: "127.0.0.1", port: freePort() };
+    await using thief = await startThief(sock, target.port);
+    const template = folder.file("site.cfg.eta");
+    Deno.writeTextFileSync(template, site(tag(target), "site"));
+    const asked = { hostname: "127.0.0.1", port: freePort() };
+    const other = folder.file("other.cfg.eta");
+    Deno.writeTextFileSync(other, site(tag(asked), "site"));
+    const render = (file: string, ...args: string[]) =>
+      runProgram([multibinder(), "render", "--sock", sock, ...args, file]);
+    const env = { MULTIBINDER_BINDER_UID: "nobody" };
+
+    const refused = await render(template);
+    assertStrictEquals(refused.code, 1);
+    assertMatch(
+      refused.stderr,
+      /uid 65534 .* answers at .* as pid \d+: neither root nor this user/,
+    );
+    assertStrictEquals(thief.stdout, "listening\n");
+
+    const trusted = await render(template, "--binder-uid", "65534");
+    assertStrictEquals(trusted.code, 0, trusted.stderr);
+    assertMatch(trusted.stdout, /^bind fd@3$/m);
+    const byName = await runProgram([multibinder(), "render", "--sock", sock, template], { env });
+    assertStrictEquals(byName.code, 0, byName.stderr);
+
+    const wrong = await render(other, "--binder-uid", "nobody");
+    assertStrictEquals(wrong.code, 1);
+    const sent = `sent a socket of 127.0.0.1:${target.port}; it is not used`;
+    assert(wrong.stderr.includes(sent), wrong.stderr);
+    const unknown = await render(other, "--binder-uid", "no-such-user");
+    assertStrictEquals(unknown.code, 2);
+    assertMatch(unknown.stderr, /there is no user "no-such-user"/);
+  },
+});
