@@ -77,8 +77,8 @@ export async function request(
 }
 
 /** Prints text to standard output. */
-export function print(text: string): void {
-  const bytes = new TextEncoder().encode(text);
+export function print(text: string | Uint8Array): void {
+  const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
   for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
 }
 

@@ -5,7 +5,7 @@ import { userId } from "../control/accounts.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
 import { EXIT } from "../errors.ts";
 import { TEMPLATE_SERVER } from "../servers/servers.ts";
-import { renderFiles, writeOutput } from "../wrapper/config_files.ts";
+import { bytesOf, renderFiles, writeOutput } from "../wrapper/config_files.ts";
 import { chooseSockets } from "../wrapper/sockets.ts";
 import {
   binderUidFromEnvironment,
@@ -54,7 +54,7 @@ export async function run(args: readonly string[]): Promise<number> {
       source.close();
       // As a file, standard output could be replaced by another.
       const isOurOwn = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].includes(target);
-      for (const file of files) isOurOwn ? print(file.text) : writeOutput(file);
+      for (const file of files) isOurOwn ? print(bytesOf(file)) : writeOutput(file);
     });
   await parse(command, args);
   return EXIT.ok;

@@ -7,6 +7,7 @@ import { splitAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 import type { BindParam } from "../control/messages.ts";
+import { decode, encode } from "../templates/bytes.ts";
 import { render } from "../templates/render.ts";
 
 /** Endings that make a config file a template; the rendered file has the name without it. */
@@ -119,6 +120,11 @@ export function writeFiles(
   }
 }
 
+/** What is in a rendered file: bytes of the template that are no UTF-8 are as they were. */
+export function bytesOf({ text }: RenderedFile): Uint8Array {
+  return encode(text);
+}
+
 /**
  * Writes a rendered file to where somebody has pointed: as {@link writeFiles}, but a pipe is written to as
  * well, which may wait for its reader.
@@ -128,7 +134,7 @@ export function writeOutput(file: RenderedFile): void {
   const { target, text } = file;
   if (!existing(target)?.isFifo) return writeFiles([file], "");
   try {
-    Deno.writeTextFileSync(target, text, { create: false });
+    Deno.writeFileSync(target, encode(text), { create: false });
   } catch (error) {
     throw new UserError(`cannot write ${target}: ${messageOf(error)}`, { cause: error });
   }
@@ -141,13 +147,13 @@ export function writeOutput(file: RenderedFile): void {
 export function writeAtomically(path: string, text: string, like?: Deno.FileInfo): void {
   if (existing(path)?.isCharDevice) {
     // A file in the place of /dev/null would harm all.
-    return Deno.writeTextFileSync(path, text, { create: false });
+    return Deno.writeFileSync(path, encode(text), { create: false });
   }
   const temporary = `${path}.${crypto.randomUUID()}`;
   // Deno has no fchmod. By its name, whoever owns the folder could put a link to another file there.
   const file = fs.openSync(temporary, "wx", 0o600);
   try {
-    fs.writeFileSync(file, text);
+    fs.writeFileSync(file, encode(text));
     let mode = (like?.mode ?? 0o644) & 0o777;
     // Where the group stays ours, it gets what the template gives to others.
     if (like && !giveTo(file, like)) mode = mode & ~0o070 | (mode & 0o007) << 3;
@@ -196,14 +202,10 @@ function giveTo(file: number, { uid, gid }: Deno.FileInfo): boolean {
 }
 
 function readTemplate(path: string): string {
-  let why = "";
   try {
-    const bytes = Deno.readFileSync(path);
-    why = "it is not UTF-8";
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return decode(Deno.readFileSync(path));
   } catch (error) {
-    why ||= messageOf(error);
-    throw new UserError(`cannot read the template ${path}: ${why}`, { cause: error });
+    throw new UserError(`cannot read the template ${path}: ${messageOf(error)}`, { cause: error });
   }
 }
 

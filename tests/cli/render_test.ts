@@ -35,6 +35,21 @@ Deno.test("the rendered config is printed, its sockets held by the binder", asyn
   assertEquals(left, ["site.cfg.eta"], "no file is written");
 });
 
+Deno.test("bytes that are no UTF-8 come out as they are in the template", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const template = folder.file("site.cfg.erb");
+  const text = Uint8Array.of(0x23, 0xfc, 0x0d, 0x0a);
+  Deno.writeFileSync(template, text);
+  const written = folder.file("written");
+  for (const [output, file] of [["-", "printed"], [written, "written"]] as const) {
+    const words = [multibinder(), "render", template, "--sock", binder.sock, "--output", output];
+    const shell = await runProgram(["sh", "-c", `"$0" "$@" >${folder.file("printed")}`, ...words]);
+    assertEquals([shell.code, shell.stderr], [0, ""]);
+    assertEquals(Deno.readFileSync(folder.file(file)), text);
+  }
+});
+
 Deno.test("--output writes it to a file", async () => {
   using folder = tempDir();
   await using binder = await startBinder();
