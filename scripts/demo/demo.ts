@@ -3,6 +3,7 @@
  * scripts/demo.sh with the path of the compiled program; exits with 1 when a request or a step failed.
  */
 
+import { bold, green, red } from "@std/fmt/colors";
 import { Events, Program, StepError } from "./program.ts";
 import { NEW_CONNECTION_CLIENTS, Traffic } from "./traffic.ts";
 import { type Phase, problems, table } from "./report.ts";
@@ -143,12 +144,12 @@ async function play(stage: Stage): Promise<boolean> {
 
   screen.line("");
   const [header = "", ...rows] = table(traffic.outcomes, traffic.keepAlive);
-  screen.line(header, "bold");
+  screen.line(header, bold);
   rows.forEach((line) => screen.line(line));
   screen.line("");
   const wrong = problems(traffic.outcomes);
-  wrong.forEach((problem) => screen.line(problem, "red"));
-  if (wrong.length === 0) screen.line("No request failed, no connection was lost.", "green");
+  wrong.forEach((problem) => screen.line(problem, red));
+  if (wrong.length === 0) screen.line("No request failed, no connection was lost.", green);
   return wrong.length === 0;
 }
 
@@ -205,11 +206,11 @@ async function main([multibinder]: string[]): Promise<number> {
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) return 1; // nobody reads on
     if (error instanceof Interrupted) {
-      screen.line("interrupted", "red");
+      screen.line("interrupted", red);
       return 128 + SIGNALS[error.signal];
     }
     if (!(error instanceof StepError)) throw error;
-    screen.line(`FAILED: ${error.message}`, "red");
+    screen.line(`FAILED: ${error.message}`, red);
     showLogs();
     return 1;
   }

@@ -1,5 +1,7 @@
 /** The demonstration's programs, and waiting for what they and the traffic bring about. */
 
+import { format } from "@std/fmt/duration";
+
 /** How long a step may take, in milliseconds. */
 const PATIENCE = 20_000;
 
@@ -35,7 +37,8 @@ export class Events {
       const value = look();
       if (value !== undefined) resolve(value);
     };
-    const late = () => reject(new StepError(`waited ${PATIENCE / 1000} s in vain for ${what}`));
+    const patience = format(PATIENCE, { ignoreZero: true });
+    const late = () => reject(new StepError(`waited ${patience} in vain for ${what}`));
     const timer = setTimeout(late, PATIENCE);
     this.#watchers.add(watcher);
     watcher();

@@ -1,5 +1,7 @@
 /** What the demonstration's requests say in the end: a table, and what is wrong with them. */
 
+import { format } from "@std/fmt/duration";
+
 /**
  * The parts of the demonstration, in their order, with the versions that may answer a request which
  * begins in that part. On new connections each of them must.
@@ -102,7 +104,7 @@ function row(title: string, outcomes: readonly Outcome[]): string {
 }
 
 function cells(title: string, values: string[]): string {
-  return title.padEnd(21) + values.map((value) => value.padStart(10)).join("");
+  return title.padEnd(21) + values.map((value) => value.padStart(11)).join("");
 }
 
 function number(value: number): string {
@@ -110,7 +112,8 @@ function number(value: number): string {
 }
 
 function time(milliseconds: number | undefined): string {
-  return milliseconds === undefined ? "-" : `${milliseconds.toFixed(1)} ms`;
+  if (milliseconds === undefined) return "-";
+  return format(Math.ceil(milliseconds * 10) / 10, { ignoreZero: true });
 }
 
 function count(n: number, noun: string): string {

@@ -1,23 +1,23 @@
 /** The demonstration's output: steps, and the answers as they come. */
 
-import { styleText } from "node:util";
+import { bold, cyan, dim, green, red, setColorEnabled, yellow } from "@std/fmt/colors";
 
-type Style = Parameters<typeof styleText>[0];
+type Style = (text: string) => string;
 
-const VERSION_STYLES: Record<string, Style> = { V1: "cyan", V2: "yellow", V3: "green" };
+const VERSION_STYLES: Record<string, Style> = { V1: cyan, V2: yellow, V3: green };
 const FAILED = "!!";
 const INDENT = "   ";
 const COLUMNS = 100;
 
 /** Standard output; in colour on a terminal, unless NO_COLOR is set. */
 export class Screen {
-  readonly #colour = Deno.stdout.isTerminal() && !Deno.noColor;
   /** Answers that fit in a row, and those in the row that is being written. */
   readonly #width: number;
   #row = 0;
   #step = 0;
 
   constructor() {
+    if (!Deno.stdout.isTerminal()) setColorEnabled(false);
     // Some terminals do not know their width and say 0.
     const columns = Deno.stdout.isTerminal() && Deno.consoleSize().columns || COLUMNS;
     this.#width = Math.max(1, Math.floor((Math.min(columns, COLUMNS) - INDENT.length - 1) / 2));
@@ -26,38 +26,34 @@ export class Screen {
   /** Begins a step: what is done, and the commands that do it. */
   step(title: string, ...commands: string[]): void {
     this.line("");
-    this.line(`${++this.#step}. ${title}`, "bold");
+    this.line(`${++this.#step}. ${title}`, bold);
     commands.forEach((command) => this.command(command));
   }
 
   command(text: string): void {
-    this.line(`${INDENT}$ ${text}`, "dim");
+    this.line(`${INDENT}$ ${text}`, dim);
   }
 
   note(text: string): void {
     this.line(`${INDENT}${text}`);
   }
 
-  line(text: string, style?: Style): void {
+  line(text: string, style: Style = String): void {
     this.endRow();
-    this.#write(`${style ? this.#styled(style, text) : text}\n`);
+    this.#write(`${style(text)}\n`);
   }
 
   /** Adds an answer to the row: the version that gave it, or undefined for a failed request. */
   answer(version: string | undefined): void {
     const text = version ?? FAILED;
     if (this.#row === 0) this.#write(INDENT);
-    this.#write(this.#styled(VERSION_STYLES[text] ?? "red", text));
+    this.#write((VERSION_STYLES[text] ?? red)(text));
     if (++this.#row >= this.#width) this.endRow();
   }
 
   endRow(): void {
     if (this.#row > 0) this.#write("\n");
     this.#row = 0;
-  }
-
-  #styled(style: Style, text: string): string {
-    return this.#colour ? styleText(style, text) : text;
   }
 
   #write(text: string): void {

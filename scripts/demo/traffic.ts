@@ -3,6 +3,7 @@
  * refused, reset or cut-off connection by trying again.
  */
 
+import { format } from "@std/fmt/duration";
 import type { KeepAlive, Outcome, Phase } from "./report.ts";
 
 /** Clients that open a connection for each request. */
@@ -173,7 +174,9 @@ async function withDeadline<T>(action: (signal: AbortSignal) => Promise<T>): Pro
   try {
     return await action(deadline.signal);
   } catch (error) {
-    throw deadline.signal.aborted ? new Error(`no answer in ${DEADLINE / 1000} s`) : error;
+    throw deadline.signal.aborted
+      ? new Error(`no answer in ${format(DEADLINE, { ignoreZero: true })}`)
+      : error;
   } finally {
     clearTimeout(timer);
   }

@@ -4,6 +4,7 @@
  * should be.
  */
 
+import { format } from "@std/fmt/bytes";
 import { multibinder } from "../../tests/support/binder.ts";
 import { site, tag } from "../../tests/support/haproxy.ts";
 import { get } from "../../tests/support/http_client.ts";
@@ -16,9 +17,9 @@ import { freePort, loopbackHost, tempDir } from "../../tests/support/temp_dir.ts
 /** Clients, and milliseconds between two requests of each: the servers need the processor too. */
 const CLIENTS = 4;
 const PAUSE = 2;
-/** Descriptors, and megabytes of anonymous memory, that neither role may pass while nothing happens. */
+/** Descriptors, and bytes of anonymous memory, that neither role may pass while nothing happens. */
 const MAX_FDS = 40;
-const MAX_MEMORY = 40;
+const MAX_MEMORY = 40 * 1024 ** 2;
 /** Rounds between two looks at descriptors, memory and processes. */
 const ROUNDS = 10;
 
@@ -202,9 +203,12 @@ async function quiet(folder: string, binder: Binder, wrappers: readonly Wrapper[
   for (const { name, program: { pid } } of [binder, ...wrappers]) {
     await until(() => openFds(pid).size <= MAX_FDS);
     highest.fds = Math.max(highest.fds, openFds(pid).size);
-    const memory = Number.parseInt(processStatus(pid, "RssAnon") ?? "") / 1024;
+    const memory = Number.parseInt(processStatus(pid, "RssAnon") ?? "") * 1024;
     highest.memory = Math.max(highest.memory, memory);
-    insist(memory <= MAX_MEMORY, `${name} has ${memory.toFixed(1)} MB of anonymous memory`);
+    insist(
+      memory <= MAX_MEMORY,
+      `${name} has ${format(memory, { binary: true })} of anonymous memory`,
+    );
   }
 }
 
@@ -267,8 +271,8 @@ try {
 }
 for (const [event, times] of [...counts].sort()) print(`${String(times).padStart(6)} ${event}`);
 print(
-  `${requests} connections; at most ${highest.fds} descriptors, ${
-    highest.memory.toFixed(1)
-  } MB and ` +
-    `${highest.processes} processes; ${Deno.exitCode ? "FAILED" : "nothing lost"}`,
+  `${requests} connections; at most ${highest.fds} descriptors, ` +
+    `${format(highest.memory, { binary: true })} and ${highest.processes} processes; ${
+      Deno.exitCode ? "FAILED" : "nothing lost"
+    }`,
 );

@@ -2,6 +2,7 @@
 
 // deno-lint-ignore-file no-console -- what was measured is worth reading
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { format } from "@std/fmt/bytes";
 import { type Container, containerTest, DISTROLESS, engine } from "./engine.ts";
 import { buildImages, MULTIBINDER } from "./images.ts";
 
@@ -12,7 +13,7 @@ containerTest("the image has the program, no shell, and a limited size", async (
   const output = await buildImages();
   assertMatch(output, /built \/out\/multibinder: multibinder \S+, \d+ MB/);
   const [image] = JSON.parse(await engine.run("image", "inspect", MULTIBINDER));
-  console.info(`image size: ${Math.round(image.Size / 1e6)} MB`);
+  console.info(`image size: ${format(image.Size)}`);
   assert(image.Size < MAX_SIZE, `${image.Size} bytes`);
   const { Entrypoint, Cmd, ExposedPorts, StopSignal, Labels } = image.Config;
   assertEquals(Entrypoint, ["/usr/local/bin/multibinder"]);
