@@ -1,5 +1,6 @@
 /** The log: one line an event, on standard error. */
 
+import { dim, red, yellow } from "@std/fmt/colors";
 import { POLLOUT } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errno.ts";
 import { isReady } from "../ffi/poll.ts";
@@ -17,20 +18,31 @@ export type Log = Record<Level, (message: string, fields?: Fields) => void>;
 /** Priorities of syslog(3), by which the journal sorts. */
 const PRIORITIES: Record<Level, number> = { debug: 7, info: 6, warn: 4, error: 3 };
 
+/** How a level stands out on a terminal; where NO_COLOR is set none does. */
+const STYLES: Record<Level, (text: string) => string> = {
+  debug: dim,
+  info: String,
+  warn: yellow,
+  error: red,
+};
+
 /**
  * Makes a log.
  * @param options `level` is the least one written; `journal` whether the journal reads the lines
- * @param write takes one line with its newline
+ * @param write takes one line with its newline; without it they go to standard error
  */
 export function createLog(
   options: { format: Format; level: Level; journal?: boolean },
-  write: (line: string) => void = writeToStderr,
+  write?: (line: string) => void,
 ): Log {
   const least = LEVELS.indexOf(options.level);
-  const renderPlain = options.journal ?? isJournal() ? renderForJournal : renderText;
-  const render = options.format === "json" ? renderJson : renderPlain;
+  const onTerminal = write === undefined && Deno.stderr.isTerminal();
+  const renderText = onTerminal ? renderForTerminal : renderPlain;
+  const renderForReader = options.journal ?? isJournal() ? renderForJournal : renderText;
+  const render = options.format === "json" ? renderJson : renderForReader;
+  const writeLine = write ?? writeToStderr;
   const method = (level: Level) => (message: string, fields: Fields = {}) => {
-    if (LEVELS.indexOf(level) >= least) write(render(level, message, fields) + "\n");
+    if (LEVELS.indexOf(level) >= least) writeLine(render(level, message, fields) + "\n");
   };
   return {
     debug: method("debug"),
@@ -58,7 +70,11 @@ export function renderForJournal(level: Level, message: string, fields: Fields =
   return `<${PRIORITIES[level]}>${renderEvent(message, fields)}`;
 }
 
-function renderText(level: Level, message: string, fields: Fields): string {
+function renderForTerminal(level: Level, message: string, fields: Fields): string {
+  return `${new Date().toISOString()} ${STYLES[level](level)} ${renderEvent(message, fields)}`;
+}
+
+function renderPlain(level: Level, message: string, fields: Fields): string {
   return `${new Date().toISOString()} ${level} ${renderEvent(message, fields)}`;
 }
 

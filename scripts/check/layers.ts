@@ -8,7 +8,7 @@
 import { posix } from "node:path";
 
 /** What everything in `src/` may use besides its own folder; these know no word of binder or wrapper. */
-const SHARED = ["src/errors.ts", "src/log.ts", "src/version.ts"];
+const SHARED = ["src/duration.ts", "src/errors.ts", "src/log.ts", "src/version.ts"];
 
 /** What each folder or file may import besides itself and, within `src/`, the shared files. */
 const MAY_IMPORT: Record<string, string[]> = {
@@ -44,8 +44,13 @@ const MAY_IMPORT: Record<string, string[]> = {
   "ffi/": [],
 };
 
-/** Who may import packages, Node's modules, and the version in deno.json. */
+/**
+ * Who may import packages, Node's modules, and the version in deno.json. What mod.ts imports imports none:
+ * a program that uses the library from a path or a URL has an import map of its own.
+ */
 const EXTERNAL: Record<string, string[]> = {
+  "@std/fmt/colors": ["src/log.ts"],
+  "@std/fmt/duration": ["src/duration.ts"],
   "acorn": ["src/templates/"],
   "commander": ["src/main.ts", "src/cli/"],
   "eta/core": ["src/templates/"],

@@ -2,6 +2,7 @@
 
 import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import { sendSignal } from "../../ffi/process.ts";
+import { describeDuration } from "../duration.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { exitCodeOf, type Launch, type Words } from "./launch.ts";
 
@@ -52,7 +53,8 @@ export async function checkConfig(launch: Launch, check: Check): Promise<void> {
   if ("code" in status && status.code === 0) return;
   const lines = readOutput(output, MAX_OUTPUT).split("\n").filter((line) => line.trim() !== "");
   if (isLate) {
-    const why = `${who} did not check the config within ${timeout / 1000} s (--ready-timeout)`;
+    const time = describeDuration(timeout);
+    const why = `${who} did not check the config within ${time} (--ready-timeout)`;
     throw new RefusedConfig(why, EXIT.failure, lines);
   }
   const end = "signal" in status ? `signal ${status.signal} ended the check` : undefined;

@@ -9,6 +9,7 @@
  */
 
 import type { ExitStatus } from "../../ffi/process.ts";
+import { describeDuration } from "../duration.ts";
 import { EXIT } from "../errors.ts";
 import type { Fields, Level } from "../log.ts";
 import type { Preparation } from "./launcher.ts";
@@ -287,7 +288,7 @@ export class Supervisor {
     if (timer === "settle") {
       if (generation === this.#candidate && generation.isUp && this.#stops === 0) this.#promote();
     } else if (timer === "ready") {
-      this.#giveUp(pid, `not ready within ${this.limits.ready / 1000} s`);
+      this.#giveUp(pid, `not ready within ${describeDuration(this.limits.ready)}`);
     } else if (timer === "drain") {
       const drains = this.#stops > 0 || this.#retired.includes(generation);
       if (!drains || generation.isStopped) return;
@@ -327,7 +328,7 @@ export class Supervisor {
   #stop(): void {
     const { stopDelay } = this.limits;
     if (++this.#stops > 1 || stopDelay === 0 || !this.#serving) return this.#stopAll();
-    this.#log("info", `stopping in ${stopDelay / 1000} s`);
+    this.#log("info", `stopping in ${describeDuration(stopDelay)}`);
     this.#do({ do: "timer", timer: "stop", pid: 0, ms: stopDelay });
   }
 

@@ -503,7 +503,7 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
     "failed: bad config",
     "failed: exited with code 3 before it served: see its lines in the wrapper's log",
     "failed: ended by signal 11 before it served: see its lines in the wrapper's log",
-    "failed: not ready within 0.06 s",
+    "failed: not ready within 60ms",
     "ok: generation 5 serves",
     "failed: stopped",
   ]);

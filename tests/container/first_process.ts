@@ -71,7 +71,7 @@ containerTest(
     const start = performance.now();
     // As `docker stop` does. But podman no longer follows the log of a container that it stops itself.
     await v1.signal("SIGTERM");
-    await v1.log.waitFor(/ info stopping in 1 s/);
+    await v1.log.waitFor(/ info stopping in 1s/);
     assertStrictEquals(await site.get(), "V1");
     assertStrictEquals(await v1.exited(), 0);
     assert(performance.now() - start >= 1000);

@@ -99,7 +99,7 @@ Deno.test({
     await slow.send("/slow");
     using request = await backend.request();
     wrapper.program.signal("SIGTERM");
-    await wrapper.program.waitFor(/ stopping in 2 s/);
+    await wrapper.program.waitFor(/ stopping in 2s/);
     assertStrictEquals(await get(target), "ok");
     await hasStopped(wrapper, wrapper.serving.pid);
     await assertRejects(() => get(target), Deno.errors.ConnectionRefused);

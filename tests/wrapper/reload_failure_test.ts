@@ -166,7 +166,7 @@ Deno.test("a server that dies within the first second, and one that never gets r
     /exited with code 7 before it served: see its lines in the wrapper's log/,
   );
   server.next("hangs");
-  await failToReload(wrapper, control, /not ready within 2 s/);
+  await failToReload(wrapper, control, /not ready within 2s/);
   // It is not left behind.
   await wrapper.program.waitFor(/ info drained generation=3 .*signal=15/);
   assertEquals(servers(wrapper), [wrapper.serving.pid]);
