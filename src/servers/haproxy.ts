@@ -17,7 +17,7 @@ import { ownCommand } from "../process/successor.ts";
 import { checkConfig } from "./check.ts";
 import { type CommandLine, EXAMPLE, parseCommandLine, toArgv } from "./haproxy/command_line.ts";
 import { exitCodeOf, type Launch } from "./launch.ts";
-import type { Generation, Server, Service } from "./service.ts";
+import type { Server, Service, Started } from "./service.ts";
 
 /** Signals of HAProxy without a master process. */
 const STOP_SIGNALS = { soft: "SIGUSR1", hard: "SIGTERM" } as const;
@@ -78,7 +78,7 @@ class Haproxy implements Service {
     return checkConfig(launch, { who: "HAProxy", argv, env, timeout, reasonOf });
   }
 
-  start(launch: Launch): Generation {
+  start(launch: Launch): Started {
     const { reader, writer } = createPipe();
     try {
       const [own, ...words] = ownCommand();

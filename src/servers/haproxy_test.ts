@@ -23,7 +23,7 @@ import { UserError } from "../errors.ts";
 import { RefusedConfig } from "./check.ts";
 import { cleanEnvironment, haproxy } from "./haproxy.ts";
 import { exitCodeOf, Launch } from "./launch.ts";
-import type { Generation, Service } from "./service.ts";
+import type { Service, Started } from "./service.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;
@@ -54,7 +54,7 @@ class Scene implements AsyncDisposable {
     this.#files = new Map([[template, this.#folder.file("site.cfg")]]);
   }
 
-  start(sockets: readonly Fd[], marks: Record<string, string>): Generation {
+  start(sockets: readonly Fd[], marks: Record<string, string>): Started {
     return this.service.start(new Launch(this.#children, this.#files, sockets, marks));
   }
 

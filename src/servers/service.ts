@@ -70,7 +70,7 @@ export interface Service {
    * Starts a generation.
    * @throws {UserError} when the program cannot be run
    */
-  start(launch: Launch): Generation;
+  start(launch: Launch): Started;
   /**
    * What must be done before the soft stop of a process: the signal for it follows when this is done. It
    * need not end early when the process does, but must end some time. Without it the signal is sent at
@@ -82,7 +82,7 @@ export interface Service {
 }
 
 /** A generation that was started. */
-export interface Generation extends Child {
+export interface Started extends Child {
   /** Resolves to undefined once it is up, or to the reason why nobody will tell that any more. */
   ready: Promise<string | undefined>;
 }

@@ -25,7 +25,8 @@ import { Control } from "./control.ts";
 import { Reloads } from "./reloads.ts";
 import type { Sockets } from "./sockets.ts";
 import { WRAPPER_STATE_VERSION, type WrapperState } from "./state.ts";
-import { type Action, type Event, Supervisor } from "./supervisor.ts";
+import type { Action, Event } from "./events.ts";
+import { Supervisor } from "./supervisor.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;
@@ -220,7 +221,7 @@ Deno.test("a wrapper whose only generation did not come up is stopping", () =>
       type: "started",
       pid: 10,
     });
-    scene.tell({ type: "timeout", timer: "ready", pid: 10 });
+    scene.tell({ type: "ready-timeout", pid: 10 });
     await refuses(client.call("reload", []), /^the wrapper is stopping$/);
   }));
 

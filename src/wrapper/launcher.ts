@@ -3,7 +3,7 @@
 import type { Fd } from "../../ffi/fd.ts";
 import type { Children } from "../process/children.ts";
 import { Launch } from "../servers/launch.ts";
-import type { Generation, Service } from "../servers/service.ts";
+import type { Service, Started } from "../servers/service.ts";
 import { renderFiles, targetsOf, type Template, writeFiles } from "./config_files.ts";
 import { marksOf } from "./orphans.ts";
 import type { Sockets } from "./sockets.ts";
@@ -42,7 +42,7 @@ export class Launcher {
    * Starts a generation with what was prepared.
    * @throws {UserError} when the program cannot be run
    */
-  start({ sockets }: Preparation): Generation {
+  start({ sockets }: Preparation): Started {
     const marks = marksOf(this.service.identity, sockets.length);
     return this.service.start(this.#launch(sockets, marks));
   }

@@ -1,7 +1,8 @@
 /** What systemd is told of a wrapper. */
 
 import type { Notifier } from "../systemd/notify.ts";
-import { type Action, HARD_STOP_TIME, type Supervisor } from "./supervisor.ts";
+import { type Action, HARD_STOP_TIME } from "./events.ts";
+import type { Supervisor } from "./supervisor.ts";
 
 /** What a stop may take beyond its own limits, in milliseconds. */
 const MARGIN = 5000;

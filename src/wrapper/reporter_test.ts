@@ -4,7 +4,8 @@ import { NotifySocket } from "../../tests/support/notify_socket.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { Reporter } from "./reporter.ts";
-import { type Event, Supervisor } from "./supervisor.ts";
+import type { Event } from "./events.ts";
+import { Supervisor } from "./supervisor.ts";
 
 /** A supervisor of which systemd is told: gives what it hears of each event, without times. */
 async function withReporter(
@@ -44,7 +45,7 @@ Deno.test("from the start over a reload to the stop, systemd hears each step", a
 
     assertEquals(tell({ type: "reload" }), ["RELOADING=1", "EXTEND_TIMEOUT_USEC=8000000"]);
     assertEquals(SECOND.flatMap(tell), ["STATUS=generation 1 serves, generation 2 starts"]);
-    assertEquals(tell({ type: "timeout", timer: "settle", pid: 12 }), [
+    assertEquals(tell({ type: "settle-timeout", pid: 12 }), [
       "READY=1",
       "STATUS=generation 2 serves, 1 draining",
     ]);

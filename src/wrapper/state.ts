@@ -5,7 +5,7 @@ import { type ConnectionState, parseConnection } from "../control/connection_sta
 import type { BindParam } from "../control/messages.ts";
 import type { FileId } from "../sockets/unix_path.ts";
 import type { ReloadOutcome } from "./reloads.ts";
-import type { SupervisorSnapshot } from "./supervisor.ts";
+import type { SupervisorSnapshot } from "./generation.ts";
 
 /** The format's version. A wrapper reads its own and every older one. */
 export const WRAPPER_STATE_VERSION = 1;

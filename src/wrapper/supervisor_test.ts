@@ -7,17 +7,15 @@ import {
 } from "@std/assert";
 import fc from "fast-check";
 import type { ExitStatus } from "../../ffi/process.ts";
-import {
-  type Action,
-  type Event,
-  Supervisor,
-  type SupervisorLimits,
-  type Timer,
-} from "./supervisor.ts";
+import type { Action, Event, SupervisorLimits } from "./events.ts";
+import type { State } from "./step.ts";
+import { Supervisor, transition } from "./supervisor.ts";
+
+type Timer = "ready" | "settle" | "drain" | "kill" | "stop";
 
 const LIMITS: SupervisorLimits = { ready: 60, settle: 1, drain: 600, maxRetired: 5, stopDelay: 0 };
 
-/** An action in a few letters; outcomes and log lines are left out. */
+/** An action in a few letters; outcomes, log lines and withdrawals are left out. */
 function brief(action: Action): string[] {
   switch (action.do) {
     case "prepare":
@@ -28,15 +26,27 @@ function brief(action: Action): string[] {
     case "signal":
       return [`${action.kind} ${action.pid}`];
     case "timer":
-      return [`${action.timer} timer ${action.pid}`];
+      return [`${timerOf(action.then)} timer ${pidOf(action.then)}`];
+    case "prepare-stop":
+      return [`prepare to stop ${action.pid}${action.othersServe ? " while others serve" : ""}`];
     case "commit":
       return [`commit ${action.pid}`];
     case "exit":
       return [`exit ${action.code}`];
     case "outcome":
+    case "withdraw":
     case "log":
       return [];
   }
+}
+
+function timerOf(event: Event): Timer {
+  return event.type.replace("-timeout", "") as Timer;
+}
+
+/** Of the generation that an event is about, 0 for the whole. */
+function pidOf(event: Event): number {
+  return "pid" in event ? event.pid : 0;
 }
 
 /** A supervisor, told in words what happens. */
@@ -47,8 +57,8 @@ class Scenario {
   /** The outcomes told so far. */
   readonly outcomes: string[] = [];
 
-  constructor(limits: Partial<SupervisorLimits> = {}) {
-    this.supervisor = new Supervisor({ ...LIMITS, ...limits });
+  constructor(limits: Partial<SupervisorLimits> = {}, preparesStop = false) {
+    this.supervisor = new Supervisor({ ...LIMITS, ...limits }, preparesStop);
   }
 
   /** Events lead to these actions, and to no others. */
@@ -99,11 +109,8 @@ const started = (pid: number): Event => ({ type: "started", pid });
 const ready = (pid: number): Event => ({ type: "ready", pid });
 const unready = (pid: number): Event => ({ type: "unready", pid, why: "nobody tells" });
 const exited = (pid: number, status: ExitStatus): Event => ({ type: "exited", pid, status });
-const timeout = (timer: Timer, pid: number): Event => ({
-  type: "timeout",
-  timer,
-  pid,
-});
+const timeout = (timer: Timer, pid: number): Event => ({ type: `${timer}-timeout`, pid });
+const stopPrepared = (pid: number): Event => ({ type: "stop-prepared", pid });
 const OK = { code: 0 };
 const KILLED = { signal: 9 };
 
@@ -444,6 +451,111 @@ Deno.test("one generation more than may drain ends the oldest one's drain", () =
   it.replace(50, 60);
 });
 
+Deno.test("where a soft stop must be prepared, its signal follows when that is done", () => {
+  const it = new Scenario({}, true);
+  it.serve(10);
+  it.startNext(20);
+  it.expect([ready(20), timeout("settle", 20)], [
+    "settle timer 20",
+    "commit 20",
+    "prepare to stop 10 while others serve",
+    "drain timer 10",
+  ]);
+  it.expect([stopPrepared(10)], ["soft 10"]);
+  it.expect([stopPrepared(10), stopPrepared(20), stopPrepared(99)], []);
+  it.expect([timeout("drain", 10)], ["hard 10", "kill timer 10"]);
+  it.expect([stop], ["prepare to stop 20", "drain timer 20"]);
+  it.expect([stopPrepared(20)], ["soft 20"]);
+});
+
+Deno.test("a hard stop does not wait for the preparation of a soft one, and nothing follows", () => {
+  for (const hard of [timeout("drain", 10), stop]) {
+    const it = new Scenario({}, true);
+    it.serve(10);
+    it.expect([stop], ["prepare to stop 10", "drain timer 10"]);
+    it.expect([hard], ["hard 10", "kill timer 10"]);
+    it.expect([stopPrepared(10)], []);
+    it.expect([exited(10, OK), stopPrepared(10)], ["exit 0"]);
+  }
+});
+
+Deno.test("a successor prepares anew the soft stops that were not told yet", () => {
+  const before = new Scenario({}, true);
+  before.serve(10);
+  before.startNext(20);
+  before.expect([ready(20), timeout("settle", 20)], [
+    "settle timer 20",
+    "commit 20",
+    "prepare to stop 10 while others serve",
+    "drain timer 10",
+  ]);
+  const snapshot = JSON.parse(JSON.stringify(before.supervisor.snapshot()));
+  assertEquals(snapshot.generations[0].isPreparingStop, true);
+  for (const preparesStop of [true, false]) {
+    const it = new Scenario({}, preparesStop);
+    const actions = it.supervisor.restore(snapshot);
+    const first = preparesStop ? "prepare to stop 10 while others serve" : "soft 10";
+    assertEquals(actions.flatMap(brief), [first, "drain timer 10"]);
+    it.expect([stopPrepared(10)], preparesStop ? ["soft 10"] : []);
+  }
+});
+
+Deno.test("at a stop clients are told before the server is", () => {
+  const it = new Scenario({ stopDelay: 5 });
+  it.serve(10);
+  const told = (event: Event) => it.supervisor.handle(event).map((action) => action.do);
+  assertEquals(told(stop).filter((one) => one !== "log"), ["timer"]);
+  assertEquals(told(timeout("stop", 0)).filter((one) => one !== "log"), [
+    "withdraw",
+    "signal",
+    "timer",
+  ]);
+});
+
+Deno.test("the first to serve is told from the others, and the last one is named at the end", () => {
+  const it = new Scenario();
+  it.serve(10);
+  it.startNext(20);
+  const commits = [ready(20), timeout("settle", 20)].flatMap((event) => it.supervisor.handle(event))
+    .filter((action) => action.do === "commit");
+  assertEquals(commits, [{ do: "commit", pid: 20, isFirst: false }]);
+  const ends = [exited(20, OK)].flatMap((event) => it.supervisor.handle(event))
+    .filter((action) => action.do === "exit");
+  assertEquals(ends, [{ do: "exit", code: 0, served: 20 }]);
+
+  const successor = new Scenario();
+  successor.supervisor.restore({
+    generations: [{ number: 1, pid: 10, state: "serving" }],
+    lastNumber: 1,
+  });
+  const [exit] = successor.supervisor.handle(exited(10, OK)).filter(({ do: what }) =>
+    what === "exit"
+  );
+  assertEquals(exit, { do: "exit", code: 0, served: 10 });
+});
+
+Deno.test("a step leaves the state before it as it was", () => {
+  const rules = { limits: LIMITS, preparesStop: false };
+  const before: State = {
+    phase: "trying",
+    generations: [
+      { number: 1, pid: 10, role: "serving", told: "nothing" },
+      { number: 2, pid: 20, role: "settling", told: "nothing" },
+    ],
+    lastNumber: 2,
+    lastServed: 10,
+    reloadAgain: true,
+    exitCode: 0,
+  };
+  const copy = structuredClone(before);
+  for (const event of [timeout("settle", 20), exited(10, OK), exited(20, OK), stop, reload]) {
+    const { state, actions } = transition(before, event, rules);
+    assertEquals(before, copy);
+    assertEquals(transition(before, event, rules).state, state);
+    assertEquals(transition(before, event, rules).actions, actions);
+  }
+});
+
 Deno.test("no generation may drain: the old one is stopped at once", () => {
   const it = new Scenario({ maxRetired: 0 });
   it.serve(10);
@@ -620,7 +732,7 @@ Deno.test("stop after the last start has failed waits for what drains, too", () 
 /** A child of the world below, and what it was told. */
 interface SimulatedChild {
   isUp: boolean;
-  told: Set<"soft" | "hard" | "kill">;
+  told: Set<"prepare" | "soft" | "hard" | "kill">;
 }
 
 /**
@@ -631,7 +743,9 @@ interface SimulatedChild {
 class World {
   readonly supervisor: Supervisor;
   readonly children = new Map<number, SimulatedChild>();
-  readonly timers: { timer: Timer; pid: number }[] = [];
+  readonly timers: Event[] = [];
+  /** Pids whose soft stop is prepared. */
+  readonly stopping: number[] = [];
   /** The timer that is firing. */
   firing: Timer | undefined;
   /** Between `prepare` and its commit or rollback. */
@@ -653,9 +767,12 @@ class World {
   exitCode: number | undefined;
   /** Preparations whose outcome was not told. */
   untold = 0;
+  /** The pids of those that have served, in their order. */
+  readonly served: number[] = [];
+  withdrawn = false;
 
-  constructor(settle: number) {
-    this.supervisor = new Supervisor({ ...LIMITS, settle, maxRetired: 2 });
+  constructor(settle: number, readonly preparesStop: boolean) {
+    this.supervisor = new Supervisor({ ...LIMITS, settle, maxRetired: 2 }, preparesStop);
     this.tell(reload);
   }
 
@@ -691,9 +808,15 @@ class World {
   fire(index: number): void {
     const [fired] = this.timers.splice(index, 1);
     if (fired === undefined) return;
-    this.firing = fired.timer;
-    this.tell(timeout(fired.timer, fired.pid));
+    this.firing = timerOf(fired);
+    this.tell(fired);
     this.firing = undefined;
+  }
+
+  /** What must precede a soft stop is done, or makes no difference any more. */
+  finishStop(index: number): void {
+    const [pid] = this.stopping.splice(index, 1);
+    if (pid !== undefined) this.tell(stopPrepared(pid));
   }
 
   /** Nobody will tell any more whether a child is up. */
@@ -719,12 +842,16 @@ class World {
       case "signal":
         return this.#checkSignal(action.pid, action.kind);
       case "timer":
-        assert(this.children.has(action.pid));
-        this.timers.push(action);
+        assert(this.children.has(pidOf(action.then)));
+        this.timers.push(action.then);
         return;
+      case "prepare-stop":
+        return this.#checkPreparation(action.pid, action.othersServe);
       case "commit":
         assert(this.reloading && !this.stopped);
         assertStrictEquals(action.pid, this.candidate);
+        assertEquals(action.isFirst, this.served.length === 0);
+        this.served.push(action.pid);
         assert(this.children.get(action.pid)?.isUp);
         this.serving = this.candidate;
         this.rolledBack = false;
@@ -740,9 +867,23 @@ class World {
         return;
       case "exit":
         this.exitCode = action.code;
+        assertEquals(action.served, this.served.at(-1));
         return this.#checkExit(action.code);
+      case "withdraw":
+        assert(this.stopped);
+        this.withdrawn = true;
+        return;
       case "log":
     }
+  }
+
+  #checkPreparation(pid: number, othersServe: boolean): void {
+    const child = this.children.get(pid);
+    assert(child && child.told.size === 0, "a stop is prepared once, and first");
+    assert(othersServe || this.stopped, "who is retired has a successor");
+    assert(!othersServe || (this.serving !== undefined && this.serving !== pid && !this.stopped));
+    child.told.add("prepare");
+    this.stopping.push(pid);
   }
 
   #start(): void {
@@ -767,6 +908,9 @@ class World {
       assert(pid !== this.candidate || isLate, "so is a candidate, unless it is late");
     }
     assert(kind !== "kill" || child.told.has("hard"), "a kill comes after a hard stop");
+    assert(kind !== "soft" || child.told.has("prepare") === this.preparesStop);
+    assert(kind !== "soft" || !child.told.has("hard"), "a soft stop comes before a hard one");
+    assert(!this.stopped || this.withdrawn, "clients are not to wait for what stops");
     child.told.add(kind);
   }
 
@@ -784,6 +928,7 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
     what: fc.oneof(
       { weight: 60, arbitrary: fc.constantFrom("prepared", "ready", "ready", "timer", "timer") },
       { weight: 20, arbitrary: fc.constantFrom("reload", "reload", "failed", "exit", "no start") },
+      { weight: 15, arbitrary: fc.constant("stop prepared") },
       { weight: 5, arbitrary: fc.constant("unready") },
       { weight: 1, arbitrary: fc.constant("stop") },
     ),
@@ -797,10 +942,11 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
   });
   const property = fc.property(
     fc.constantFrom(0, 1),
+    fc.boolean(),
     fc.array(step, { maxLength: 60, size: "max" }),
     endings,
-    (settle, steps, { answers, stubbornness }) => {
-      const world = new World(settle);
+    (settle, preparesStop, steps, { answers, stubbornness }) => {
+      const world = new World(settle, preparesStop);
       for (const { what, pick, status } of steps) {
         if (world.exitCode !== undefined) break;
         const pids = [...world.children.keys()];
@@ -810,7 +956,9 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
         else if (what === "stop") world.tell(stop);
         else if (what === "failed") world.finishPreparation(failed);
         else if (what === "prepared" || what === "no start") world.finishPreparation(prepared);
-        else if (what === "timer") world.fire(pick % Math.max(1, world.timers.length));
+        else if (what === "stop prepared") {
+          world.finishStop(pick % Math.max(1, world.stopping.length));
+        } else if (what === "timer") world.fire(pick % Math.max(1, world.timers.length));
         else if (pid !== undefined && what === "exit") world.end(pid, status);
         else if (pid !== undefined && what === "unready") world.loseLatch(pid);
         else if (pid !== undefined) {
@@ -821,6 +969,7 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
       }
       if (world.exitCode === undefined) world.tell(stop);
       if (answers && world.exitCode === undefined) world.finishPreparation(prepared);
+      for (let left = answers ? world.stopping.length : 0; left > 0; left--) world.finishStop(0);
       // Each round fires the timers of the one before: soft stop, hard stop, kill.
       for (let round = 0; round < 3 && world.exitCode === undefined; round++) {
         for (const [pid, { told }] of [...world.children]) {

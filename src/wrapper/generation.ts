@@ -1,0 +1,66 @@
+/** Generations of a server, as a supervisor knows them. */
+
+/** One generation: a process of the server. */
+export interface Generation {
+  number: number;
+  pid: number;
+  role: Role;
+  told: Told;
+}
+
+/**
+ * What a generation is here for: the candidate is `starting` until it is up and `settling` until it has
+ * proven to stay up, or `dropped` when a stop comes before that. Then it is `serving`, and in the end
+ * `retired`.
+ */
+export type Role = "starting" | "settling" | "dropped" | "serving" | "retired";
+
+/** What was done to stop it: its soft stop is prepared, it was told to stop softly, or hard. */
+export type Told = "nothing" | "prepare" | "soft" | "hard";
+
+/** The generations, for `status` and for a successor. */
+export interface SupervisorSnapshot {
+  generations: GenerationSnapshot[];
+  lastNumber: number;
+}
+
+interface GenerationSnapshot {
+  number: number;
+  pid: number;
+  state: "starting" | "serving" | "draining";
+  /** It was told to stop hard, if so. */
+  isStopped?: true;
+  /** It was not told to stop yet, although it is to: what must precede that is being done. */
+  isPreparingStop?: true;
+}
+
+const STATES = {
+  starting: "starting",
+  settling: "starting",
+  dropped: "starting",
+  serving: "serving",
+  retired: "draining",
+} as const;
+
+/** A generation for others to see. */
+export function snapshotOf({ number, pid, role, told }: Generation): GenerationSnapshot {
+  return {
+    number,
+    pid,
+    state: STATES[role],
+    ...(told === "hard" && { isStopped: true }),
+    ...(told === "prepare" && { isPreparingStop: true }),
+  };
+}
+
+/** A generation that an earlier program has started; nothing was starting when it handed over. */
+export function generationOf(snapshot: GenerationSnapshot): Generation {
+  const { number, pid, state, isStopped, isPreparingStop } = snapshot;
+  if (state === "serving") return { number, pid, role: "serving", told: "nothing" };
+  return {
+    number,
+    pid,
+    role: "retired",
+    told: isStopped ? "hard" : isPreparingStop ? "prepare" : "soft",
+  };
+}

@@ -1,0 +1,114 @@
+/** Doing with generations what the supervisor decides: preparing, starting and stopping them. */
+
+import { sendSignal } from "../../ffi/process.ts";
+import { EXIT, messageOf, UserError } from "../errors.ts";
+import { type Log, stackOf } from "../log.ts";
+import { RefusedConfig } from "../servers/check.ts";
+import type { Service, Started } from "../servers/service.ts";
+import type { Event } from "./events.ts";
+import type { Launcher, Preparation } from "./launcher.ts";
+import { ServerProcess } from "./server_process.ts";
+
+/** The generations that run, and how to make one. What comes of it is told as events. */
+export class Generations {
+  readonly #processes = new Map<number, ServerProcess>();
+
+  constructor(
+    readonly launcher: Launcher,
+    readonly log: Log,
+    readonly tell: (event: Event) => void,
+  ) {}
+
+  get #service(): Service {
+    return this.launcher.service;
+  }
+
+  /** Prepares a generation. */
+  async prepare(): Promise<void> {
+    try {
+      this.tell({ type: "prepared", preparation: await this.launcher.prepare() });
+    } catch (error) {
+      if (error instanceof RefusedConfig) {
+        const { server } = this.#service;
+        for (const line of error.output) {
+          this.log[this.#service.levelOf(line)](`${server.name}: ${line}`);
+        }
+      }
+      this.#tellFailure(error);
+    }
+  }
+
+  /** Starts what was prepared. */
+  start(preparation: Preparation): void {
+    let started: Started;
+    try {
+      started = this.launcher.start(preparation);
+    } catch (error) {
+      return this.#tellFailure(error);
+    }
+    const { pid, ready } = started;
+    void ready.then((why) =>
+      this.tell(why === undefined ? { type: "ready", pid } : { type: "unready", pid, why })
+    );
+    this.watch(started);
+    this.tell({ type: "started", pid });
+  }
+
+  /** Follows a generation's process until it ends. */
+  watch({ pid, exited }: Pick<Started, "pid" | "exited">): void {
+    const process = new ServerProcess(pid, exited);
+    this.#processes.set(pid, process);
+    void process.exited.then((status) => {
+      this.#processes.delete(pid);
+      this.tell({ type: "exited", pid, status });
+    });
+  }
+
+  /** Does what must precede a soft stop. */
+  async prepareStop(pid: number, othersServe: boolean): Promise<void> {
+    const process = this.#processes.get(pid);
+    if (process === undefined) return;
+    const signal = process.signal.bind(process);
+    try {
+      await this.#service.prepareStop?.({ pid, othersServe, signal });
+    } catch (error) {
+      this.log.error("cannot prepare the stop of the server", { pid, error: messageOf(error) });
+    }
+    if (process.isRunning) this.tell({ type: "stop-prepared", pid });
+  }
+
+  /** Stops a generation, if it still runs. */
+  signal(pid: number, kind: "soft" | "hard" | "kill"): void {
+    const name = kind === "kill" ? "SIGKILL" : this.#service.stopSignals[kind];
+    try {
+      this.#processes.get(pid)?.signal(name);
+    } catch (error) {
+      this.log.error("cannot signal the server", { pid, error: messageOf(error) });
+    }
+  }
+
+  /** Tells an event later: if it is about a process, only as long as that runs. */
+  setTimer(ms: number, event: Event): void {
+    const fire = () => this.tell(event);
+    if ("pid" in event) this.#processes.get(event.pid)?.after(ms, fire);
+    else setTimeout(fire, ms);
+  }
+
+  /** Tells the processes that the command names to give way to the first generation. */
+  replaceOthers(): void {
+    const { stopSignals, replaces } = this.#service;
+    for (const pid of replaces?.pids ?? []) {
+      try {
+        sendSignal(pid, stopSignals[replaces?.stop ?? "soft"]);
+      } catch (error) {
+        this.log.error("cannot signal the server", { pid, error: messageOf(error) });
+      }
+    }
+  }
+
+  #tellFailure(error: unknown): void {
+    this.log.debug("failed", { stack: stackOf(error) });
+    const exitCode = error instanceof UserError ? error.exitCode : EXIT.failure;
+    this.tell({ type: "failed", why: messageOf(error), exitCode });
+  }
+}

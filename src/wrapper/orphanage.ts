@@ -1,0 +1,52 @@
+/** What a wrapper that has died left of its service, until it is retired. */
+
+import type { Poller } from "../../ffi/poll.ts";
+import type { Log } from "../log.ts";
+import type { Service } from "../servers/service.ts";
+import type { HeldSocket } from "./binder_link.ts";
+import { findOrphans, listeningSocketsOf, type Orphan, retireOrphan } from "./orphans.ts";
+
+/** The orphans of a service, in the care of its new wrapper. */
+export class Orphanage {
+  #orphans: Orphan[] = [];
+  readonly #retirements: Promise<void>[] = [];
+  readonly #hurry = new AbortController();
+
+  /** @param drain milliseconds for which an orphan may go on with its connections */
+  constructor(
+    readonly service: Service,
+    readonly drain: number,
+    readonly poller: Poller,
+    readonly log: Log,
+  ) {}
+
+  /** Looks for orphans. @returns their pids */
+  find(): number[] {
+    this.#orphans = findOrphans(this.service.identity);
+    return this.#orphans.map(({ pid }) => pid);
+  }
+
+  /** Copies of the sockets that they were lent; the caller owns them. */
+  sockets(): HeldSocket[] {
+    return listeningSocketsOf(this.#orphans, this.log);
+  }
+
+  /** Lets those that were found finish their connections: a generation of ours serves. */
+  retire(): void {
+    for (const orphan of this.#orphans.splice(0)) {
+      this.#retirements.push(
+        retireOrphan(orphan, this.service, this.drain, this.#hurry.signal, this.poller, this.log),
+      );
+    }
+  }
+
+  /** Ends their drain. */
+  hurry(): void {
+    this.#hurry.abort();
+  }
+
+  /** Waits until those that are retired have ended. */
+  async retired(): Promise<void> {
+    await Promise.all(this.#retirements);
+  }
+}

@@ -1,0 +1,131 @@
+/** One step of a supervisor: from a state to the next one, with what is to be done. */
+
+import type { Fields, Level } from "../log.ts";
+import { type Action, HARD_STOP_TIME, type SupervisorLimits } from "./events.ts";
+import type { Generation } from "./generation.ts";
+
+/**
+ * What the whole is about: nothing but serving (`idle`), `preparing` a generation, or `trying` the
+ * candidate that was started; `failed` when nobody serves and nobody will. Then a stop: `delaying` it,
+ * `stopping` softly, or `halting`. And the end: `ended` by itself, or `stopped`.
+ */
+export type Phase =
+  | "idle"
+  | "preparing"
+  | "trying"
+  | "failed"
+  | "delaying"
+  | "stopping"
+  | "halting"
+  | "ended"
+  | "stopped";
+
+/** All that a supervisor knows. */
+export interface State {
+  phase: Phase;
+  /** Those that run, oldest first. */
+  generations: readonly Generation[];
+  /** The number of the generation started last. */
+  lastNumber: number;
+  /** The pid of the generation that was the last to serve. */
+  lastServed: number | undefined;
+  /** A reload was asked for during one. */
+  reloadAgain: boolean;
+  exitCode: number;
+}
+
+/** What a supervisor goes by. */
+export interface Rules {
+  limits: SupervisorLimits;
+  /** Whether something must be done before a soft stop. */
+  preparesStop: boolean;
+}
+
+/** Whether a stop was asked for. */
+export function isStop(phase: Phase): boolean {
+  return ["delaying", "stopping", "halting", "stopped"].includes(phase);
+}
+
+/** The next state while it is made, and the actions so far. */
+export class Step {
+  readonly state: State;
+  readonly actions: Action[] = [];
+
+  /** @param before is left as it is */
+  constructor(before: State, readonly rules: Rules) {
+    this.state = { ...before, generations: before.generations.map((one) => ({ ...one })) };
+  }
+
+  get limits(): SupervisorLimits {
+    return this.rules.limits;
+  }
+
+  get serving(): Generation | undefined {
+    return this.state.generations.find(({ role }) => role === "serving");
+  }
+
+  get candidate(): Generation | undefined {
+    return this.state.generations.find(({ role }) => role !== "serving" && role !== "retired");
+  }
+
+  get retired(): Generation[] {
+    return this.state.generations.filter(({ role }) => role === "retired");
+  }
+
+  do(action: Action): void {
+    this.actions.push(action);
+  }
+
+  log(level: Level, message: string, about?: Generation, fields: Fields = {}): void {
+    const generation = about && { generation: about.number, pid: about.pid };
+    this.do({ do: "log", level, message, fields: { ...generation, ...fields } });
+  }
+
+  /** Stops a generation softly, under a cap. */
+  stopSoft(generation: Generation): void {
+    const { pid } = generation;
+    if (this.rules.preparesStop) this.#prepareStop(generation);
+    else this.tellSoft(generation);
+    this.do({ do: "timer", ms: this.limits.drain, then: { type: "drain-timeout", pid } });
+  }
+
+  #prepareStop(generation: Generation): void {
+    generation.told = "prepare";
+    const others = isStop(this.state.phase) ? undefined : this.serving;
+    const othersServe = others !== undefined && others !== generation;
+    this.do({ do: "prepare-stop", pid: generation.pid, othersServe });
+  }
+
+  /** Tells a generation to stop softly. */
+  tellSoft(generation: Generation): void {
+    generation.told = "soft";
+    this.do({ do: "signal", pid: generation.pid, kind: "soft" });
+  }
+
+  /** Stops a generation hard. */
+  stopHard(generation: Generation): void {
+    const { pid } = generation;
+    generation.told = "hard";
+    this.do({ do: "signal", pid, kind: "hard" });
+    this.do({ do: "timer", ms: HARD_STOP_TIME, then: { type: "kill-timeout", pid } });
+  }
+
+  /** Ends, unless that was done. */
+  exit(): void {
+    const { phase, exitCode: code, lastServed: served } = this.state;
+    if (phase === "ended" || phase === "stopped") return;
+    this.do({ do: "exit", code, served });
+    this.state.phase = isStop(phase) ? "stopped" : "ended";
+  }
+
+  /** Ends when nothing is left that is worth the wait; a preparation is not. */
+  exitIfOver(): void {
+    const { phase, generations } = this.state;
+    if (isStop(phase)) {
+      if (generations.length === 0) this.exit();
+    } else if (phase === "failed") {
+      // Nobody serves: what still drains would only delay the restart.
+      if (!this.retired.some(({ told }) => told === "hard")) this.exit();
+    }
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * What a supervisor does about each event, in each state: three tables, and below them what stands in
+ * their cells. What a row does not name is of no matter in that state.
+ * @module
+ */
+
+import type { ExitStatus } from "../../ffi/process.ts";
+import { describeDuration } from "../duration.ts";
+import { EXIT } from "../errors.ts";
+import type { EventOf, GenerationEvents, WholeEvents } from "./events.ts";
+import type { Generation, Role, Told } from "./generation.ts";
+import { isStop, type Phase, type Step } from "./step.ts";
+
+type PhaseRow = {
+  readonly [Name in keyof WholeEvents]?: (step: Step, event: EventOf<Name>) => void;
+};
+type GenerationRow = {
+  readonly [Name in keyof GenerationEvents]?: (
+    step: Step,
+    generation: Generation,
+    event: EventOf<Name>,
+  ) => void;
+};
+
+/** Events about the whole, by what it is about. */
+export const PHASES: Record<Phase, PhaseRow> = {
+  idle: { reload: prepare, stop },
+  preparing: { reload: remember, prepared: start, started: tryOut, failed: fail, stop },
+  trying: { reload: remember, stop },
+  failed: { stop },
+  delaying: { prepared: refuse, started: drop, failed: conclude, stop: halt, "stop-timeout": end },
+  stopping: { prepared: refuse, started: drop, failed: conclude, stop: halt },
+  halting: { prepared: refuse, started: drop, failed: conclude, stop: halt },
+  ended: {},
+  stopped: {},
+};
+
+/** Events about a generation, by what it is here for. */
+export const ROLES: Record<Role, GenerationRow> = {
+  starting: { ready: settle, unready: giveUp, "ready-timeout": giveUpLate, exited: comeToNothing },
+  settling: { "settle-timeout": promote, exited: comeToNothing },
+  dropped: { exited: comeToNothing },
+  serving: { exited: endService },
+  retired: { exited: endDrain },
+};
+
+/** Events about a generation, by what was done to stop it. */
+export const STOPS: Record<Told, GenerationRow> = {
+  nothing: {},
+  prepare: { "stop-prepared": tellSoft, "drain-timeout": capDrain },
+  soft: { "drain-timeout": capDrain },
+  hard: { "kill-timeout": kill },
+};
+
+function prepare(step: Step): void {
+  step.state.phase = "preparing";
+  if (step.serving) step.log("info", "reloading");
+  step.do({ do: "prepare" });
+}
+
+function remember(step: Step): void {
+  step.state.reloadAgain = true;
+}
+
+function start(step: Step, { preparation }: EventOf<"prepared">): void {
+  step.do({ do: "start", generation: ++step.state.lastNumber, preparation });
+}
+
+function tryOut(step: Step, { pid }: EventOf<"started">): void {
+  step.state.phase = "trying";
+  addCandidate(step, pid, "starting");
+  step.do({ do: "timer", ms: step.limits.ready, then: { type: "ready-timeout", pid } });
+}
+
+function addCandidate(step: Step, pid: number, role: "starting" | "dropped"): Generation {
+  const candidate: Generation = { number: step.state.lastNumber, pid, role, told: "nothing" };
+  step.state.generations = [...step.state.generations, candidate];
+  step.log("info", "started", candidate);
+  return candidate;
+}
+
+/** The candidate is up. */
+function settle(step: Step, candidate: Generation): void {
+  candidate.role = "settling";
+  step.log("debug", "ready", candidate);
+  if (step.serving === undefined || step.limits.settle === 0) return promote(step, candidate);
+  const { pid } = candidate;
+  step.do({ do: "timer", ms: step.limits.settle, then: { type: "settle-timeout", pid } });
+}
+
+/** The candidate becomes the one that serves. */
+function promote(step: Step, candidate: Generation): void {
+  const { serving: before, state } = step;
+  const { pid, number } = candidate;
+  if (before) before.role = "retired";
+  candidate.role = "serving";
+  step.do({ do: "commit", pid, isFirst: state.lastServed === undefined });
+  state.lastServed = pid;
+  step.log("info", before ? "reloaded" : "serving", candidate);
+  step.do({ do: "outcome", ok: true, message: `generation ${number} serves` });
+  if (before) drain(step, before);
+  goOn(step);
+}
+
+function drain(step: Step, generation: Generation): void {
+  step.log("info", "draining", generation);
+  step.stopSoft(generation);
+  const draining = step.retired.filter(({ told }) => told !== "hard");
+  const [oldest] = draining;
+  if (oldest && draining.length > step.limits.maxRetired) {
+    step.log("warn", "too many generations drain, stopping the oldest", oldest);
+    step.stopHard(oldest);
+  }
+}
+
+/** After a reload, successful or not. */
+function goOn(step: Step): void {
+  step.state.phase = "idle";
+  if (!step.state.reloadAgain) return;
+  step.state.reloadAgain = false;
+  prepare(step);
+}
+
+/** A candidate that is not up may be half up: it goes the way of all retired ones, but at once. */
+function giveUp(step: Step, candidate: Generation, { why }: { why: string }): void {
+  candidate.role = "retired";
+  step.stopHard(candidate);
+  fail(step, { why, exitCode: EXIT.failure });
+}
+
+function giveUpLate(step: Step, candidate: Generation): void {
+  giveUp(step, candidate, { why: `not ready within ${describeDuration(step.limits.ready)}` });
+}
+
+/** The candidate has ended. */
+function comeToNothing(step: Step, candidate: Generation, { status }: EventOf<"exited">): void {
+  remove(step, candidate);
+  const why = `${describe(status)} before it served: see its lines in the wrapper's log`;
+  if (isStop(step.state.phase)) return conclude(step, { why });
+  fail(step, { why, exitCode: codeOf(status) || EXIT.failure });
+}
+
+/** The candidate, or its preparation, came to nothing. */
+function fail(step: Step, { why, exitCode }: { why: string; exitCode: number }): void {
+  giveBack(step, why);
+  if (step.serving) {
+    const message = "reload failed, the old generation goes on serving";
+    step.log("error", message, step.serving, { why });
+    return goOn(step);
+  }
+  step.log("error", "cannot start", undefined, { why });
+  step.state.phase = "failed";
+  step.state.exitCode = exitCode;
+  step.exitIfOver();
+}
+
+/** During a stop nothing is started any more. */
+function refuse(step: Step): void {
+  conclude(step, { why: "stopped" });
+}
+
+/** The candidate, or its preparation, came to nothing during a stop. */
+function conclude(step: Step, { why }: { why: string }): void {
+  giveBack(step, why);
+  step.exitIfOver();
+}
+
+function giveBack(step: Step, why: string): void {
+  step.do({ do: "rollback" });
+  step.do({ do: "outcome", ok: false, message: why });
+}
+
+function endService(step: Step, generation: Generation, { status }: EventOf<"exited">): void {
+  remove(step, generation);
+  step.state.exitCode = codeOf(status);
+  if (isStop(step.state.phase)) {
+    step.log("info", "stopped", generation, { ...status });
+    return step.exitIfOver();
+  }
+  step.log("error", "the server ended by itself", generation, { ...status });
+  // A successor that has started takes its place; anything less would only delay the restart.
+  if (step.candidate === undefined) step.exit();
+}
+
+function endDrain(step: Step, generation: Generation, { status }: EventOf<"exited">): void {
+  remove(step, generation);
+  step.log("info", "drained", generation, { ...status });
+  step.exitIfOver();
+}
+
+function remove(step: Step, generation: Generation): void {
+  step.state.generations = step.state.generations.filter((one) => one !== generation);
+}
+
+/** A first request to stop. */
+function stop(step: Step): void {
+  const { candidate, limits: { stopDelay } } = step;
+  if (candidate) candidate.role = "dropped";
+  if (stopDelay === 0 || step.serving === undefined) return end(step);
+  step.state.phase = "delaying";
+  step.log("info", `stopping in ${describeDuration(stopDelay)}`);
+  step.do({ do: "timer", ms: stopDelay, then: { type: "stop-timeout" } });
+}
+
+function end(step: Step): void {
+  step.state.phase = "stopping";
+  step.log("info", "stopping gracefully");
+  step.do({ do: "withdraw" });
+  for (const one of step.state.generations) if (one.role !== "retired") step.stopSoft(one);
+  step.exitIfOver();
+}
+
+/** A further request to stop. */
+function halt(step: Step): void {
+  step.state.phase = "halting";
+  step.log("info", "stopping hard");
+  step.do({ do: "withdraw" });
+  step.state.generations.forEach((one) => step.stopHard(one));
+  step.exitIfOver();
+}
+
+/** What was started although a stop had been asked for. */
+function drop(step: Step, { pid }: EventOf<"started">): void {
+  const candidate = addCandidate(step, pid, "dropped");
+  if (step.state.phase === "halting") step.stopHard(candidate);
+  else step.stopSoft(candidate);
+}
+
+function tellSoft(step: Step, generation: Generation): void {
+  step.tellSoft(generation);
+}
+
+function capDrain(step: Step, generation: Generation): void {
+  step.log("warn", "still has connections at the drain cap, stopping it", generation);
+  step.stopHard(generation);
+}
+
+function kill(step: Step, generation: Generation): void {
+  step.log("warn", "does not stop, killing it", generation);
+  step.do({ do: "signal", pid: generation.pid, kind: "kill" });
+}
+
+function codeOf(status: ExitStatus): number {
+  return "code" in status ? status.code : 128 + status.signal;
+}
+
+function describe(status: ExitStatus): string {
+  return "code" in status ? `exited with code ${status.code}` : `ended by signal ${status.signal}`;
+}
