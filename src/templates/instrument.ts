@@ -24,6 +24,9 @@ const TO_TEXT = new Set(["String", "encodeURI", "encodeURIComponent"]);
 /** Methods that put what they are given into a text, "undefined" too. */
 const INTO_TEXT = new Set(["concat", "replace", "replaceAll", "padStart", "padEnd"]);
 
+/** How many arguments name the address of a bind call. */
+const ADDRESSES = new Map([["bind", 1], ["bind_tcp", 2]]);
+
 /** A change of the code: `text` takes the place of `length` characters. */
 interface Edit {
   at: number;
@@ -71,6 +74,12 @@ export function instrument(
     if (check) insert(node.end, `),${number(node)})`);
   };
 
+  /** Without a brace a tag rules over the text up to the next tag, and nobody sees where that ends. */
+  const insistOnBrace = (node: AnyNode, body: AnyNode) => {
+    if (rangeAt(ranges, body.start)) return;
+    throw new Unmeant("this lacks its {, and a later tag the }", node.start);
+  };
+
   /** Has a node's operands checked. @returns what is added after it */
   const enter = (node: AnyNode, range: Range): string => {
     switch (node.type) {
@@ -80,6 +89,16 @@ export function instrument(
       case "ExpressionStatement":
         if (!range.isCode || !isForgotten(node.expression)) return "";
         throw new Unmeant("this prints nothing; <%= %> prints", node.start);
+      case "IfStatement":
+        insistOnBrace(node, node.consequent);
+        if (node.alternate) insistOnBrace(node, node.alternate);
+        return "";
+      case "ForStatement":
+      case "ForInStatement":
+      case "ForOfStatement":
+      case "WhileStatement":
+        insistOnBrace(node, node.body);
+        return "";
       case "TaggedTemplateExpression":
         // Any other tag may be given what is no text.
         if (sourceOf(node.tag) !== "String.raw") foreign.add(node.quasi);
@@ -107,6 +126,9 @@ export function instrument(
       case "CallExpression": {
         const { callee, arguments: args } = node;
         if (callee.type === "Identifier" && TO_TEXT.has(callee.name)) wrapAll(args, "text");
+        if (callee.type === "Identifier") {
+          wrapAll(args.slice(0, ADDRESSES.get(callee.name) ?? 0), "given");
+        }
         if (callee.type !== "MemberExpression" || callee.property.type !== "Identifier") return "";
         const { object, property: { name } } = callee;
         if (name === "fetch" && sourceOf(object) === "ENV") {
@@ -167,7 +189,7 @@ function isForgotten(expression: AnyNode): boolean {
     case "CallExpression": {
       const { callee } = expression;
       // A socket that the config does not name is of no use.
-      return callee.type === "Identifier" && ["bind", "bind_tcp"].includes(callee.name);
+      return callee.type === "Identifier" && ADDRESSES.has(callee.name);
     }
     default:
       return false;

@@ -131,7 +131,8 @@ Deno.test("bind calls ask for the address as written", () => {
 Deno.test("bind calls refuse what is no address or option", () => {
   fails([
     ["<%= bind_tcp(80) %>", /:1: bind_tcp: ip must be a string like '0.0.0.0', not 80, in /],
-    ["<%= bind_tcp('', ENV['PORT']) %>", /bind_tcp: port must be a number, not undefined, in /],
+    ["<%= bind_tcp('', ENV['PORT']) %>", /:1: ENV has no 'PORT'; set it, or write /],
+    ["<%= bind_tcp('', true) %>", /bind_tcp: port must be a number, not true, in /],
     ["<%= bind_tcp('', '80x') %>", /port must be a number, not '80x'/],
     ["<%= bind_tcp('', 1.5) %>", /port must be a number, not 1.5/],
     ["<%= bind('') %>", /bind: address must be a string like ':80', not ''/],

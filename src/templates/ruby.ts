@@ -22,7 +22,11 @@ const WORDS = new Map([
   ["def", "<% function name(x) { %> ... <% } %>"],
   ["puts", "<%= x %>"],
   ["raise", "<% throw new Error('why') %>"],
-  ["nil", "null (and x == null for nil?)"],
+  ["nil", "'' where nothing is printed, else null (and x == null for nil?)"],
+  ["print", "<%= x %>"],
+  ["abort", "<% throw new Error('why') %>"],
+  ["exit", "<% throw new Error('why') %>"],
+  ["rand", "Math.floor(Math.random() * 10)"],
   ["require", "nothing: bind_tcp, bind and ENV are there already"],
   ["require_relative", "nothing: bind_tcp, bind and ENV are there already"],
 ]);
@@ -116,6 +120,8 @@ const QUESTIONS = new Map([
   ["start_with", "x.startsWith('a')"],
   ["end_with", "x.endsWith('a')"],
   ["match", "/a/.test(x)"],
+  ["exist", "Deno.statSync('/path').isFile, which throws where nothing is"],
+  ["file", "Deno.statSync('/path').isFile, which throws where nothing is"],
   ["any", "x.length > 0, or x.some((each) => ...)"],
   ["all", "x.every((each) => ...)"],
 ]);
@@ -128,6 +134,7 @@ const BLOCKS = new Map([
   ["loop", "<% while (true) { %> ... <% } %>"],
 ]);
 
+const FOR_ENV = "<% for (const [name, x] of Object.entries(ENV)) { %> ... <% } %>";
 const BLOCK = /(\w+[?!]?)\s*(?:\([^()]*\)\s*)?(?:\bdo\b\s*(?:\||$)|\{\s*\|)/m;
 const ELSE_IF = "<% } else if (x) { %>";
 const COUNT = "for (let i = 1; i <= 3; i++) { ... }";
@@ -135,6 +142,7 @@ const COUNT = "for (let i = 1; i <= 3; i++) { ... }";
 /** Ruby's constructs. Each is only tried on code that does not compile, so none may be exact. */
 const CONSTRUCTS: [RegExp, string][] = [
   [/\bENV\.fetch\b\s*(?:\([^()]*\)\s*(?:\{|\bdo\b)|[^\s(])/, "ENV.fetch('NAME', 'default')"],
+  [/\bENV\.(?:each|select|filter|map|reject|sort|find)\w*/, FOR_ENV],
   [/^\s*for\s+\w+\s+in\b/, FOR],
   [/\belse\s+if\b(?!\s*\()/, ELSE_IF],
   [/^\s*if\b(?!\s*\()/, IF],
@@ -156,9 +164,9 @@ const MORE_CONSTRUCTS: [RegExp, string][] = [
   [/\S\s+(?:and|or)\s+\S|^\s*not\s/, "&& for and, || for or, ! for not"],
   [/\w\?(?:\s|\(|\)|$)/, "!x for nil? and empty?"],
   [/\(\s*&:\w/, "x.map((each) => String(each))"],
-  [/\w&\.\w/, "x?.y for x&.y"],
+  [/[\w)\]]&\.\w/, "x?.y for x&.y"],
   [/@\w/, "const x = 1, and x without @"],
-  [/(?:^|[(,[=])\s*:[a-z_]/, "'name' for :name"],
+  [/(?:^|[(,[=])\s*:[A-Za-z_]/, "'name' for :name"],
   [/(?:^|\s)#(?:\s|$)/m, "<%# comment %> or // comment"],
   [/%[wiWI][[({]/, "['a', 'b']"],
   [/%[qQ]?[[({]/, "`text`"],

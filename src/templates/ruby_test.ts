@@ -18,7 +18,7 @@ Deno.test("Ruby is named as such, with what to write instead", () => {
     ["<%= bind_tcp '::', 80 %>", 1, "bind_tcp('0.0.0.0', 80)"],
     ["<% puts 'x' %>", 1, "<%= x %>"],
     ["<% require 'json' %>", 1, "nothing: bind_tcp, bind and ENV are there already"],
-    ["<%= nil %>", 1, "null"],
+    ["<%= nil %>", 1, "'' where nothing is printed"],
     ["<%= ENV['A'] if x %>", 1, "x ? 'yes' : 'no'"],
     ['<%= "p#{x}q" %>', 1, "`p${x}q`"],
     ["\n<%= 'a'.upcase %>", 2, "x.toUpperCase()"],

@@ -16,9 +16,17 @@ export function whyThrown(thrown: unknown, at: Place | undefined): string {
   // Both languages have a File.
   if (/^File\.\w+ is not a function/.test(why)) return withRuby(rubyWord("File"), why);
   const method = /\.(\w+) is not a function|\(reading '(\w+)'\)$/.exec(why);
-  if (method !== null) return withRuby(rubyMethod(method[1] ?? method[2] ?? ""), why);
+  if (method !== null) {
+    const unset = /\bENV(\.\w+|\[\s*['"][^'"]*['"]\s*\])\s*\./.exec(statement);
+    const isRead = method[2] !== undefined && unset !== null;
+    const ruby = rubyMethod(method[1] ?? method[2] ?? "");
+    return ruby || !isRead ? withRuby(ruby, why) : `${whyUnset(`ENV${unset[1]}`)} (${why})`;
+  }
+  if (why === "ENV is not a function") return `${why}; write ENV['NAME']`;
   const name = thrown instanceof ReferenceError && /^(\S+) is not defined$/.exec(why)?.[1];
   if (!name) return why;
+  if (name === "it" || name === "env") return `${why}; variables of the environment: ENV['NAME']`;
+  if (statement.includes(`ENV[${name}]`)) return `${why}; write ENV['${name}']`;
   const [, assigned, operator] = /^([\w$]+)\s*([^\s\w=]{0,2}=)(?![=>])/.exec(statement) ?? [];
   if (assigned === name) {
     const declared = operator === "=" ? `const ${statement}` : `let ${name} = ...`;
@@ -38,14 +46,19 @@ function whyUnprintable({ value, source, message }: Unprintable): string {
   }
   const ruby = value === undefined ? rubyMethod(lastMember(source) ?? "") : undefined;
   if (ruby) return ruby;
-  const variable = /^ENV\s*(?:\.\s*(\w+)|\[\s*(['"`])([^'"`]*)\2\s*\])$/.exec(source);
-  if (variable) {
-    const name = variable[1] ?? variable[3];
-    return `ENV has no '${name}'; set it, or write ENV['${name}'] ?? 'what stands there without it'`;
-  }
+  const unset = whyUnset(source);
+  if (unset) return unset;
   const code = excerpt(source, 50);
   const operand = /^[\w$.[\]'"]+$/.test(code) ? code : `(${code})`;
   return `${message}; if nothing is meant to stand there: ${operand} ?? ''`;
+}
+
+/** @param source code that reads a variable of the environment which is not set, or other code */
+function whyUnset(source: string): string | undefined {
+  const variable = /^ENV\s*(?:\.\s*(\w+)|\[\s*(['"`])([^'"`]*)\2\s*\])$/.exec(source);
+  const name = variable?.[1] ?? variable?.[3];
+  if (name === undefined) return undefined;
+  return `ENV has no '${name}'; set it, or write ENV['${name}'] ?? 'what stands there without it'`;
 }
 
 function withRuby(ruby: string | undefined, why: string): string {
@@ -62,9 +75,11 @@ export function whyNotCompiled(place: Place, why: string): string {
   if (/\bawait\b/.test(bare(code)) && !/\basync\b/.test(code)) {
     return "await is not supported; templates do not wait";
   }
+  if (code.startsWith("=")) return "write <%= for <%==; nothing is escaped";
+  if (/^_\s|\s_$/.test(code)) return "write <%- for <%_, and -%> for _%>";
   const ruby = rubyConstruct(failingCode(place));
   if (ruby) return withRuby(ruby, why);
-  const cut = /['"`]/.test(bare(code).replaceAll("''", ""))
+  const cut = why.startsWith("Invalid") && /['"`]/.test(bare(code).replaceAll("''", ""))
     ? "; a %> within a string is written %%>"
     : "";
   return why + cut;
