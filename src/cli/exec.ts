@@ -61,6 +61,7 @@ export async function run(args: readonly string[]): Promise<number> {
       "wait for a binder that was named, at the start alone (default: 10s)",
       duration,
     )
+    .option("--strict", "a check binds the real addresses, and fails if one cannot be had")
     .option("--render-dir <dir>", "write rendered files there, not beside their templates")
     .option(
       "--control <path>",
@@ -75,7 +76,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .option("--drain <time>", "for a generation to finish its connections (default: 10m)", duration)
     .option(
       "--max-generations <n>",
-      "old generations that may drain at once (default: 5)",
+      "old generations that may drain at once (default: 50)",
       wholeNumber(0),
     )
     .option(
@@ -91,13 +92,14 @@ export async function run(args: readonly string[]): Promise<number> {
         sock: options.sock ?? sockFromEnvironment(),
         binderUid: options.binderUid ?? binderUidFromEnvironment(),
         wait: options.wait ?? 10_000,
+        strict: options.strict ?? false,
         renderDir: options.renderDir,
         control: options.control,
         limits: {
           ready: options.readyTimeout ?? 60_000,
           settle: options.settle ?? 1000,
           drain: options.drain ?? 600_000,
-          maxRetired: options.maxGenerations ?? 5,
+          maxRetired: options.maxGenerations ?? 50,
           stopDelay: options.stopDelay ?? 0,
         },
       };

@@ -109,16 +109,28 @@ class Haproxy implements Service {
   }
 }
 
+const PROGRAM_REMEDY = "multibinder exec is the master here, and runs HAProxy without -W: " +
+  "have systemd or another supervisor start that program";
+
 /** What HAProxy gives as its reason, of all that it said. */
 function reasonOf(output: readonly string[], end: string | undefined): string | undefined {
   const alert = output.find((line) => line.includes("[ALERT]"))?.replace(/^.*?: /, "");
+  // The user has perhaps written -W, and would look for it in vain.
+  if (alert?.includes("'program' section")) return `${alert} ${PROGRAM_REMEDY}`;
   // Without a listener, for one, it says why in a line without a tag.
   return alert ?? end ?? output.find((line) => !line.startsWith("[NOTICE]"));
 }
 
-/** An environment without what a master process leaves to its workers. */
+/** What a master process leaves to its workers, and to itself (mworker.c): a generation is neither. */
+const MASTER_VARIABLES = new Set([
+  "HAPROXY_LOAD_SUCCESS",
+  "HAPROXY_MWORKER",
+  "HAPROXY_MWORKER_REEXEC",
+  "HAPROXY_MWORKER_WAIT_ONLY",
+  "HAPROXY_PROCESSES",
+]);
+
+/** An environment without those; what else begins so is the user's own, for the config. */
 export function cleanEnvironment(env: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(env).filter(([name]) => !/^HAPROXY_(MWORKER|PROCESSES)/.test(name)),
-  );
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !MASTER_VARIABLES.has(name)));
 }

@@ -1,14 +1,24 @@
 /** A command that ends by itself: it checks a config, or asks the server a question such as its version. */
 
+import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
 import { Children } from "../process/children.ts";
+import type { BindParam } from "../control/messages.ts";
 import type { Log } from "../log.ts";
 import { exitCodeOf, Launch } from "../servers/launch.ts";
 import type { Service } from "../servers/service.ts";
 import { planTargets, renderFiles, targetsOf, writeFiles } from "./config_files.ts";
 import { chooseSockets } from "./sockets.ts";
+import { socketsForCheck } from "./stand_ins.ts";
 import type { WrapperOptions } from "./wrapper.ts";
+
+/** What the command line says that concerns a check. */
+export interface CheckOptions
+  extends Pick<WrapperOptions, "sock" | "binderUid" | "wait" | "renderDir"> {
+  /** Whether the sockets are the real ones, which must be had. */
+  strict: boolean;
+}
 
 /**
  * Runs it, for a check with the sockets in place.
@@ -17,14 +27,11 @@ import type { WrapperOptions } from "./wrapper.ts";
  */
 export async function runOnce(
   service: Service,
-  { sock, binderUid, wait, renderDir }: Pick<
-    WrapperOptions,
-    "sock" | "binderUid" | "wait" | "renderDir"
-  >,
+  options: CheckOptions,
   log: Log,
 ): Promise<number> {
   const children = new Children();
-  const templates = planTargets(service.configs, renderDir);
+  const templates = planTargets(service.configs, options.renderDir);
   const files = targetsOf(templates);
   if (service.purpose !== "check") {
     return exitCodeOf(await service.run(new Launch(children, files)).exited);
@@ -33,10 +40,20 @@ export async function runOnce(
   void reserveFds(2048);
   const { socketNames } = service.server;
   const rendered = renderFiles(templates, Deno.env.toObject(), socketNames);
-  const sockets = chooseSockets({ sock, binderUid, wait, lasting: false }, new Poller(), log);
-  const lent = await sockets.prepare(rendered.sockets);
+  const lent = await socketsFor(rendered.sockets, options, log);
   writeFiles(rendered.files);
-  const status = await service.run(new Launch(children, files, lent)).exited;
-  sockets.close();
-  return exitCodeOf(status);
+  return exitCodeOf(await service.run(new Launch(children, files, lent)).exited);
+}
+
+/** The real sockets where a check is to be strict; else those that a binder holds, and stand-ins. */
+async function socketsFor(
+  params: readonly BindParam[],
+  options: CheckOptions,
+  log: Log,
+): Promise<Fd[]> {
+  const poller = new Poller();
+  if (!options.strict) return await socketsForCheck(params, options, poller, log);
+  const { sock, binderUid, wait } = options;
+  const sockets = chooseSockets({ sock, binderUid, wait, lasting: false }, poller, log);
+  return await sockets.prepare(params);
 }

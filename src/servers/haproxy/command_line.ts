@@ -11,8 +11,14 @@ import type { RenderedFiles, Words } from "../launch.ts";
 
 /** Options that take a value as a word of their own (usage() of haproxy.c). */
 const WITH_VALUE = new Set(["-f", "-n", "-N", "-p", "-m", "-C", "-L", "-x", "-S", "-cc"]);
-/** Options for daemons and masters, which the wrapper makes needless; `-S` with its value. */
-const DROPPED = new Set(["-D", "-Ds", "-W", "-Ws", "-db", "-S"]);
+/**
+ * Options that the wrapper makes needless; `-S` and `-x` with their values. They are for daemons and for
+ * master processes, and `-x` fetches the sockets of a process before, which does not exist at a first
+ * start: HAProxy would end there.
+ */
+const DROPPED = new Set(["-D", "-Ds", "-W", "-Ws", "-db", "-S", "-x"]);
+/** Options after which HAProxy says something and ends, whatever config there is. */
+const QUESTIONS = new Set(["-v", "-vv", "-cc", "-h", "-hh", "--help"]);
 /** What HAProxy takes for a pid; no pid of Linux has more digits. */
 const PID = /^[1-9]\d{0,6}$/;
 
@@ -40,7 +46,7 @@ export interface CommandLine {
   pidFile?: string;
   /** From `-sf` and `-st`: processes that the first generation replaces. */
   replaces: { stop: "soft" | "hard"; pids: readonly number[] };
-  /** `run`, only `check` the config (`-c`), or just ask HAProxy a `question` (`-v`, `-cc`). */
+  /** `run`, only `check` the config (`-c`), or just ask HAProxy a `question`, as with `-v`. */
   purpose: "run" | "check" | "question";
 }
 
@@ -77,7 +83,7 @@ export function parseCommandLine(argv: Words): CommandLine {
     }
     if (DROPPED.has(word)) continue;
     if (word === "-c") command.purpose = "check";
-    if (word === "-v" || word === "-vv" || word === "-cc") command.purpose = "question";
+    if (QUESTIONS.has(word)) command.purpose = "question";
     if (word === "-p") {
       pidFile = value;
       continue;

@@ -33,13 +33,13 @@ Deno.test("the original wrapper's command line", () => {
   assertEquals(argv(line, ["-c"]), "haproxy -f x.cfg -c");
 });
 
-Deno.test("what makes a daemon or a master is left out", () => {
-  const line = "haproxy -W -D -db -Ws -S /run/master.sock -Ds -q -f a.cfg";
+Deno.test("what makes a daemon or a master is left out, and what asks the one before for sockets", () => {
+  const line = "haproxy -W -D -db -Ws -S /run/master.sock -Ds -x /run/stats -q -f a.cfg";
   assertEquals(argv(line, START_OPTIONS), "haproxy -q -f a.cfg -db -sf 77");
 });
 
 Deno.test("options keep their values and their order", () => {
-  const line = "haproxy -V -n 100 -N 10 -m 64 -L here -x /run/stats -dM -f a.cfg";
+  const line = "haproxy -V -n 100 -N 10 -m 64 -L here -dM -f a.cfg";
   assertEquals(argv(line, []), line);
   assertEquals(parse(line).configs.length, 1);
 });
@@ -111,6 +111,7 @@ Deno.test("what a command is for", () => {
     ["haproxy -v", "question"],
     ["haproxy -vv", "question"],
     ["haproxy -cc version_atleast(2.6)", "question"],
+    ["haproxy -h", "question"],
   ];
   for (const [line, purpose] of purposes) {
     assertEquals(parse(line).purpose, purpose, line);

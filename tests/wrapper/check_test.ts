@@ -1,0 +1,117 @@
+/** `exec -- haproxy -c`: a check is a check, and needs no address that is free. */
+
+import "../support/libc.ts";
+import { assertEquals, assertMatch, assertNotStrictEquals } from "@std/assert";
+import { startBinder } from "../support/binder.ts";
+import {
+  ignoreUnlessNoBinder,
+  site,
+  startWrapper,
+  tag,
+  wrapperCommand,
+} from "../support/haproxy.ts";
+import { get, newTarget } from "../support/http_client.ts";
+import { listeningSockets } from "../support/process.ts";
+import { type Exit, runProgram } from "../support/program.ts";
+import { loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+
+interface Check {
+  /** The binder's control socket; nobody's when absent. */
+  sock?: string;
+  args?: readonly string[];
+  through?: readonly string[];
+  program?: string;
+}
+
+/** Checks a template. */
+async function check(
+  folder: TempDir,
+  template: string,
+  { program = "haproxy", ...options }: Check = {},
+): Promise<Exit & { stdout: string; stderr: string }> {
+  const path = folder.file("site.cfg.eta");
+  Deno.writeTextFileSync(path, template);
+  const command = [program, "-c", "-f", path];
+  return await runProgram(wrapperCommand("exec", { ...options, command }));
+}
+
+/** A program in HAProxy's place, which prints which sockets it was given. */
+function listingHaproxy(folder: TempDir): string {
+  const path = folder.file("haproxy");
+  Deno.writeTextFileSync(path, "#!/bin/sh\nreadlink /proc/$$/fd/3 /proc/$$/fd/4\n");
+  Deno.chmodSync(path, 0o755);
+  return path;
+}
+
+Deno.test({
+  name: "without a binder, a check passes beside what serves, and for ports that need root",
+  ignore: ignoreUnlessNoBinder ||
+    ignoreUnless(Deno.uid() === 0, "to be without the rights of root needs root"),
+  async fn() {
+    using folder = tempDir();
+    using rendered = tempDir();
+    Deno.chownSync(rendered.path, 65534, 65534);
+    const target = newTarget();
+    await using wrapper = await startWrapper(site(tag(target), "ok"));
+    const template = site([
+      tag(target),
+      "<%= bind('0.0.0.0:80') %>",
+      "<%= bind('[::]:81') %>",
+      "<%= bind('nowhere.invalid:82') %>",
+      "<%= bind('unix:/nowhere/site.sock') %>",
+    ], "ok");
+    const args = ["--render-dir", rendered.path];
+    for (const through of [[], UNPRIVILEGED]) {
+      const { code, stdout, stderr } = await check(folder, template, { args, through });
+      assertEquals([code, stderr], [0, ""]);
+      assertMatch(stdout, /Configuration file is valid/);
+      Deno.removeSync(`${rendered.path}/site.cfg`);
+    }
+    assertEquals(await get(target), "ok");
+    const taken = site(tag(target), "ok");
+    const { code, stderr } = await check(folder, taken, { args: ["--strict", ...args] });
+    assertEquals(code, 1);
+    assertMatch(stderr, /61080: the address is in use/);
+    void wrapper;
+  },
+});
+
+Deno.test("with a binder, a check gets what is held, and binds nothing else", async () => {
+  using folder = tempDir();
+  const [held, other] = [newTarget(), newTarget()];
+  await using binder = await startBinder([`${held.hostname}:${held.port}`]);
+  const sockets = () => listeningSockets(binder.program.pid).map(({ inode }) => inode);
+  const before = sockets();
+  const program = listingHaproxy(folder);
+  const template = site([tag(held), tag(other)], "ok");
+  const { code, stdout } = await check(folder, template, { sock: binder.sock, program });
+  assertEquals(code, 0);
+  const [first = "", second = ""] = stdout.trim().split("\n");
+  assertEquals(before.filter((inode) => first === `socket:[${inode}]`).length, 1, stdout);
+  assertMatch(second, /^socket:/);
+  assertNotStrictEquals(second, first);
+  assertEquals(sockets(), before);
+  // It has been started for that one address alone.
+  const strict = await check(folder, template, { sock: binder.sock, args: ["--strict"] });
+  assertEquals(strict.code, 1);
+  assertMatch(strict.stderr, /not allowed by this binder/);
+});
+
+Deno.test("a binder that was named and is not there is told of, and checked without", async () => {
+  using folder = tempDir();
+  const sock = folder.file("gone.sock");
+  const template = site(`<%= bind('${loopbackHost()}:80') %>`, "ok");
+  const { code, stderr } = await check(folder, template, { sock });
+  assertEquals(code, 0);
+  assertMatch(stderr, / warn checking without the binder's sockets why="no binder at .*gone\.sock/);
+});
+
+Deno.test("an address that is malformed is refused by a check, too", async () => {
+  using folder = tempDir();
+  for (const address of ["300.0.0.1:80", "a b:80", "unix:relative"]) {
+    const { code, stderr } = await check(folder, site(`<%= bind('${address}') %>`, "ok"));
+    assertEquals(code, 1);
+    assertMatch(stderr, /malformed address/);
+  }
+});
