@@ -1,22 +1,33 @@
 #!/usr/bin/env bash
-# Runs every check and test; the last line is the sum: N passed, N failed, N skipped.
+# Runs checks and tests; the last line is the sum: N passed, N failed, N skipped.
 #
-#   scripts/test.sh                          everything
+#   scripts/test.sh                          what every change must pass
+#   scripts/test.sh quick                    its checks, unit tests, and the main promises: under two minutes
+#   scripts/test.sh nightly                  what takes too long for every run; writes docs/nightly.md
 #   scripts/test.sh checks                   format, lint, types, documentation, architecture
 #   scripts/test.sh unit [ARG...]            tests that run in one process; ARG goes to `deno test`
 #   scripts/test.sh system [ARG...]          tests of the compiled program with real servers
+#
+# As many steps run side by side as there are processors; each is told of when it has ended.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 part=${1:-all}
 shift || true
 case $part in
-  all | checks | unit | system) ;;
-  *) echo "usage: scripts/test.sh [checks | unit | system [ARG...]]" >&2; exit 2 ;;
+  all | quick | nightly | checks | unit | system) ;;
+  *) echo "usage: scripts/test.sh [quick | nightly | checks | unit [ARG...] | system [ARG...]]" >&2; exit 2 ;;
 esac
+
+# These want the machine for themselves: they count what a load loses, or set up containers and services.
+ALONE=(tests/binder/crowd_test.ts tests/wrapper/loss_test.ts tests/container tests/systemd)
+# The part of the system tests that `quick` runs: what README promises first.
+PROMISES=(tests/binder/bind_test.ts tests/wrapper/reload_test.ts tests/cli/command_line_test.ts)
+# How long a nightly soak lasts.
+SOAK_MINUTES=10
 
 . scripts/toolchain.sh
 need_tools haproxy wrk curl python3 strace gcc podman runc debootstrap iptables \
-  systemd-socket-activate:systemd nsenter:util-linux \
+  systemd-socket-activate:systemd nsenter:util-linux script:bsdutils \
   /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/include/stdio.h:libc6-dev \
   aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdio.h:libc6-dev-arm64-cross
 # What surrounds this run must not reach the programs under test.
@@ -24,61 +35,126 @@ unset MULTIBINDER_SOCK NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHD
 export NO_COLOR=1 MULTIBINDER_BIN=$PWD/dist/multibinder
 
 passed=0 failed=0 skipped=0
-output=$(mktemp) || exit 1
-trap 'rm -f "$output"' EXIT
+at_once=$(nproc)
+limit=30m
+titles=() kinds=() begun=() outcomes=()
+declare -A running=() # the number of the step that each process runs
+work=$(mktemp -d) || exit 1
+trap 'kill "${!running[@]}" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 green='' red='' plain=''
 [[ ! -t 1 ]] || green=$'\e[32m' red=$'\e[31m' plain=$'\e[0m'
 
-# run TITLE COMMAND...   The output goes to a file, to be shown if the step fails.
-run() {
-  local start=${EPOCHREALTIME/[.,]/}
-  printf '%-40s ' "$1"
+# start KIND TITLE COMMAND...   Begins a step once there is room. The KIND `tests` is a run of `deno test`,
+# whose tests are counted; any other `step` counts as one.
+start() {
+  while ((${#running[@]} >= at_once)); do finish; done
+  local number=${#titles[@]}
+  kinds+=("$1") titles+=("$2") begun+=("${EPOCHREALTIME/[.,]/}")
   # A limit, so that a test that hangs ends with its output shown.
-  timeout --foreground 1800 "${@:2}" >"$output" 2>&1 </dev/null
-  status=$?
-  ((status != 124)) || echo "stopped after 30 minutes" >>"$output"
-  duration=$(((${EPOCHREALTIME/[.,]/} - start) / 100000))
-  duration=$((duration / 10)).$((duration % 10))s
+  timeout "$limit" "${@:3}" >"$work/$number" 2>&1 </dev/null &
+  running[$!]=$number
 }
 
-# report OK DETAIL   Ends the line that `run` began; OK is 0 for success.
-report() {
-  if (($1 == 0)); then
-    echo "${green}ok${plain} $2($duration)"
+# finish   Waits until a step ends, counts it and tells of it; its output is shown if it failed.
+finish() {
+  local pid status number output fine=0 bad=0 ignored=0 detail='' duration
+  wait -n -p pid "${!running[@]}"
+  status=$?
+  number=${running[$pid]}
+  unset "running[$pid]"
+  output=$work/$number
+  duration=$(((${EPOCHREALTIME/[.,]/} - begun[number]) / 100000))
+  duration=$((duration / 10)).$((duration % 10))s
+  ((status != 124)) || echo "stopped after $limit" >>"$output"
+  if [[ ${kinds[number]} == tests ]]; then
+    count "$output"
+    detail="$fine passed, $bad failed, $ignored skipped "
+  elif ((status == 0)); then
+    fine=1
   else
-    echo "${red}FAILED${plain} $2($duration)"
+    bad=1
+  fi
+  passed=$((passed + fine)) failed=$((failed + bad)) skipped=$((skipped + ignored))
+  printf '%-40s ' "${titles[number]}"
+  if ((bad == 0)); then
+    echo "${green}ok${plain} $detail($duration)"
+    # What was skipped and why.
+    grep -E 'SKIP |\.\.\. ignored' "$output" | sed 's/^ */  /'
+    outcomes+=("| ${titles[number]} | ${detail:-ok} | $duration |")
+  else
+    echo "${red}FAILED${plain} $detail($duration)"
     cat "$output"
+    outcomes+=("| ${titles[number]} | **failed** | $duration |")
   fi
 }
 
-step() {
-  run "$@"
-  if ((status == 0)); then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-  report "$status" ""
-}
-
-# tests TITLE ARG...   Adds up what `deno test` says: ok | 12 passed (3 steps) | 0 failed | 2 ignored (5s)
-tests() {
-  run "$1" "$DENO" test --allow-all --no-check "${@:2}"
-  local steps='( \([0-9]+ steps?\))?' ok=0 fine=0 bad=0 ignored=0
+# count OUTPUT   Adds up what `deno test` says: ok | 12 passed (3 steps) | 0 failed | 2 ignored (5s)
+count() {
+  local steps='( \([0-9]+ steps?\))?'
   local summary="^(ok|FAILED) \| ([0-9]+) passed$steps \| ([0-9]+) failed$steps( \| ([0-9]+) ignored)?"
-  if [[ $(grep -E "$summary" "$output" | tail -n 1) =~ $summary ]]; then
+  if [[ $(grep -E "$summary" "$1" | tail -n 1) =~ $summary ]]; then
     fine=${BASH_REMATCH[2]} bad=${BASH_REMATCH[4]} ignored=${BASH_REMATCH[7]:-0}
   fi
   # A crash prints no summary, and a run without a test proves nothing.
   if ((status != 0 && bad == 0)) || ((fine + bad + ignored == 0)); then
     bad=$((bad + 1))
-    echo "the run itself failed (exit status $status), or no test ran" >>"$output"
+    echo "the run itself failed (exit status $status), or no test ran" >>"$1"
   fi
-  ((bad == 0)) || ok=1
-  passed=$((passed + fine)) failed=$((failed + bad)) skipped=$((skipped + ignored))
-  report "$ok" "$fine passed, $bad failed, $ignored skipped "
-  # What was skipped and why, unless the whole output has just been shown.
-  ((ok != 0)) || grep -E 'SKIP |\.\.\. ignored' "$output" | sed 's/^ */  /'
 }
 
-# has_tests FIND_ARG...
-has_tests() { [[ $(find "$@" -name '*_test.ts' -print -quit) ]]; }
+finish_all() { while ((${#running[@]})); do finish; done; }
+
+# tests TITLE ARG...
+tests() { start tests "$1" "$DENO" test --allow-all --no-check "${@:2}"; }
+
+checks() {
+  start step "types" "$DENO" check .
+  start step "format" "$DENO" fmt --check
+  start step "lint" "$DENO" lint
+  start step "documentation of mod.ts" "$DENO" doc --lint mod.ts
+  start step "examples in mod.ts" "$DENO" check --doc mod.ts
+  start step "layers" "$DENO" run --allow-read=. scripts/check/layers.ts
+  start step "struct layouts" "$DENO" run --allow-all scripts/check/layouts.ts
+}
+
+# Each folder in a process of its own: what one changes in its process, another one's tests must not see.
+unit_tests() {
+  local folder
+  for folder in $(find . -path ./tests -prune -o -name '*_test.ts' -printf '%h\n' | sort -u); do
+    tests "unit tests in ${folder#./}" "$folder"/*_test.ts
+  done
+}
+
+# build   @returns whether there is a program to test
+build() {
+  local before=$failed
+  start step "build" scripts/build.sh
+  finish_all
+  ((failed == before))
+}
+
+# The biggest files first, which take longest as a rule: a long one at the end would run by itself.
+system_tests() {
+  local file
+  for file in $(find tests -name '*_test.ts' -print0 | xargs -0 ls -S); do
+    [[ " ${ALONE[*]} " == *" $file "* || " ${ALONE[*]} " == *" ${file%/*} "* ]] || tests "$file" "$file"
+  done
+  finish_all
+  local at_once=1
+  for file in "${ALONE[@]}"; do tests "$file" "$file"; done
+  finish_all
+}
+
+# What differs between processors, in an emulator: the system calls, and a conversation with a binder. The
+# program for the other processor is not built here.
+arm64_tests() {
+  local DENO
+  DENO=$(scripts/check/arm64_deno.sh) || fail "no Deno for arm64"
+  tests "arm64: system calls" --frozen --preload=tests/support/brief_properties.ts ffi
+  tests "arm64: a conversation" --frozen --filter "several sockets" mod_test.ts
+}
 
 # Without a path among the ARGs, `deno test` gets the part's own.
 paths() {
@@ -87,32 +163,54 @@ paths() {
   echo "$1"
 }
 
-if [[ $part == all || $part == checks ]]; then
-  step "format" "$DENO" fmt --check
-  step "lint" "$DENO" lint
-  step "types" "$DENO" check .
-  step "documentation of mod.ts" "$DENO" doc --lint mod.ts
-  step "examples in mod.ts" "$DENO" check --doc mod.ts
-  step "layers" "$DENO" run --allow-read=. scripts/check/layers.ts
-  step "struct layouts" "$DENO" run --allow-all scripts/check/layouts.ts
-fi
-if [[ $part == all || $part == unit ]]; then
-  if has_tests . -path ./tests -prune -o; then tests "unit tests" --ignore=tests "$@"; fi
-fi
-# What differs between processors, in an emulator; the program for the other one is not built here.
-arm64_tests() {
-  local DENO
-  DENO=$(scripts/check/arm64_deno.sh) || fail "no Deno for arm64"
-  tests "FFI and protocol tests, arm64" --frozen --preload=tests/support/brief_properties.ts ffi src/control
-  echo "  not run: the compiled program for arm64"
+nightly() {
+  build || return
+  limit=3h at_once=1
+  start step "100,000 conversations, twice" scripts/fuzz.sh 100000
+  start tests "200 upgrades" env MULTIBINDER_UPGRADES=200 "$DENO" test --allow-all --no-check \
+    --filter "upgrades under binds" tests/wrapper/upgrade_test.ts
+  start step "a soak of $SOAK_MINUTES minutes" scripts/soak.sh "$SOAK_MINUTES"
+  start step "every system call fails in turn" scripts/faults.sh
+  finish_all
+  cat >docs/nightly.md <<END
+# The last nightly run
+
+What takes too long for every run, \`scripts/test.sh nightly\` does and writes down here: on $(date -u +%F), of
+version $(git describe --always --dirty 2>/dev/null || echo "unknown"), Linux $(uname -r) on $(uname -m),
+$(nproc) processors.
+
+| what | outcome | took |
+| --- | --- | --- |
+$(printf '%s\n' "${outcomes[@]}")
+END
+  "$DENO" fmt --quiet docs/nightly.md
 }
 
-if [[ $part == all || $part == system ]]; then
-  step "build" scripts/build.sh
-  # shellcheck disable=SC2046 # one word or none
-  if ((status == 0)) && has_tests tests; then tests "system tests" $(paths tests "$@") "$@"; fi
-  if (($# == 0)) && [[ $(uname -m) == x86_64 ]]; then arm64_tests; fi
-fi
+case $part in
+  checks) checks ;;
+  unit)
+    if (($#)); then tests "unit tests" --ignore=tests "$@"; else unit_tests; fi
+    ;;
+  system)
+    # shellcheck disable=SC2046 # one word or none
+    if build; then
+      if (($#)); then tests "system tests" $(paths tests "$@") "$@"; else system_tests; fi
+    fi
+    ;;
+  quick)
+    checks
+    unit_tests
+    build && for file in "${PROMISES[@]}"; do tests "$file" "$file"; done
+    ;;
+  all)
+    checks
+    [[ $(uname -m) != x86_64 ]] || arm64_tests
+    unit_tests
+    if build; then system_tests; fi
+    ;;
+  nightly) nightly ;;
+esac
+finish_all
 
 echo "$passed passed, $failed failed, $skipped skipped"
 ((failed == 0))
