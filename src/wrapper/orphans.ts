@@ -19,6 +19,7 @@ import { copyDescriptor, openProcess, signalProcess } from "../../ffi/pidfd.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
+import { messageOf } from "../errors.ts";
 import { formatAddress, toParts } from "../sockets/address.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
@@ -92,7 +93,10 @@ export async function retireOrphan(
   try {
     log.info("draining a generation of a wrapper that died", { pid });
     const signal = (name: SignalName) => !isOver && signalProcess(process, name);
-    await Promise.race([service.prepareStop?.({ pid, othersServe: true, signal }), drainEnds]);
+    const prepared = service.prepareStop?.({ pid, othersServe: true, signal }).catch((error) =>
+      log.error("cannot prepare the stop of the server", { pid, error: messageOf(error) })
+    );
+    if (!endDrain.aborted) await Promise.race([prepared, drainEnds]);
     const steps = [[soft, drain], [hard, hardStopTime], ["SIGKILL", Infinity]] as const;
     for (const [step, [signal, patience]] of steps.entries()) {
       if (!signalProcess(process, signal)) break;
