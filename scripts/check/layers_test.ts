@@ -22,7 +22,7 @@ Deno.test("imports that point down are accepted", () => {
       `import { Fd } from "../../ffi/fd.ts";\nimport { x } from "./policy.ts";\n`,
     "src/templates/render.ts": `import { Eta } from "eta/core";\n`,
     "src/wrapper/control.ts":
-      `import { Server } from "../control/server.ts";\nimport { Upgrade } from "../process/upgrade.ts";\n`,
+      `import { ControlServer } from "../control/server.ts";\nimport { Upgrade } from "../process/upgrade.ts";\n`,
     "src/process/upgrade.ts": `import { RpcError } from "../control/messages.ts";\n`,
     "src/control/client.ts": `import type { Address } from "../sockets/address.ts";\n`,
   });

@@ -12,7 +12,7 @@ import { EXIT, fromCommandLine } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { connectionState, parseConnection } from "../control/connection_state.ts";
 import { type ControlSocket, listenOn, removeControlSocket } from "../control/control_socket.ts";
-import { Server } from "../control/server.ts";
+import { ControlServer } from "../control/server.ts";
 import { inheritedState } from "../process/successor.ts";
 import { type Held, Registry, type Wanted } from "../sockets/registry.ts";
 import { takeListenFds } from "../systemd/listen_fds.ts";
@@ -56,7 +56,7 @@ class Binder {
   #configured: string[] = [];
   #rules: Rules | undefined;
   #control: ControlSocket | undefined;
-  #server: Server | undefined;
+  #server: ControlServer | undefined;
   #started = Date.now();
 
   constructor(readonly options: BinderOptions, readonly log: Log) {
@@ -104,7 +104,7 @@ class Binder {
       },
       upgrade: () => this.#upgrade.request(),
     });
-    this.#server = new Server(
+    this.#server = new ControlServer(
       this.#control.fd,
       this.#poller,
       requests.handle,
@@ -182,7 +182,7 @@ class Binder {
     this.#started = before.started;
   }
 
-  #restoreConnections(server: Server, before: BinderState): void {
+  #restoreConnections(server: ControlServer, before: BinderState): void {
     Object.assign(server.counters, before.counters);
     const upgraded = this.#upgrade.succeeded(before.from, before.upgrades);
     for (const client of before.clients) {

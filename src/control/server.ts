@@ -100,7 +100,7 @@ const ACCEPT_PAUSE = 100;
 const MAX_HANDED = 8 * 1024 * 1024;
 
 /** Serves the control socket until it is closed. */
-export class Server {
+export class ControlServer {
   /** In the order of their last request: the first is the longest silent. */
   readonly #clients = new Set<Client>();
   /** Told once no request is being answered any more. */

@@ -23,7 +23,7 @@ import {
 } from "../../tests/support/server_scene.ts";
 import type { Channel } from "./channel.ts";
 import { RPC, RpcError } from "./messages.ts";
-import { type HandedConnection, type Handler, type Peer, Server } from "./server.ts";
+import { ControlServer, type HandedConnection, type Handler, type Peer } from "./server.ts";
 
 const ENOMEM = 12;
 
@@ -409,6 +409,6 @@ Deno.test("who may do what must be said: a server without it does not compile", 
   await using scene = serve(echo);
   const { listening, poller, handle, log } = scene.server;
   // @ts-expect-error: it would serve everyone.
-  const silent = () => new Server(listening, poller, handle, log);
+  const silent = () => new ControlServer(listening, poller, handle, log);
   assertStrictEquals(typeof silent, "function");
 });

@@ -15,7 +15,13 @@ import { connectionState, parseConnection } from "../control/connection_state.ts
 import { type ControlSocket, listenOn, removeControlSocket } from "../control/control_socket.ts";
 import { MAX_MESSAGE_BYTES } from "../control/framing.ts";
 import { RPC, RpcError } from "../control/messages.ts";
-import { type Caller, type Handler, type Reply, type Rights, Server } from "../control/server.ts";
+import {
+  type Caller,
+  ControlServer,
+  type Handler,
+  type Reply,
+  type Rights,
+} from "../control/server.ts";
 import type { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../process/upgrade.ts";
 import { VERSION } from "../version.ts";
@@ -50,7 +56,7 @@ const RIGHTS: Rights = { served: true, maxFds: 0, maxBytes: MAX_MESSAGE_BYTES };
 export class Control {
   readonly #upgrade: Upgrade;
   #socket: ControlSocket | undefined;
-  #server: Server | undefined;
+  #server: ControlServer | undefined;
   #started = Date.now();
 
   constructor(readonly controlled: Controlled) {
@@ -96,10 +102,10 @@ export class Control {
     this.#server?.close();
   }
 
-  #serve(socket: ControlSocket): Server {
+  #serve(socket: ControlSocket): ControlServer {
     const { poller, log } = this.controlled;
     this.#socket = socket;
-    this.#server = new Server(socket.fd, poller, this.#handle, log, () => RIGHTS);
+    this.#server = new ControlServer(socket.fd, poller, this.#handle, log, () => RIGHTS);
     void this.#server.run();
     return this.#server;
   }

@@ -10,7 +10,7 @@ import { DEFAULT_BACKLOG } from "../../src/sockets/listen.ts";
 import { createLog } from "../../src/log.ts";
 import { listenOn, removeControlSocket } from "../../src/control/control_socket.ts";
 import { type BindParam, parseBindParams, RPC, RpcError } from "../../src/control/messages.ts";
-import { type Handler, Server } from "../../src/control/server.ts";
+import { ControlServer, type Handler } from "../../src/control/server.ts";
 import { type Held, Registry } from "../../src/sockets/registry.ts";
 import { settled } from "./poller.ts";
 
@@ -24,7 +24,7 @@ export interface LocalBinder extends AsyncDisposable {
   /** The addresses that clients asked for, one entry a bind request. */
   readonly requests: BindParam[][];
   readonly log: readonly string[];
-  readonly server: Server;
+  readonly server: ControlServer;
   readonly registry: Registry;
   /** What it holds. */
   held(): Held[];
@@ -80,7 +80,7 @@ export async function startLocalBinder(
     maxFds: trusts(uid) ? 1000 : 0,
     maxBytes: MAX_MESSAGE_BYTES,
   });
-  const server = new Server(control.fd, poller, answer, log, rights);
+  const server = new ControlServer(control.fd, poller, answer, log, rights);
   const running = server.run();
   return {
     requests,

@@ -10,7 +10,7 @@ import { connectUnix } from "../../ffi/socket.ts";
 import { createLog } from "../../src/log.ts";
 import { Channel } from "../../src/control/channel.ts";
 import { RPC, RpcError } from "../../src/control/messages.ts";
-import { type Handler, type Limits, Server } from "../../src/control/server.ts";
+import { ControlServer, type Handler, type Limits } from "../../src/control/server.ts";
 import { listenAbstract } from "./connection.ts";
 import { settled } from "./poller.ts";
 
@@ -28,7 +28,7 @@ export const echo: Handler = ({ method, params }) => {
 /** A server on a real socket, with its log and its clients; all is closed at the end of the scope. */
 export class Scene implements AsyncDisposable {
   readonly log: string[] = [];
-  readonly server: Server;
+  readonly server: ControlServer;
   readonly path: string;
   readonly #clients: Channel[] = [];
   #running: Promise<void> | undefined;
@@ -40,7 +40,7 @@ export class Scene implements AsyncDisposable {
     const log = createLog({ format: "text", level: "debug" }, (line) => this.log.push(line));
     const bounds = { clients: 100, idle: LONG, ...limits };
     const rights = { served: true, maxFds, maxBytes: MAX_MESSAGE_BYTES };
-    this.server = new Server(fd, poller, handle, log, () => rights, bounds);
+    this.server = new ControlServer(fd, poller, handle, log, () => rights, bounds);
   }
 
   /** Starts to accept. */
