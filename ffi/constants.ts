@@ -55,6 +55,7 @@ export const F_DUPFD_CLOEXEC = 1030;
 export const FD_CLOEXEC = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
+export const EPOLL_CTL_DEL = 2;
 export const EFD_NONBLOCK = 0o4000;
 export const EFD_CLOEXEC = 0o2000000;
 export const MFD_CLOEXEC = 1;

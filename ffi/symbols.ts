@@ -116,6 +116,9 @@ export const symbols = {
   execve: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
   // pid_t waitpid(pid_t pid, int *status, int options)
   waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  // int epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
+  epoll_ctl: { parameters: ["i32", "i32", "i32", "pointer"], result: "i32" },
+
   // int kill(pid_t pid, int signal)
   kill: { parameters: ["i32", "i32"], result: "i32" },
   // long syscall(long number, ...)

@@ -58,6 +58,7 @@ const SUBCOMMANDS: Record<string, Subcommand> = {
 const HIDDEN: Record<string, Subcommand["load"]> = {
   "self-check": () => import("./cli/self_check.ts"),
   "latch": () => import("./cli/latch.ts"),
+  "unpoll": () => import("./cli/unpoll.ts"),
 };
 
 function help(): string {

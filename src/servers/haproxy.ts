@@ -45,6 +45,8 @@ export const haproxy: Server = {
 class Haproxy implements Service {
   readonly server = haproxy;
   readonly stopSignals = STOP_SIGNALS;
+  // It takes a socket out before the close only if it was forked after it had bound it (fd_delete() of fd.c).
+  readonly leavesSocketsPolled = true;
 
   constructor(readonly command: CommandLine) {}
 

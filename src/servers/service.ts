@@ -72,6 +72,11 @@ export interface Service {
    */
   start(launch: Launch): Started;
   /**
+   * Whether a process of it closes the sockets that it was lent while its epoll sets keep them, and so goes
+   * on being woken for what others accept from them.
+   */
+  readonly leavesSocketsPolled?: boolean;
+  /**
    * What must be done before the soft stop of a process: the signal for it follows when this is done. It
    * need not end early when the process does, but must end some time. Without it the signal is sent at
    * once.

@@ -7,6 +7,7 @@ import { RefusedConfig } from "../servers/check.ts";
 import type { Service, Started } from "../servers/service.ts";
 import type { Event } from "./events.ts";
 import type { Launcher, Preparation } from "./launcher.ts";
+import type { SoftStop } from "./soft_stop.ts";
 import { ServerProcess } from "./server_process.ts";
 
 /** The generations that run, and how to make one. What comes of it is told as events. */
@@ -15,6 +16,7 @@ export class Generations {
 
   constructor(
     readonly launcher: Launcher,
+    readonly softStop: SoftStop,
     readonly log: Log,
     readonly tell: (event: Event) => void,
   ) {}
@@ -79,9 +81,11 @@ export class Generations {
 
   /** Stops a generation, if it still runs. */
   signal(pid: number, kind: "soft" | "hard" | "kill"): void {
-    const name = kind === "kill" ? "SIGKILL" : this.#service.stopSignals[kind];
+    const process = this.#processes.get(pid);
     try {
-      this.#processes.get(pid)?.signal(name);
+      if (kind === "kill") process?.signal("SIGKILL");
+      else if (kind === "hard") process?.signal(this.#service.stopSignals.hard);
+      else if (process) this.softStop.tell(pid, process.signal.bind(process));
     } catch (error) {
       this.log.error("cannot signal the server", { pid, error: messageOf(error) });
     }
@@ -99,7 +103,8 @@ export class Generations {
     const { stopSignals, replaces } = this.#service;
     for (const pid of replaces?.pids ?? []) {
       try {
-        sendSignal(pid, stopSignals[replaces?.stop ?? "soft"]);
+        if (replaces?.stop === "hard") sendSignal(pid, stopSignals.hard);
+        else this.softStop.tell(pid, (signal) => sendSignal(pid, signal));
       } catch (error) {
         this.log.error("cannot signal the server", { pid, error: messageOf(error) });
       }

@@ -4,6 +4,7 @@ import type { Poller } from "../../ffi/poll.ts";
 import type { Log } from "../log.ts";
 import type { Service } from "../servers/service.ts";
 import type { HeldSocket } from "./binder_link.ts";
+import type { SoftStop } from "./soft_stop.ts";
 import { findOrphans, listeningSocketsOf, type Orphan, retireOrphan } from "./orphans.ts";
 
 /** The orphans of a service, in the care of its new wrapper. */
@@ -15,6 +16,7 @@ export class Orphanage {
   /** @param drain milliseconds for which an orphan may go on with its connections */
   constructor(
     readonly service: Service,
+    readonly softStop: SoftStop,
     readonly drain: number,
     readonly poller: Poller,
     readonly log: Log,
@@ -33,10 +35,11 @@ export class Orphanage {
 
   /** Lets those that were found finish their connections: a generation of ours serves. */
   retire(): void {
+    const { service, softStop, drain, poller, log } = this;
+    const { signal } = this.#hurry;
+    const tell = softStop.tell.bind(softStop);
     for (const orphan of this.#orphans.splice(0)) {
-      this.#retirements.push(
-        retireOrphan(orphan, this.service, this.drain, this.#hurry.signal, this.poller, this.log),
-      );
+      this.#retirements.push(retireOrphan(orphan, service, tell, drain, signal, poller, log));
     }
   }
 

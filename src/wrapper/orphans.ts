@@ -53,6 +53,15 @@ export function marksOf(service: string, lent: number): Record<string, string> {
   };
 }
 
+/** How many sockets a generation says that it was lent, 0 where that cannot be read. */
+export function lentTo(pid: number): number {
+  try {
+    return Number(valueOf(SOCKETS, variablesOf(pid))) || 0;
+  } catch {
+    return 0;
+  }
+}
+
 /** Finds the orphans of a service that this process may see. */
 export function findOrphans(service: string): Orphan[] {
   return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
@@ -72,6 +81,7 @@ export function findOrphans(service: string): Orphan[] {
 /**
  * Lets an orphan finish its connections; stops it at the drain cap.
  * @param service what it belongs to
+ * @param tell tells it to stop softly
  * @param drain milliseconds
  * @param endDrain ends the drain early
  * @param hardStopTime milliseconds that a hard stop may take before the kill
@@ -79,6 +89,7 @@ export function findOrphans(service: string): Orphan[] {
 export async function retireOrphan(
   { pid, process }: Pick<Orphan, "pid" | "process">,
   service: Pick<Service, "stopSignals" | "prepareStop">,
+  tell: (pid: number, send: (signal: SignalName) => boolean) => boolean,
   drain: number,
   endDrain: AbortSignal,
   poller: Poller,
@@ -99,8 +110,9 @@ export async function retireOrphan(
     if (!endDrain.aborted) await Promise.race([prepared, drainEnds]);
     const steps = [[soft, drain], [hard, hardStopTime], ["SIGKILL", Infinity]] as const;
     for (const [step, [signal, patience]] of steps.entries()) {
-      if (!signalProcess(process, signal)) break;
+      const send = (name: SignalName) => signalProcess(process, name);
       isDraining = step === 0;
+      if (!(isDraining ? tell(pid, send) : send(signal))) break;
       const limit = isDraining && endDrain.aborted ? 0 : patience;
       if (await poller.wait(process, POLLIN, limit) !== 0) break;
       log.warn("a generation of a wrapper that died does not end", { pid, after: signal });
@@ -170,7 +182,7 @@ function descriptorsOf(pid: number): number[] {
 /** How many sockets an orphan of a service was lent; undefined when the process is none. */
 function lentToOrphan(pid: number, service: string): number | undefined {
   try {
-    const variables = Deno.readTextFileSync(`/proc/${pid}/environ`).split("\0");
+    const variables = variablesOf(pid);
     if (!variables.includes(`${SERVICE}=${service}`)) return undefined;
     // In a container its wrapper's pid means another process than here.
     if (pidNamespace(String(pid)) !== pidNamespace("self")) return undefined;
@@ -180,6 +192,11 @@ function lentToOrphan(pid: number, service: string): number | undefined {
   } catch {
     return undefined; // It ended, or it is another user's.
   }
+}
+
+/** The environment that a process was started with. */
+function variablesOf(pid: number): string[] {
+  return Deno.readTextFileSync(`/proc/${pid}/environ`).split("\0");
 }
 
 function valueOf(name: string, variables: readonly string[]): string {

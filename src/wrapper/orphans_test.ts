@@ -10,12 +10,14 @@ import { createLog } from "../log.ts";
 import type { Service, StoppingProcess } from "../servers/service.ts";
 import type { HeldSocket } from "./binder_link.ts";
 import { findOrphans, listeningSocketsOf, marksOf, type Orphan, retireOrphan } from "./orphans.ts";
+import type { SoftStop } from "./soft_stop.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;
 const NEVER = new AbortController().signal;
 const poller = new Poller();
 const SERVICE = { stopSignals: { soft: "SIGUSR1", hard: "SIGTERM" } } as const;
+const TELL: SoftStop["tell"] = (_pid, send) => send("SIGUSR1");
 
 /** A service that no other test has. */
 function newService(): string {
@@ -156,6 +158,7 @@ async function retire(
   await retireOrphan(
     { pid: server.pid, process },
     { ...SERVICE, ...(prepareStop && { prepareStop }) },
+    TELL,
     drain,
     endDrain,
     poller,
@@ -248,7 +251,8 @@ Deno.test("an orphan that has ended meanwhile is left alone", async () => {
   server.signal("SIGKILL");
   await server.exited;
   const log = createLog({ format: "text", level: "warn" }, (line) => fail(line));
-  await retireOrphan({ pid: server.pid, process }, SERVICE, LONG, NEVER, poller, log);
+  const orphan = { pid: server.pid, process };
+  await retireOrphan(orphan, SERVICE, TELL, LONG, NEVER, poller, log);
   assert(process.closed);
 });
 

@@ -19,6 +19,7 @@ import { PidFile } from "./pid_file.ts";
 import { Reloads } from "./reloads.ts";
 import { Reporter } from "./reporter.ts";
 import { listenForSignals } from "./signals.ts";
+import { SoftStop } from "./soft_stop.ts";
 import { chooseSockets, type Sockets } from "./sockets.ts";
 import { parseWrapperState, type WrapperState } from "./state.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -85,8 +86,11 @@ class Wrapper {
     const startTime = wait + 2 * limits.ready + limits.settle;
     this.#reporter = new Reporter(notifier, this.#supervisor, startTime);
     const launcher = new Launcher(service, templates, this.#sockets, this.#children, limits.ready);
-    this.#generations = new Generations(launcher, log, (event) => this.#tell(event));
-    this.#orphanage = new Orphanage(service, limits.drain, this.#poller, log);
+    // At the stop of what has its sockets from nobody else, nobody is left to accept from them.
+    const isShared = () => !this.#supervisor.stopping || this.#sockets.binder !== null;
+    const softStop = new SoftStop(service, isShared, this.#poller, this.#children, log);
+    this.#generations = new Generations(launcher, softStop, log, (event) => this.#tell(event));
+    this.#orphanage = new Orphanage(service, softStop, limits.drain, this.#poller, log);
     const { pidFile } = service;
     this.#pidFile = pidFile === undefined ? undefined : new PidFile(pidFile, log);
     this.#control = new Control({

@@ -52,3 +52,19 @@ export function listeningSockets(pid: number): ListeningSocket[] {
     }));
   return [...internet, ...unix].filter(({ inode }) => own.has(inode));
 }
+
+/** The inodes of what the epoll sets of a process hold (proc(5), /proc/PID/fdinfo). */
+export function polledInodes(pid: number): Set<number> {
+  const sets = [...openFds(pid)].filter(([, target]) => target === "anon_inode:[eventpoll]");
+  const entries = sets.flatMap(([number]) => [
+    ...Deno.readTextFileSync(`/proc/${pid}/fdinfo/${number}`).matchAll(/^tfd:.* ino:(\w+)/gm),
+  ]);
+  return new Set(entries.map(([, inode = ""]) => parseInt(inode, 16)));
+}
+
+/** Processor time that a process has used, in seconds: utime and stime of proc(5). */
+export function processorTime(pid: number): number {
+  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).replace(/^.*\) /s, "").split(" ");
+  // The kernel counts in ticks of USER_HZ, which is 100 on every architecture that we know.
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}

@@ -1,0 +1,132 @@
+/**
+ * The sockets that a process was lent and polls by epoll, to be taken out of its epoll sets once it has
+ * closed them.
+ *
+ * A set keeps a socket for as long as anybody has it open, not only until the process closes its own
+ * descriptor (epoll(7), "Will closing a file descriptor cause it to be removed"). By then the process
+ * cannot take it out any more: it has no descriptor to name. A server that closes a shared listening
+ * socket without taking it out first is woken for every connection that the others accept, as long as it
+ * lives. We can take it out: with a copy of the set and one of the socket (pidfd_getfd(2)), the latter
+ * under the number that it had over there.
+ * @module
+ */
+
+import { POLLIN } from "../../ffi/constants.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { copyDescriptor, openProcess } from "../../ffi/pidfd.ts";
+import type { Poller } from "../../ffi/poll.ts";
+import { FIRST_FD, type SpawnOptions } from "../../ffi/spawn.ts";
+import { messageOf } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Children } from "./children.ts";
+import { ownCommand } from "./successor.ts";
+
+/** Milliseconds between two looks at what it has closed: the first, and at most. */
+const FIRST_PAUSE = 1;
+const MAX_PAUSE = 1000;
+/** Milliseconds that a process has to close the rest, and to end if it has nothing else to do. */
+const CLOSING_TIME = 20;
+
+/** See the module's description. */
+export class PolledSockets implements Disposable {
+  private constructor(
+    readonly pid: number,
+    readonly process: Fd,
+    /** Copies of its sockets, by their numbers over there, and what /proc shows of them. */
+    readonly sockets: ReadonlyMap<number, { fd: Fd; link: string }>,
+    readonly sets: readonly Fd[],
+  ) {}
+
+  /**
+   * Looks at what a process polls, while it still has the sockets.
+   * @param lent how many sockets it was lent: its descriptors from 3 on
+   * @returns undefined when there is nothing to take out, or no right to (ptrace(2))
+   */
+  static of(pid: number, lent: number, log: Log): PolledSockets | undefined {
+    if (lent === 0) return undefined;
+    using copies = new DisposableStack();
+    try {
+      const process = openProcess(pid);
+      if (process === undefined) return undefined;
+      copies.use(process);
+      const copy = (number: number) => copies.use(copyDescriptor(process, number));
+      const sockets = new Map<number, { fd: Fd; link: string }>();
+      const sets: Fd[] = [];
+      for (const [number, link] of descriptorsOf(pid)) {
+        const isLent = number >= FIRST_FD && number < FIRST_FD + lent;
+        if (isLent && link.startsWith("socket:")) sockets.set(number, { fd: copy(number), link });
+        if (link === "anon_inode:[eventpoll]") sets.push(copy(number));
+      }
+      if (sockets.size === 0 || sets.length === 0) return undefined;
+      copies.move();
+      return new PolledSockets(pid, process, sockets, sets);
+    } catch (error) {
+      log.debug("may not look at what it polls", { pid, error: messageOf(error) });
+      return undefined;
+    }
+  }
+
+  /**
+   * Waits until the process has closed them, which it was told to, and takes them out of its sets. Ends
+   * with the process at the latest.
+   */
+  async forget(poller: Poller, children: Pick<Children, "start">, log: Log): Promise<void> {
+    using _ = this;
+    const ends = async (ms: number) => await poller.wait(this.process, POLLIN, ms) !== 0;
+    for (let pause = FIRST_PAUSE; this.#closed().length === 0;) {
+      if (await ends(pause)) return;
+      pause = Math.min(2 * pause, MAX_PAUSE);
+    }
+    // Most have nothing else to do.
+    if (await ends(CLOSING_TIME)) return;
+    const { pid } = this;
+    try {
+      const { exited } = children.start(this.#command(this.#closed()));
+      log.debug("took out of its epoll sets what it has closed", { pid, ...await exited });
+    } catch (error) {
+      const why = messageOf(error);
+      log.warn("cannot take out of its epoll sets what it has closed", { pid, error: why });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.process.close();
+    this.sockets.forEach(({ fd }) => fd.close());
+    this.sets.forEach((fd) => fd.close());
+  }
+
+  /** Numbers of the sockets that it has no more; by now they may be those of something else. */
+  #closed(): number[] {
+    return [...this.sockets].filter(([number, { link }]) => linkOf(this.pid, number) !== link)
+      .map(([number]) => number);
+  }
+
+  /** A process of our own, in which the sockets have the numbers that they had over there. */
+  #command(numbers: readonly number[]): SpawnOptions {
+    const end = Math.max(...numbers) + 1;
+    const fds: Fd[] = [];
+    for (let number = FIRST_FD; number < end; number++) {
+      fds.push(this.sockets.get(number)?.fd ?? this.process);
+    }
+    const sets = this.sets.map((_, index) => end + index);
+    const [own, ...words] = ownCommand();
+    const argv: SpawnOptions["argv"] = [own, ...words, "unpoll", numbers.join(), sets.join()];
+    return { argv, env: Deno.env.toObject(), fds: [...fds, ...this.sets] };
+  }
+}
+
+/** The descriptors of a process, and what /proc shows of each. */
+function descriptorsOf(pid: number): [number, string][] {
+  return [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) => {
+    return [Number(name), linkOf(pid, Number(name))];
+  });
+}
+
+/** Empty when it has no such descriptor. */
+function linkOf(pid: number, number: number): string {
+  try {
+    return Deno.readLinkSync(`/proc/${pid}/fd/${number}`);
+  } catch {
+    return "";
+  }
+}

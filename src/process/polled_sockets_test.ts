@@ -1,0 +1,98 @@
+import { assert, assertEquals, assertStrictEquals, fail } from "@std/assert";
+import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
+import { silentLog } from "../../tests/support/local_binder.ts";
+import { openFds, polledInodes } from "../../tests/support/process.ts";
+import { until } from "../../tests/support/process_status.ts";
+import { type Program, startProgram } from "../../tests/support/program.ts";
+import { POLLIN } from "../../ffi/constants.ts";
+import { openProcess } from "../../ffi/pidfd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { spawn } from "../../ffi/spawn.ts";
+import type { Children } from "./children.ts";
+import { PolledSockets } from "./polled_sockets.ts";
+
+const poller = new Poller();
+
+/**
+ * Polls sockets 3, 4 and 5 and lets another process hold them, too. By a line it closes those named, and
+ * opens something else under their numbers.
+ */
+const SERVER = `
+import os, select, socket, sys
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+assert [one.fileno() for one in sockets] == [3, 4, 5]
+if os.fork() == 0:
+    sys.stdin.read()
+    os._exit(0)
+sets = [select.epoll() for _ in range(2)]
+for one in sets:
+    for socket in sockets: one.register(socket)
+print("polls", flush=True)
+for line in sys.stdin:
+    for number in line.split():
+        os.close(int(number))
+        os.open("/dev/null", os.O_RDONLY)
+    print("closed", line.strip(), flush=True)
+`;
+
+/** Starts programs as {@link Children} does; those that other tests start are not its to reap. */
+const children: Pick<Children, "start"> = {
+  start(options) {
+    const pid = spawn(options);
+    const ended = async () => {
+      using process = openProcess(pid) ?? fail("it cannot have been reaped");
+      await poller.wait(process, POLLIN);
+      return { code: 0 };
+    };
+    return { pid, exited: ended() };
+  },
+};
+
+async function startServer(): Promise<{ program: Program; inodes: number[] }> {
+  const program = startProgram(["python3", "-c", SERVER], { stdin: "piped" });
+  await program.waitFor(/^polls$/);
+  const fds = openFds(program.pid);
+  const inodes = [3, 4, 5].map((number) => Number(/\d+/.exec(fds.get(number) ?? "")?.[0]));
+  return { program, inodes };
+}
+
+Deno.test("what a process has closed is taken out of its sets, and nothing else", async () => {
+  await leavesNoDescriptors(async () => {
+    const { program, inodes } = await startServer();
+    await using _ = program;
+    const [first = 0, second = 0, third = 0] = inodes;
+    // Of three it was lent two.
+    const polled = PolledSockets.of(program.pid, 2, silentLog);
+    assert(polled);
+    const forgotten = polled.forget(poller, children, silentLog);
+    assertEquals(polledInodes(program.pid), new Set(inodes));
+    await program.write("4 5\n");
+    await forgotten;
+    assertEquals(polledInodes(program.pid), new Set([first, third]), `${second} is not its own`);
+  });
+});
+
+Deno.test("a process that ends is left alone", async () => {
+  await leavesNoDescriptors(async () => {
+    const { program } = await startServer();
+    await using _ = program;
+    const polled = PolledSockets.of(program.pid, 3, silentLog);
+    assert(polled);
+    const children = { start: () => fail("something was started") };
+    const forgotten = polled.forget(poller, children, silentLog);
+    program.signal("SIGKILL");
+    await forgotten;
+  });
+});
+
+Deno.test("where there is nothing to take out, nothing is held", async () => {
+  await leavesNoDescriptors(async () => {
+    const { program } = await startServer();
+    await using _ = program;
+    assertStrictEquals(PolledSockets.of(program.pid, 0, silentLog), undefined);
+    await using idle = startProgram(["sleep", "1000"]);
+    await until(() => openFds(idle.pid).size > 0);
+    assertStrictEquals(PolledSockets.of(idle.pid, 3, silentLog), undefined);
+    assertStrictEquals(PolledSockets.of(2 ** 22 + 1, 3, silentLog), undefined);
+  });
+});
