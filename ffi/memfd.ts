@@ -1,7 +1,16 @@
 /** Anonymous files in memory (memfd_create(2)): text that travels by descriptor. */
 
-import { check } from "./errno.ts";
-import { MFD_CLOEXEC } from "./constants.ts";
+import {
+  F_ADD_SEALS,
+  F_GET_SEALS,
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
+  F_SEAL_WRITE,
+  MFD_ALLOW_SEALING,
+  MFD_CLOEXEC,
+} from "./constants.ts";
+import { check, SystemError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { cString } from "./memory.ts";
@@ -9,6 +18,40 @@ import { cString } from "./memory.ts";
 /** Creates an empty one. @param name shown in /proc, nothing else */
 export function createMemfd(name: string): Fd {
   return new Fd(check("memfd_create", () => libc().memfd_create(cString(name), MFD_CLOEXEC)));
+}
+
+/** Nobody can change what is in the file, nor allow it again. */
+const SEALED = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+
+/** Creates one that holds a text for good. @param name shown in /proc */
+export function createSealedMemfd(name: string, text: string): Fd {
+  const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  const fd = new Fd(check("memfd_create", () => libc().memfd_create(cString(name), flags)));
+  try {
+    writeText(fd, text);
+    check("fcntl", () => libc().fcntl(fd.number, F_ADD_SEALS, SEALED));
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/**
+ * How a file is guarded against change: "sealed" as {@link createSealedMemfd} does, "unsealable" as
+ * {@link createMemfd} leaves it.
+ * @param number of a descriptor, which is not touched
+ * @returns undefined when it is no file in memory, or not open
+ */
+export function sealingOf(number: number): "sealed" | "unsealable" | "other" | undefined {
+  try {
+    const seals = check("fcntl", () => libc().fcntl(number, F_GET_SEALS, 0));
+    if ((seals & SEALED) === SEALED) return "sealed";
+    return seals === F_SEAL_SEAL ? "unsealable" : "other";
+  } catch (error) {
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  }
 }
 
 /** Appends text to a file. */

@@ -3,7 +3,15 @@ import fc from "fast-check";
 import { ignoreIfEmulated } from "../tests/support/emulated.ts";
 import { leavesNoDescriptors, openFile } from "../tests/support/descriptors.ts";
 import { libc } from "./libc.ts";
-import { createMemfd, readOutput, readText, writeText } from "./memfd.ts";
+import { openFile as openFileOf } from "./file.ts";
+import {
+  createMemfd,
+  createSealedMemfd,
+  readOutput,
+  readText,
+  sealingOf,
+  writeText,
+} from "./memfd.ts";
 
 const tooSlow = ignoreIfEmulated("making up texts takes minutes");
 
@@ -55,4 +63,15 @@ Deno.test("it is close-on-exec and carries its name", () => {
     code: "EINVAL",
     syscall: "memfd_create",
   });
+});
+
+Deno.test("a sealed one cannot be changed any more, and which kind one is can be told", () => {
+  using sealed = createSealedMemfd("test", "text");
+  assert.equal(readText(sealed, 100), "text");
+  assert.throws(() => writeText(sealed, "more"), { code: "EPERM" });
+  using plain = createMemfd("test");
+  using file = openFileOf("/dev/null");
+  const kinds = [sealed, plain, file].map(({ number }) => sealingOf(number));
+  assert.deepEqual(kinds, ["sealed", "unsealable", undefined]);
+  assert.equal(sealingOf(999_999), undefined);
 });

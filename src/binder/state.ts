@@ -1,52 +1,144 @@
 /** What a binder hands to its successor. */
 
-import { formatAddress } from "../sockets/address.ts";
-import type { Address } from "../sockets/address.ts";
-import { UserError } from "../errors.ts";
-import { type ConnectionState, parseConnection } from "../control/connection_state.ts";
+import { messageOf } from "../errors.ts";
+import {
+  COMMON,
+  type CommonState,
+  controlShape,
+  type ControlState,
+  descriptor,
+  fileShape,
+  parseRoleState,
+} from "../process/state.ts";
+import {
+  list,
+  natural,
+  object,
+  oneOf,
+  orAbsent,
+  type Shape,
+  ShapeError,
+  table,
+  text,
+  truth,
+  whole,
+} from "../process/shape.ts";
+import {
+  type Address,
+  formatAddress,
+  type InternetAddress,
+  numericAddress,
+  toParts,
+  type UnixAddress,
+} from "../sockets/address.ts";
+import { MAX_BACKLOG } from "../sockets/listen.ts";
 import type { FileId } from "../sockets/unix_path.ts";
 import type { Rules } from "./options.ts";
 
-/** The format's version. A binder reads its own and every older one. */
+/** The format's version; the rule for change stands in `../process/state.ts`. */
 export const STATE_VERSION = 1;
 
 /** The state, as JSON. Numbers named `fd` are descriptors that stay open across the exec. */
-export interface BinderState {
+export interface BinderState extends CommonState {
   role: "binder";
-  version: number;
-  control: { fd: number; path: string; file: FileId };
-  held: { address: Address; fd: number; backlog: number; file?: FileId }[];
+  control: ControlState;
+  held: HeldState[];
   /** The command line's addresses as written, and what they became (port 0 has become another). */
   own: Record<string, string>;
   /** Addresses that units of systemd have configured; absent before there was support for them. */
   configured?: string[];
   /** What the command line's names mean; absent before it was handed over. */
   rules?: Rules;
-  clients: ConnectionState[];
   counters: { connections: number; requests: number; errors: number };
-  upgrades: number;
-  /** When the first of these programs was started, in milliseconds since 1970. */
-  started: number;
-  /** The version that hands over. */
-  from: string;
 }
+
+interface HeldState {
+  address: Address;
+  fd: number;
+  backlog: number;
+  file?: FileId;
+}
+
+const port = whole(0, 65535);
+/** Of users and groups; the highest of 32 bits means none to chown(2). */
+const account = whole(0, 2 ** 32 - 2);
+
+const internetAddress = object<InternetAddress>({
+  transport: oneOf("tcp", "udp"),
+  host: text(),
+  family: oneOf("inet", "inet6", "dual"),
+  port,
+});
+
+const unixAddress = object<UnixAddress>({
+  transport: oneOf("unix"),
+  path: text(),
+  padded: orAbsent(oneOf(true)),
+});
+
+/** An address as it is made by reading one: what a host looks like is known there alone. */
+const address: Shape<Address> = (value, at) => {
+  const { transport } = object<{ transport: Address["transport"] }>({
+    transport: oneOf("tcp", "udp", "unix"),
+  })(value, at);
+  const found = transport === "unix" ? unixAddress(value, at) : internetAddress(value, at);
+  try {
+    const again = numericAddress(toParts(found));
+    // A host with a scope, such as fe80::1%2, is none that is written in numbers.
+    const isScoped = again === undefined && found.transport !== "unix" && found.host.includes("%");
+    if (isScoped || again && formatAddress(again) === formatAddress(found)) return found;
+  } catch (error) {
+    throw new ShapeError(at, `an address (${messageOf(error)})`, value);
+  }
+  throw new ShapeError(at, "an address that is written in numbers", value);
+};
+
+const state = object<BinderState>({
+  ...COMMON,
+  role: oneOf("binder"),
+  control: controlShape,
+  held: list(object<HeldState>({
+    address,
+    fd: descriptor,
+    backlog: whole(0, MAX_BACKLOG),
+    file: orAbsent(fileShape),
+  })),
+  own: table(text()),
+  configured: orAbsent(list(text())),
+  rules: orAbsent(object<Rules>({
+    policy: object<Rules["policy"]>({
+      everything: truth,
+      hosts: list(object<Rules["policy"]["hosts"][number]>({
+        host: orAbsent(text()),
+        first: port,
+        last: port,
+      })),
+      paths: list(text()),
+    }),
+    access: object<Rules["access"]>({
+      own: account,
+      uids: list(account),
+      gids: list(account),
+      anyone: truth,
+    }),
+    user: orAbsent(object<NonNullable<Rules["user"]>>({
+      name: text(),
+      uid: account,
+      gid: account,
+    })),
+    owner: object<Rules["owner"]>({ uid: orAbsent(account), gid: orAbsent(account) }),
+  })),
+  counters: object<BinderState["counters"]>({
+    connections: natural,
+    requests: natural,
+    errors: natural,
+  }),
+});
 
 /**
  * Reads a state.
- * @throws {UserError} when it is not one, or newer than this program
+ * @throws {UserError} when it is not one, naming the field, or newer than this program
  */
-export function parseState(text: string): BinderState {
-  let state: BinderState;
-  try {
-    state = JSON.parse(text);
-    if (state.role !== "binder") throw new Error(`a ${state.role}'s state`);
-    if (!(state.version <= STATE_VERSION)) {
-      throw new Error(`format ${state.version}, and this program knows up to ${STATE_VERSION}`);
-    }
-    state.held.forEach(({ address }) => formatAddress(address));
-    state.clients.forEach(parseConnection);
-  } catch (error) {
-    throw new UserError(`cannot read the state of the binder before: ${String(error)}`);
-  }
-  return state;
+export function parseState(json: string): BinderState {
+  return parseRoleState(json, "binder", STATE_VERSION, state);
 }

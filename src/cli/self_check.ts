@@ -1,16 +1,29 @@
 /** `multibinder self-check`, hidden: proves to a running multibinder that this binary can succeed it. */
 
-import { parseState } from "../binder/state.ts";
-import { parseWrapperState } from "../wrapper/state.ts";
-import { EXIT } from "../errors.ts";
+import { type BinderState, parseState } from "../binder/state.ts";
+import { parseWrapperState, type WrapperState } from "../wrapper/state.ts";
+import { EXIT, UserError } from "../errors.ts";
+import { roleOf } from "../process/state.ts";
 import { selfCheck } from "../process/successor.ts";
+
+/** What a program may have to succeed, by its role. */
+type State = BinderState | WrapperState;
+
+const PARSERS: { [Role in State["role"]]: (json: string) => State } = {
+  binder: parseState,
+  wrapper: parseWrapperState,
+};
 
 /** Reads the state on descriptor 3, and prints a line that a foreign program would not. */
 export function run(): number {
-  const line = selfCheck((state) => {
-    if (state.includes('"role":"wrapper"')) parseWrapperState(state);
-    else parseState(state);
-  });
+  const line = selfCheck(understand);
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
   return EXIT.ok;
+}
+
+/** @throws {UserError} when it is not the state of a program that this one can succeed */
+export function understand(json: string): State {
+  const role = roleOf(json);
+  if (role === "binder" || role === "wrapper") return PARSERS[role](json);
+  throw new UserError(`no state of a binder or a wrapper: its role is ${JSON.stringify(role)}`);
 }

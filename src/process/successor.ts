@@ -1,8 +1,9 @@
 /**
  * Replacing the running program by a newer one in place: same pid, descriptors and clients kept.
  *
- * The state travels as JSON in a memfd, whose number is in an environment variable: one string of the
- * environment holds no more than 128 KiB. The new program must first prove, as a child, that it runs and
+ * The state travels as JSON in a sealed memfd. An environment variable has its number, since one string
+ * there holds no more than 128 KiB, and after a colon the soft limit on descriptors that children are to
+ * have: the program's own is the one that was raised for the program before. The new program must first prove, as a child, that it runs and
  * understands this very state: execve does not return from a file that is broken inside.
  * @module
  */
@@ -10,18 +11,23 @@
 import type { SignalName } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
-import { createMemfd, readOutput, readText, writeText } from "../../ffi/memfd.ts";
-import { execute, sendSignal } from "../../ffi/process.ts";
+import {
+  createMemfd,
+  createSealedMemfd,
+  readOutput,
+  readText,
+  sealingOf,
+} from "../../ffi/memfd.ts";
+import { effectiveUid, execute, sendSignal } from "../../ffi/process.ts";
 import { inheritFdLimit, initialFdLimit } from "../../ffi/rlimit.ts";
 import type { Children } from "./children.ts";
-import { UserError } from "../errors.ts";
+import { EXIT, UserError } from "../errors.ts";
+import { STATE_VARIABLE, takeStateVariable } from "./own_variables.ts";
+import { type CommonState, descriptorsIn } from "./state.ts";
 import { VERSION } from "../version.ts";
 
-/**
- * Where a new program finds the number of the state's descriptor, and after a colon the soft limit on
- * descriptors that its children are to have: its own is the one that was raised for the program before.
- */
-const STATE_VARIABLE = "MULTIBINDER_STATE_FD";
+/** The name of the state's memfd. */
+const STATE_NAME = "multibinder-state";
 /** The hidden subcommand that checks a state on descriptor 3. */
 const SELF_CHECK = "self-check";
 /** Bytes of state at most. */
@@ -58,9 +64,8 @@ export async function checkSuccessor(state: string, children: Children): Promise
   if (PROGRAM === undefined) {
     throw new UserError("an upgrade in place needs the compiled binary, this runs from source");
   }
-  using input = createMemfd("multibinder-state");
+  using input = createSealedMemfd(STATE_NAME, state);
   using output = createMemfd("multibinder-self-check");
-  writeText(input, state);
   let child;
   try {
     child = children.start({
@@ -99,8 +104,7 @@ export function becomeSuccessor(
   blocked: readonly SignalName[],
 ): never {
   if (PROGRAM === undefined) throw new Error("checkSuccessor comes first");
-  using memfd = createMemfd("multibinder-state");
-  writeText(memfd, state);
+  using memfd = createSealedMemfd(STATE_NAME, state);
   const kept = [memfd, ...keep];
   kept.forEach((fd) => fd.closeOnExec = false);
   try {
@@ -115,19 +119,77 @@ export function becomeSuccessor(
   }
 }
 
-/** The state that an earlier program left, once; undefined at an ordinary start. */
-export function inheritedState(): string | undefined {
-  const [number, limit] = Deno.env.get(STATE_VARIABLE)?.split(":") ?? [];
-  if (number === undefined) return undefined;
-  Deno.env.delete(STATE_VARIABLE);
+/**
+ * The state that an earlier program left, once; undefined at an ordinary start.
+ *
+ * Whoever starts this program decides on its environment and descriptors, so the variable alone proves
+ * nothing. A state is believed when it lies in a memfd as this program makes them, sealed, and made by this
+ * process's own user (nobody else can make one, and who is that user can do anything to the process
+ * anyway), and when it names this very process, which only an execve leaves the same. Programs that did not
+ * seal and name the process yet may still hand over.
+ * @param parse reads it
+ * @throws {UserError} why it is not believed, or not whole; nothing that is not ours was closed
+ */
+export function inheritedState<State extends CommonState>(
+  parse: (json: string) => State,
+): State | undefined {
+  const variable = takeStateVariable();
+  if (variable === undefined) return undefined;
+  const [, number, limit] = /^(\d{1,10})(?::(\d{1,20}))?$/.exec(variable) ?? [];
+  if (number === undefined) throw distrust(variable, "it is set by an upgrade in place alone");
+  const json = stateIn(Number(number), (why) => distrust(variable, why));
+  const state = parse(json.text);
+  if (state.pid !== undefined && state.pid !== Deno.pid) {
+    throw distrust(variable, `it is the state of process ${state.pid}, and this is ${Deno.pid}`);
+  }
+  if (json.isSealed !== (state.pid !== undefined)) {
+    throw distrust(variable, "its memfd is not sealed, or it does not name its process");
+  }
+  for (const [descriptor, at] of descriptorsIn(state)) {
+    if (!isOpen(descriptor)) throw distrust(variable, `${at} is ${descriptor}, which is not open`);
+  }
   if (limit !== undefined) inheritFdLimit(BigInt(limit));
-  using memfd = new Fd(Number(number));
-  return readText(memfd, MAX_STATE);
+  return state;
 }
 
 /** The hidden subcommand: reads the state on descriptor 3 and says whether `understand` took it. */
 export function selfCheck(understand: (state: string) => void): string {
-  using memfd = new Fd(3);
-  understand(readText(memfd, MAX_STATE));
+  understand(stateIn(3, (why) => new UserError(`no state to check on descriptor 3: ${why}`)).text);
   return `multibinder ${VERSION} understands the state`;
+}
+
+/** What a memfd of ours holds, which is closed then. @param error for anything else, which is left alone */
+function stateIn(
+  number: number,
+  error: (why: string) => UserError,
+): { text: string; isSealed: boolean } {
+  const sealing = sealingOf(number);
+  if (sealing === undefined) throw error(`descriptor ${number} is no memfd`);
+  // A link to it: the name says how it was made, and its owner by whom.
+  const link = `/proc/self/fd/${number}`;
+  const name = Deno.readLinkSync(link);
+  const { uid } = Deno.statSync(link);
+  if (name !== `/memfd:${STATE_NAME} (deleted)` || sealing === "other") {
+    throw error(`descriptor ${number} is not the memfd of an upgrade`);
+  }
+  if (uid !== effectiveUid()) throw error(`uid ${uid} made it, not the user of this process`);
+  using memfd = new Fd(number);
+  return { text: readText(memfd, MAX_STATE), isSealed: sealing === "sealed" };
+}
+
+function distrust(variable: string, why: string): UserError {
+  const shown = JSON.stringify(variable.slice(0, 40));
+  return new UserError(
+    `the environment has ${STATE_VARIABLE}=${shown}, which is not believed: ${why}; unset it`,
+    { exitCode: EXIT.usage },
+  );
+}
+
+function isOpen(number: number): boolean {
+  try {
+    return new Fd(number).closeOnExec !== undefined;
+  } catch (error) {
+    if (error instanceof SystemError) return false;
+    throw error;
+  }
 }

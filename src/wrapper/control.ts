@@ -160,6 +160,7 @@ export class Control {
     const state: WrapperState = {
       role: "wrapper",
       version: WRAPPER_STATE_VERSION,
+      pid: Deno.pid,
       generations: supervisor.snapshot(),
       sockets: sockets.served.map(({ param, fd }) => ({ param, fd: fd.number })),
       binder: sockets.binder?.sock ?? null,

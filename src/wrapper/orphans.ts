@@ -23,12 +23,9 @@ import { messageOf } from "../errors.ts";
 import { formatAddress, toParts } from "../sockets/address.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
+import { MARKS } from "../process/own_variables.ts";
 import type { HeldSocket } from "./binder_link.ts";
 import type { Service } from "../servers/service.ts";
-
-const SERVICE = "MULTIBINDER_SERVICE";
-const WRAPPER = "MULTIBINDER_WRAPPER";
-const SOCKETS = "MULTIBINDER_SOCKETS";
 
 /** How long a hard stop may take before the kill, in milliseconds. */
 const HARD_STOP_TIME = 5000;
@@ -47,16 +44,16 @@ export interface Orphan {
  */
 export function marksOf(service: string, lent: number): Record<string, string> {
   return {
-    [SERVICE]: service,
-    [WRAPPER]: `${Deno.pid}:${startTime(Deno.pid)}`,
-    [SOCKETS]: String(lent),
+    [MARKS.service]: service,
+    [MARKS.wrapper]: `${Deno.pid}:${startTime(Deno.pid)}`,
+    [MARKS.sockets]: String(lent),
   };
 }
 
 /** How many sockets a generation says that it was lent, 0 where that cannot be read. */
 export function lentTo(pid: number): number {
   try {
-    return Number(valueOf(SOCKETS, variablesOf(pid))) || 0;
+    return Number(valueOf(MARKS.sockets, variablesOf(pid))) || 0;
   } catch {
     return 0;
   }
@@ -67,6 +64,8 @@ export function findOrphans(service: string): Orphan[] {
   return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
     if (!/^\d+$/.test(name)) return [];
     const pid = Number(name);
+    // Whoever started this program may have given it the marks.
+    if (pid === Deno.pid) return [];
     if (lentToOrphan(pid, service) === undefined) return [];
     const process = openProcess(pid);
     if (process === undefined) return [];
@@ -183,12 +182,12 @@ function descriptorsOf(pid: number): number[] {
 function lentToOrphan(pid: number, service: string): number | undefined {
   try {
     const variables = variablesOf(pid);
-    if (!variables.includes(`${SERVICE}=${service}`)) return undefined;
+    if (!variables.includes(`${MARKS.service}=${service}`)) return undefined;
     // In a container its wrapper's pid means another process than here.
     if (pidNamespace(String(pid)) !== pidNamespace("self")) return undefined;
-    const [wrapper = "", started = ""] = valueOf(WRAPPER, variables).split(":");
+    const [wrapper = "", started = ""] = valueOf(MARKS.wrapper, variables).split(":");
     if (startTime(Number(wrapper)) === started) return undefined;
-    return Number(valueOf(SOCKETS, variables)) || 0;
+    return Number(valueOf(MARKS.sockets, variables)) || 0;
   } catch {
     return undefined; // It ended, or it is another user's.
   }

@@ -1,48 +1,76 @@
 /** What a wrapper hands to its successor. */
 
-import { UserError } from "../errors.ts";
-import { type ConnectionState, parseConnection } from "../control/connection_state.ts";
+import {
+  COMMON,
+  type CommonState,
+  controlShape,
+  type ControlState,
+  descriptor,
+  parseRoleState,
+  path,
+  pid,
+} from "../process/state.ts";
+import {
+  list,
+  natural,
+  object,
+  oneOf,
+  orAbsent,
+  orNull,
+  text,
+  truth,
+  whole,
+} from "../process/shape.ts";
 import type { BindParam } from "../control/messages.ts";
-import type { FileId } from "../sockets/unix_path.ts";
+import { MAX_BACKLOG } from "../sockets/listen.ts";
 import type { ReloadOutcome } from "./reloads.ts";
 import type { SupervisorSnapshot } from "./generation.ts";
 
-/** The format's version. A wrapper reads its own and every older one. */
+/** The format's version; the rule for change stands in `../process/state.ts`. */
 export const WRAPPER_STATE_VERSION = 1;
 
 /** The state, as JSON. Numbers named `fd` are descriptors that stay open across the exec. */
-export interface WrapperState {
+export interface WrapperState extends CommonState {
   role: "wrapper";
-  version: number;
   generations: SupervisorSnapshot;
   sockets: { param: BindParam; fd: number }[];
   /** The control socket of the binder that they come from, null for none. Older programs did not say. */
   binder?: string | null;
-  control: { fd: number; path: string; file: FileId } | null;
-  clients: ConnectionState[];
+  control: ControlState | null;
   lastReload: ReloadOutcome | null;
-  upgrades: number;
-  /** When the first of these programs was started, in milliseconds since 1970. */
-  started: number;
-  /** The version that hands over. */
-  from: string;
 }
+
+type Generation = SupervisorSnapshot["generations"][number];
+
+const state = object<WrapperState>({
+  ...COMMON,
+  role: oneOf("wrapper"),
+  generations: object<SupervisorSnapshot>({
+    generations: list(object<Generation>({
+      number: natural,
+      pid,
+      state: oneOf("starting", "serving", "draining"),
+      isStopped: orAbsent(oneOf(true)),
+    })),
+    lastNumber: natural,
+  }),
+  sockets: list(object<WrapperState["sockets"][number]>({
+    param: object<BindParam>({
+      address: text(),
+      port: orAbsent(whole(0, 65535)),
+      backlog: orAbsent(whole(0, MAX_BACKLOG)),
+    }),
+    fd: descriptor,
+  })),
+  binder: orAbsent(orNull(path)),
+  control: orNull(controlShape),
+  lastReload: orNull(object<ReloadOutcome>({ at: text(), ok: truth, message: text() })),
+});
 
 /**
  * Reads a state.
- * @throws {UserError} when it is not one, or newer than this program
+ * @throws {UserError} when it is not one, naming the field, or newer than this program
  */
-export function parseWrapperState(text: string): WrapperState {
-  try {
-    const state: WrapperState = JSON.parse(text);
-    if (state.role !== "wrapper") throw new Error(`a ${state.role}'s state`);
-    if (!(state.version <= WRAPPER_STATE_VERSION)) {
-      const known = `this program knows up to ${WRAPPER_STATE_VERSION}`;
-      throw new Error(`format ${state.version}, and ${known}`);
-    }
-    state.clients.forEach(parseConnection);
-    return state;
-  } catch (error) {
-    throw new UserError(`cannot read the state of the wrapper before: ${String(error)}`);
-  }
+export function parseWrapperState(json: string): WrapperState {
+  return parseRoleState(json, "wrapper", WRAPPER_STATE_VERSION, state);
 }

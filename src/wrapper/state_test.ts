@@ -1,11 +1,13 @@
-import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
+import assert from "node:assert/strict";
 import fc from "fast-check";
+import { damages } from "../../tests/support/damage.ts";
 import { UserError } from "../errors.ts";
 import { parseWrapperState, WRAPPER_STATE_VERSION, type WrapperState } from "./state.ts";
 
 const STATE: WrapperState = {
   role: "wrapper",
   version: WRAPPER_STATE_VERSION,
+  pid: 77,
   generations: {
     generations: [
       { number: 2, pid: 99, state: "draining", isStopped: true },
@@ -31,40 +33,68 @@ Deno.test("a state is read back as it was written", () => {
   for (
     const state of [STATE, { ...STATE, binder: null, control: null, clients: [], lastReload: null }]
   ) {
-    assertEquals(parseWrapperState(JSON.stringify(state)), state);
+    assert.deepEqual(parseWrapperState(JSON.stringify(state)), state);
   }
 });
 
-Deno.test("a state of an older format is read", () => {
-  assertStrictEquals(parseWrapperState(JSON.stringify({ ...STATE, version: 0 })).version, 0);
-  const { binder: _, ...older } = STATE;
-  assertEquals(parseWrapperState(JSON.stringify(older)), older);
+Deno.test("what an older program does not say may be absent, what a newer one says besides is left out", () => {
+  assert.equal(parseWrapperState(JSON.stringify({ ...STATE, version: 0 })).version, 0);
+  assert.deepEqual(parseWrapperState(JSON.stringify({ ...STATE, later: 1 })), STATE);
+  const { binder: _, pid: _pid, ...older } = STATE;
+  assert.deepEqual(parseWrapperState(JSON.stringify(older)), older);
 });
 
-Deno.test("a state that is newer than this program, another role's, or none, is refused", () => {
+Deno.test("whatever is absent, malformed or misplaced is refused, and named", () => {
+  const optional = /^(pid|binder|.*\.(isStopped|port|backlog|holds|owed))$/;
+  const nullable = /^(binder|control|lastReload)$/;
+  let refused = 0;
+  for (const { at, instead, json } of damages(STATE)) {
+    const isRead = instead === undefined && optional.test(at) ||
+      instead === null && nullable.test(at) || typeof instead === "string" && at === "binder" ||
+      // A request's id may be any of these.
+      at === "clients[1].owed" && !(typeof instead === "object" && instead || instead === true);
+    if (isRead) {
+      parseWrapperState(json);
+      continue;
+    }
+    refused++;
+    assert.throws(() => parseWrapperState(json), (error) => {
+      assert(error instanceof UserError, String(error));
+      const start = `cannot read the state of the wrapper before: ${at} must be `;
+      assert.equal(error.message.slice(0, start.length), start, JSON.stringify(instead));
+      return true;
+    }, `${at}=${JSON.stringify(instead)} is read`);
+  }
+  assert.ok(refused > 250, `${refused} damages`);
+});
+
+Deno.test("a state that says something impossible is refused", () => {
   const refused: [state: unknown, reason: RegExp][] = [
     [{ ...STATE, version: WRAPPER_STATE_VERSION + 1 }, /format 2, and this program knows up to 1/],
-    [{ ...STATE, version: undefined }, /format undefined/],
-    [{ ...STATE, version: "new" }, /format new/],
-    [{ ...STATE, role: "binder" }, /a binder's state/],
-    [{ ...STATE, clients: undefined }, /TypeError/],
-    [{ ...STATE, clients: [{ fd: 6, pending: "!" }] }, /./],
-    [null, /TypeError/],
-    [[], /./],
+    [{ ...STATE, role: "binder" }, /role must be "wrapper"; it is "binder"/],
+    [{ ...STATE, clients: [{ fd: 5, pending: "" }] }, /\.fd is 5, as \S+\.fd is/],
+    [
+      { ...STATE, clients: [{ fd: 6, pending: "!" }] },
+      /clients\[0\]\.pending must be bytes in base64/,
+    ],
+    [null, /it must be an object/],
+    [[], /it must be an object/],
   ];
   for (const [state, reason] of refused) {
-    const error = assertThrows(() => parseWrapperState(JSON.stringify(state)), UserError);
-    assertMatch(error.message, /^cannot read the state of the wrapper before: /);
-    assertMatch(error.message, reason);
+    assert.throws(() => parseWrapperState(JSON.stringify(state)), (error) => {
+      assert(error instanceof UserError, String(error));
+      assert.match(error.message, reason);
+      return true;
+    });
   }
 });
 
 Deno.test("any text is a state or refused", () => {
   const whole = JSON.stringify(STATE);
   for (let length = 0; length < whole.length; length++) {
-    assertThrows(() => parseWrapperState(whole.slice(0, length)), UserError);
+    assert.throws(() => parseWrapperState(whole.slice(0, length)), UserError);
   }
   fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
-    assertThrows(() => parseWrapperState(text), UserError);
+    assert.throws(() => parseWrapperState(text), UserError);
   }));
 });

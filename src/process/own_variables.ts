@@ -1,0 +1,31 @@
+/**
+ * Variables of the environment that multibinder sets for programs that it starts: its successor in place,
+ * and the server's generations. Whoever starts multibinder may have been started by one itself.
+ * @module
+ */
+
+/** Where a successor finds the state, as `./successor.ts` says. */
+export const STATE_VARIABLE = "MULTIBINDER_STATE_FD";
+
+/** What marks a generation: its service, its wrapper, and how many sockets it was lent. */
+export const MARKS = {
+  service: "MULTIBINDER_SERVICE",
+  wrapper: "MULTIBINDER_WRAPPER",
+  sockets: "MULTIBINDER_SOCKETS",
+} as const;
+
+let stateVariable: string | undefined;
+
+/** Takes them out of the environment, so that neither this program nor its children take them for theirs. */
+export function dropOwnVariables(): void {
+  stateVariable ??= Deno.env.get(STATE_VARIABLE);
+  for (const name of [STATE_VARIABLE, ...Object.values(MARKS)]) Deno.env.delete(name);
+}
+
+/** What the environment said of a state; once. */
+export function takeStateVariable(): string | undefined {
+  dropOwnVariables();
+  const value = stateVariable;
+  stateVariable = undefined;
+  return value;
+}
