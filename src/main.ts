@@ -1,5 +1,6 @@
 /** The entry of the compiled program: chooses the subcommand, and is the only place that exits. */
 
+import "./process/start.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import { VERSION } from "./version.ts";
 

@@ -14,7 +14,7 @@ const SHARED = ["src/duration.ts", "src/errors.ts", "src/log.ts", "src/version.t
 const MAY_IMPORT: Record<string, string[]> = {
   "mod.ts": ["src/library.ts", "src/control/client.ts", "ffi/errno.ts"],
   "src/library.ts": ["src/control/", "src/sockets/", "ffi/"],
-  "src/main.ts": ["src/cli/"],
+  "src/main.ts": ["src/cli/", "src/process/start.ts"],
   "src/cli/": [
     "src/binder/",
     "src/wrapper/",

@@ -13,6 +13,7 @@ import type { Log } from "../log.ts";
 import { connectionState, parseConnection } from "../control/connection_state.ts";
 import { type ControlSocket, listenOn, removeControlSocket } from "../control/control_socket.ts";
 import { ControlServer } from "../control/server.ts";
+import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
 import { type Held, Registry, type Wanted } from "../sockets/registry.ts";
 import { takeListenFds } from "../systemd/listen_fds.ts";
@@ -32,12 +33,12 @@ import { type BinderState, parseState, STATE_VERSION } from "./state.ts";
  * @throws {UserError} when it cannot start; nothing is held or left behind then
  */
 export async function runBinder(options: BinderOptions, log: Log): Promise<number> {
-  const inherited = inheritedState();
+  const before = inheritedState(parseState);
   raiseFdLimit();
   await reserveFds(2048);
   const addresses = fromCommandLine(() => options.addresses.flatMap(expandAddresses));
   const binder = new Binder({ ...options, addresses }, log);
-  const started = binder.start(inherited === undefined ? undefined : parseState(inherited));
+  const started = binder.start(before);
   // A start may wait for names and for addresses in use, and be told to stop meanwhile.
   return await Promise.race([binder.stopped, started.then(() => binder.stopped)]);
 }
@@ -48,6 +49,7 @@ class Binder {
   readonly #notifier: Notifier;
   readonly #registry: Registry;
   readonly #upgrade: Upgrade;
+  #isStopping = false;
   readonly #stop = Promise.withResolvers<number>();
   readonly stopped = this.#stop.promise;
   /** The command line's addresses as written, and their canonical form. */
@@ -57,7 +59,9 @@ class Binder {
   #rules: Rules | undefined;
   #control: ControlSocket | undefined;
   #server: ControlServer | undefined;
-  #started = Date.now();
+  #startedAt = Date.now();
+  /** Kept once it serves and holds what it was told to. */
+  readonly #started = Promise.withResolvers<void>();
 
   constructor(readonly options: BinderOptions, readonly log: Log) {
     this.#notifier = new Notifier(this.#poller, log);
@@ -80,6 +84,7 @@ class Binder {
     this.#takeConfigured(passed);
     this.#listenForSignals();
     unblockSignals();
+    if (this.#isStopping) return;
     const isOpen = options.addresses.length + this.#configured.length === 0;
     const rules = this.#rules = before?.rules ?? await lookUpNames(options, isOpen);
     const policy = new Policy(rules.policy);
@@ -126,6 +131,7 @@ class Binder {
     log.info("listening for binds", { sock: options.sock, pid: Deno.pid, version: VERSION });
     this.#showStatus();
     this.#notifier.ready();
+    this.#started.resolve();
   }
 
   #takeConfigured({ control, configured, refused }: PassedSockets): void {
@@ -179,7 +185,7 @@ class Binder {
     before.held.forEach((held) => this.#registry.add({ ...held, fd: Fd.inherited(held.fd) }));
     this.#own = before.own;
     this.#configured = before.configured ?? [];
-    this.#started = before.started;
+    this.#startedAt = before.started;
   }
 
   #restoreConnections(server: ControlServer, before: BinderState): void {
@@ -193,15 +199,16 @@ class Binder {
   }
 
   #listenForSignals(): void {
-    Deno.addSignalListener("SIGTERM", () => this.#shutDown("SIGTERM"));
-    Deno.addSignalListener("SIGINT", () => this.#shutDown("SIGINT"));
-    // A failure was logged, and is nobody's to handle.
-    Deno.addSignalListener("SIGUSR1", () => void this.#upgrade.request().catch(() => {}));
-    for (const signal of ["SIGHUP", "SIGUSR2"] as const) {
-      Deno.addSignalListener(signal, () => {
-        this.log.info(`${signal} does nothing here: SIGUSR1 upgrades, SIGTERM stops`);
-      });
-    }
+    const explain = (signal: string) => () =>
+      this.log.info(`${signal} does nothing here: SIGUSR1 upgrades, SIGTERM stops`);
+    listenForSignals({
+      SIGTERM: () => this.#shutDown("SIGTERM"),
+      SIGINT: () => this.#shutDown("SIGINT"),
+      // Not before there is all to hand over. A failure was logged, and is nobody's to handle.
+      SIGUSR1: () => void this.#started.promise.then(() => this.#upgrade.request()).catch(() => {}),
+      SIGHUP: explain("SIGHUP"),
+      SIGUSR2: explain("SIGUSR2"),
+    });
   }
 
   async #resolveOwn(): Promise<Wanted[]> {
@@ -240,7 +247,7 @@ class Binder {
       role: "binder",
       version: VERSION,
       pid: Deno.pid,
-      uptimeSeconds: Math.round((Date.now() - this.#started) / 1000),
+      uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       sock: this.options.sock,
       sockets: this.#registry.list().map(({ address, fd, backlog }) => {
         const text = formatAddress(address);
@@ -266,6 +273,7 @@ class Binder {
     const state: BinderState = {
       role: "binder",
       version: STATE_VERSION,
+      pid: Deno.pid,
       control: { ...control, fd: control.fd.number },
       held: held.map((one) => ({ ...one, fd: one.fd.number })),
       own: this.#own,
@@ -274,7 +282,7 @@ class Binder {
       clients: connections.map(connectionState),
       counters: server.counters,
       upgrades: this.#upgrade.count + 1,
-      started: this.#started,
+      started: this.#startedAt,
       from: VERSION,
     };
     const keep = [control.fd, ...connections.map(({ fd }) => fd), ...held.map(({ fd }) => fd)];
@@ -283,6 +291,7 @@ class Binder {
 
   #shutDown(signal: string): void {
     this.log.info("stopping", { signal });
+    this.#isStopping = true;
     this.#notifier.stopping();
     this.#close();
     this.#stop.resolve(EXIT.ok);

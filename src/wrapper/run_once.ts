@@ -6,6 +6,7 @@ import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
 import { Children } from "../process/children.ts";
 import type { BindParam } from "../control/messages.ts";
 import type { Log } from "../log.ts";
+import { leaveSignals } from "../process/signals.ts";
 import { exitCodeOf, Launch } from "../servers/launch.ts";
 import type { Service } from "../servers/service.ts";
 import { planTargets, renderFiles, targetsOf, writeFiles } from "./config_files.ts";
@@ -30,6 +31,8 @@ export async function runOnce(
   options: CheckOptions,
   log: Log,
 ): Promise<number> {
+  // It ends by itself, and at once when it is told to.
+  leaveSignals();
   const children = new Children();
   const templates = planTargets(service.configs, options.renderDir);
   const files = targetsOf(templates);

@@ -6,6 +6,7 @@ import { unblockSignals } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
 import type { Log } from "../log.ts";
 import { Children } from "../process/children.ts";
+import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
 import type { Service } from "../servers/service.ts";
 import { Notifier } from "../systemd/notify.ts";
@@ -18,7 +19,6 @@ import { Orphanage } from "./orphanage.ts";
 import { PidFile } from "./pid_file.ts";
 import { Reloads } from "./reloads.ts";
 import { Reporter } from "./reporter.ts";
-import { listenForSignals } from "./signals.ts";
 import { SoftStop } from "./soft_stop.ts";
 import { chooseSockets, type Sockets } from "./sockets.ts";
 import { parseWrapperState, type WrapperState } from "./state.ts";
@@ -49,10 +49,9 @@ export async function runWrapper(
   options: WrapperOptions,
   log: Log,
 ): Promise<number> {
-  const inherited = inheritedState();
+  const before = inheritedState(parseWrapperState);
   raiseFdLimit();
   void reserveFds(2048);
-  const before = inherited === undefined ? undefined : parseWrapperState(inherited);
   // Where the sockets come from is decided once: an upgrade must not depend on who listens where by then.
   const sock = before?.binder === undefined ? options.sock : before.binder;
   return await new Wrapper(service, options, sock, log).run(before);
@@ -112,16 +111,24 @@ class Wrapper {
    * @returns the exit code, once everything has ended
    */
   async run(before: WrapperState | undefined): Promise<number> {
+    // Before the first start is asked for, sockets of orphans may be on their way here.
+    const begun = Promise.withResolvers<void>();
+    const reload = () => void begun.promise.then(() => this.#tell({ type: "reload" }));
+    const stop = () => {
+      if (this.#supervisor.stopping) this.#orphanage.hurry();
+      this.#tell({ type: "stop" });
+    };
+    const upgrade = () => void begun.promise.then(() => this.#control.upgrade());
     listenForSignals({
-      reload: () => this.#tell({ type: "reload" }),
-      stop: () => {
-        if (this.#supervisor.stopping) this.#orphanage.hurry();
-        this.#tell({ type: "stop" });
-      },
-      upgrade: () => this.#control.upgrade(),
+      SIGUSR2: reload,
+      SIGHUP: reload,
+      SIGTERM: stop,
+      SIGINT: stop,
+      SIGUSR1: upgrade,
     });
     if (before) await this.#resume(before);
     else await this.#begin();
+    begun.resolve();
     unblockSignals();
     return await this.#end.promise;
   }

@@ -1,0 +1,44 @@
+/**
+ * The signals by which a role is told what to do. Until a program listens for one, it ends the program; and
+ * scripts send a reload right after a start. So the entry catches them before it does anything else, and
+ * the role gets what has come by then once it listens.
+ * @module
+ */
+
+import { sendSignal } from "../../ffi/process.ts";
+
+const SIGNALS = ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;
+
+export type RoleSignal = typeof SIGNALS[number];
+
+/** Those that came before anybody listened, in their order. */
+const early: RoleSignal[] = [];
+const catchers = new Map<RoleSignal, () => void>();
+
+/** Keeps them for later. */
+export function catchSignals(): void {
+  for (const name of SIGNALS) {
+    const catcher = () => void early.push(name);
+    catchers.set(name, catcher);
+    Deno.addSignalListener(name, catcher);
+  }
+}
+
+/** Does from now on what each of them means, and first what those caught mean. */
+export function listenForSignals(handlers: Readonly<Record<RoleSignal, () => void>>): void {
+  // In this order: a signal that nobody listens for ends the program.
+  SIGNALS.forEach((name) => Deno.addSignalListener(name, handlers[name]));
+  stopCatching();
+  early.splice(0).forEach((name) => handlers[name]());
+}
+
+/** For what is no role after all: each signal does to this process what it does to any. */
+export function leaveSignals(): void {
+  stopCatching();
+  early.splice(0).forEach((name) => sendSignal(Deno.pid, name));
+}
+
+function stopCatching(): void {
+  catchers.forEach((catcher, name) => Deno.removeSignalListener(name, catcher));
+  catchers.clear();
+}
