@@ -5,6 +5,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue } from "../../ffi/socket.ts";
 import { type Address, formatAddress, hasFile } from "../sockets/address.ts";
 import { listeningAddress } from "../sockets/listen.ts";
+import { EXIT, UserError } from "../errors.ts";
 import type { ControlSocket } from "../control/control_socket.ts";
 import type { Held } from "../sockets/registry.ts";
 import type { PassedFd } from "../systemd/listen_fds.ts";
@@ -25,6 +26,9 @@ export interface PassedSockets {
 /** The longest name of a descriptor in the store (FDNAME_MAX of systemd). */
 const MAX_NAME = 255;
 
+/** How each name in the store begins. */
+const STORE_NAME = /^(tcp|udp|unix)-/;
+
 /** A socket's name in the store, such as `tcp-0.0.0.0-80`: printable ASCII without a colon. */
 export function storeName(address: Address): string {
   const text = address.transport !== "unix"
@@ -38,6 +42,7 @@ export function storeName(address: Address): string {
  * Sorts what was passed. A socket is known by what it listens on; its name tells only where it is from.
  * @param sock path of the control socket
  * @param backlog of a socket that does not tell its own
+ * @throws {UserError} when one that is not from the store is no listening socket
  */
 export function sortPassed(
   passed: readonly PassedFd[],
@@ -49,6 +54,14 @@ export function sortPassed(
   for (const { name, fd } of passed) {
     const address = addressOf(fd);
     const why = address === undefined ? "it is no listening socket" : uselessness(address, seen);
+    // From the store it would come back at every start; what a unit passes is the administrator's mistake.
+    if (address === undefined && !STORE_NAME.test(name)) {
+      throw new UserError(
+        `descriptor ${fd.number}, which was passed in LISTEN_FDS as "${name}", is no listening socket; ` +
+          "a unit that passes it must not have Accept=yes, nor sockets of another kind",
+        { exitCode: EXIT.usage },
+      );
+    }
     if (address === undefined || why !== undefined) {
       fd.close();
       sorted.refused.push({ name, why: why ?? "" });

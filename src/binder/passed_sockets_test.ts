@@ -3,7 +3,10 @@ import fc from "fast-check";
 import { leavesNoDescriptors, openFile } from "../../tests/support/descriptors.ts";
 import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import { AF_INET, SOCK_STREAM } from "../../ffi/constants.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
+import { createSocket } from "../../ffi/socket.ts";
+import { UserError } from "../errors.ts";
 import { type Address, formatAddress, resolveAddress, splitAddress } from "../sockets/address.ts";
 import { listen } from "../sockets/listen.ts";
 import { sortPassed, storeName } from "./passed_sockets.ts";
@@ -79,16 +82,28 @@ Deno.test("what is of no use is closed, with the reason", async () => {
     const good = await socketOn(`${host}:80`);
     const gone = await socketOn(`unix:${folder.file("gone.sock")}`);
     Deno.removeSync(folder.file("gone.sock"));
-    const file = { name: "file", fd: createMemfd("file") };
+    const file = { name: "tcp-127.0.0.1-80", fd: createMemfd("file") };
     const again = { name: "again", fd: good.fd.duplicate() };
     const sorted = sortPassed([good, gone, file, again], "/sock", 1000);
     assertEquals(sorted.refused, [
       { name: gone.name, why: "its file is gone, so nobody can connect" },
-      { name: "file", why: "it is no listening socket" },
+      { name: file.name, why: "it is no listening socket" },
       { name: "again", why: "its address is held already" },
     ]);
     assertEquals([gone, file, again].map(({ fd }) => fd.closed), [true, true, true]);
     assertEquals(sorted.stored.map(({ fd }) => fd), [good.fd]);
     good.fd.close();
+  });
+});
+
+Deno.test("what a unit passes is a listening socket, or an error", async () => {
+  await leavesNoDescriptors(() => {
+    using fd = createSocket(AF_INET, SOCK_STREAM);
+    assert.throws(() => sortPassed([{ name: "web.socket", fd }], "/sock", 1000), (error) => {
+      assert(error instanceof UserError);
+      assert.equal(error.exitCode, 2);
+      assert.match(error.message, /passed in LISTEN_FDS as "web.socket", is no listening socket/);
+      return true;
+    });
   });
 });
