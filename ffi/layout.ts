@@ -38,6 +38,10 @@ export const LAYOUT = {
   },
   // <sys/socket.h> struct ucred (with _GNU_SOURCE)
   ucred: { size: 12, pid: 0, uid: 4, gid: 8 },
+  // <pwd.h> struct passwd
+  passwd: { size: 48, pw_name: 0, pw_uid: 16, pw_gid: 20 },
+  // <grp.h> struct group
+  group: { size: 32, gr_gid: 16 },
   // <poll.h> struct pollfd
   pollfd: { size: 8, fd: 0, events: 4, revents: 6 },
   // <sys/resource.h> struct rlimit

@@ -131,6 +131,14 @@ export const symbols = {
   geteuid: { parameters: [], result: "u32" },
   // int clock_gettime(clockid_t clock, struct timespec *time)
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
+  // int getpwnam_r(const char *name, struct passwd *entry, char *texts, size_t size,
+  //                struct passwd **found)
+  getpwnam_r: { parameters: ["buffer", "buffer", "buffer", "usize", "buffer"], result: "i32" },
+  // int getpwuid_r(uid_t user, struct passwd *entry, char *texts, size_t size, struct passwd **found)
+  getpwuid_r: { parameters: ["u32", "buffer", "buffer", "usize", "buffer"], result: "i32" },
+  // int getgrnam_r(const char *name, struct group *entry, char *texts, size_t size,
+  //                struct group **found)
+  getgrnam_r: { parameters: ["buffer", "buffer", "buffer", "usize", "buffer"], result: "i32" },
   // int initgroups(const char *user, gid_t group)
   initgroups: { parameters: ["buffer", "u32"], result: "i32" },
   // int setgid(gid_t group)

@@ -28,6 +28,7 @@ SOAK_MINUTES=10
 . scripts/toolchain.sh
 need_tools haproxy wrk curl python3 strace gcc podman runc debootstrap iptables \
   systemd-socket-activate:systemd nsenter:util-linux script:bsdutils \
+  /usr/lib/libnss_extrausers.so.2:libnss-extrausers \
   /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/include/stdio.h:libc6-dev \
   aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdio.h:libc6-dev-arm64-cross
 # What surrounds this run must not reach the programs under test.
