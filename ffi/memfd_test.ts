@@ -1,4 +1,4 @@
-import { assertObjectMatch, assertStrictEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertObjectMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { ignoreIfEmulated } from "../tests/support/emulated.ts";
 import { leavesNoDescriptors, openFile } from "../tests/support/descriptors.ts";
@@ -67,11 +67,11 @@ Deno.test("it is close-on-exec and carries its name", () => {
 
 Deno.test("a sealed one cannot be changed any more, and which kind one is can be told", () => {
   using sealed = createSealedMemfd("test", "text");
-  assert.equal(readText(sealed, 100), "text");
-  assert.throws(() => writeText(sealed, "more"), { code: "EPERM" });
+  assertStrictEquals(readText(sealed, 100), "text");
+  assertObjectMatch(assertThrows(() => writeText(sealed, "more"), Error), { code: "EPERM" });
   using plain = createMemfd("test");
   using file = openFileOf("/dev/null");
   const kinds = [sealed, plain, file].map(({ number }) => sealingOf(number));
-  assert.deepEqual(kinds, ["sealed", "unsealable", undefined]);
-  assert.equal(sealingOf(999_999), undefined);
+  assertEquals(kinds, ["sealed", "unsealable", undefined]);
+  assertStrictEquals(sealingOf(999_999), undefined);
 });

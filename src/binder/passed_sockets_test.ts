@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { leavesNoDescriptors, openFile } from "../../tests/support/descriptors.ts";
 import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
@@ -99,11 +99,11 @@ Deno.test("what is of no use is closed, with the reason", async () => {
 Deno.test("what a unit passes is a listening socket, or an error", async () => {
   await leavesNoDescriptors(() => {
     using fd = createSocket(AF_INET, SOCK_STREAM);
-    assert.throws(() => sortPassed([{ name: "web.socket", fd }], "/sock", 1000), (error) => {
-      assert(error instanceof UserError);
-      assert.equal(error.exitCode, 2);
-      assert.match(error.message, /passed in LISTEN_FDS as "web.socket", is no listening socket/);
-      return true;
-    });
+    const error = assertThrows(
+      () => sortPassed([{ name: "web.socket", fd }], "/sock", 1000),
+      UserError,
+    );
+    assertStrictEquals(error.exitCode, 2);
+    assertMatch(error.message, /passed in LISTEN_FDS as "web.socket", is no listening socket/);
   });
 });

@@ -120,6 +120,7 @@ const state = object<BinderState>({
       uids: list(account),
       gids: list(account),
       anyone: truth,
+      adopters: orAbsent(list(account)),
     }),
     user: orAbsent(object<NonNullable<Rules["user"]>>({
       name: text(),

@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import "../../tests/support/libc.ts";
 import { damages } from "../../tests/support/damage.ts";
@@ -23,7 +23,7 @@ const STATE: BinderState = {
   configured: ["unix:/run/site.sock"],
   rules: {
     policy: { everything: false, hosts: [{ host: "*", first: 1, last: 2 }], paths: ["/run/*"] },
-    access: { own: 0, uids: [1], gids: [2], anyone: false },
+    access: { own: 0, uids: [1], gids: [2], anyone: false, adopters: [3] },
     user: { name: "site", uid: 3, gid: 4 },
     owner: { uid: 3 },
   },
@@ -39,24 +39,24 @@ const STATE: BinderState = {
 };
 
 Deno.test("a state is read back as it was written", () => {
-  assert.deepEqual(parseState(JSON.stringify(STATE)), STATE);
+  assertEquals(parseState(JSON.stringify(STATE)), STATE);
 });
 
 Deno.test("a state of a binder that did not hand over its rules is read", () => {
   const { rules: _, ...older } = STATE;
-  assert.deepEqual(parseState(JSON.stringify(older)), older);
+  assertEquals(parseState(JSON.stringify(older)), older);
 });
 
 Deno.test("what an older program does not say may be absent, what a newer one says besides is left out", () => {
   const newer = { ...STATE, later: 1, held: STATE.held.map((one) => ({ ...one, later: 2 })) };
-  assert.deepEqual(parseState(JSON.stringify(newer)), STATE);
+  assertEquals(parseState(JSON.stringify(newer)), STATE);
   const older: object = { ...STATE, rules: undefined, configured: undefined, pid: undefined };
-  assert.deepEqual(parseState(JSON.stringify(older)), JSON.parse(JSON.stringify(older)));
+  assertEquals(parseState(JSON.stringify(older)), JSON.parse(JSON.stringify(older)));
 });
 
 Deno.test("whatever is absent, malformed or misplaced is refused, and named", () => {
   const optional =
-    /^(pid|configured|rules|rules\.user|rules\.owner\.[ug]id|held\[1\]\.(file|address\.padded)|clients\[\d\]\.(holds|owed)|rules\.policy\.hosts\[0\]\.host)$/;
+    /^(pid|configured|rules|rules\.user|rules\.access\.adopters|rules\.owner\.[ug]id|held\[1\]\.(file|address\.padded)|clients\[\d\]\.(holds|owed)|rules\.policy\.hosts\[0\]\.host)$/;
   let refused = 0;
   for (const { at, instead, json } of damages(STATE)) {
     const isRead = instead === undefined && optional.test(at) ||
@@ -68,15 +68,12 @@ Deno.test("whatever is absent, malformed or misplaced is refused, and named", ()
       continue;
     }
     refused++;
-    assert.throws(() => parseState(json), (error) => {
-      assert(error instanceof UserError, String(error));
-      const [, named = ""] =
-        /^cannot read the state of the binder before: (\S+) must be /.exec(error.message) ?? [];
-      assert.ok(isWithin(at, named), `${at}=${JSON.stringify(instead)}: ${error.message}`);
-      return true;
-    }, `${at}=${JSON.stringify(instead)} is read`);
+    const error = assertThrows(() => parseState(json), UserError);
+    const [, named = ""] =
+      /^cannot read the state of the binder before: (\S+) must be /.exec(error.message) ?? [];
+    assert(isWithin(at, named), `${at}=${JSON.stringify(instead)}: ${error.message}`);
   }
-  assert.ok(refused > 300, `${refused} damages`);
+  assert(refused > 300, `${refused} damages`);
 });
 
 /** An address is refused as a whole where its parts do not fit each other. */
@@ -113,20 +110,17 @@ Deno.test("a state that says something impossible is refused", () => {
     [[], /it must be an object/],
   ];
   for (const [state, reason] of refused) {
-    assert.throws(() => parseState(JSON.stringify(state)), (error) => {
-      assert(error instanceof UserError, String(error));
-      assert.match(error.message, reason);
-      return true;
-    });
+    const error = assertThrows(() => parseState(JSON.stringify(state)), UserError);
+    assertMatch(error.message, reason);
   }
 });
 
 Deno.test("any text is a state or refused", () => {
   const whole = JSON.stringify(STATE);
   for (let length = 0; length < whole.length; length++) {
-    assert.throws(() => parseState(whole.slice(0, length)), UserError);
+    assertThrows(() => parseState(whole.slice(0, length)), UserError);
   }
   fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
-    assert.throws(() => parseState(text), UserError);
+    assertThrows(() => parseState(text), UserError);
   }));
 });

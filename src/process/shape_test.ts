@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals, assertObjectMatch, assertThrows } from "@std/assert";
 import {
   list,
   object,
@@ -45,8 +45,8 @@ const GOOD: Everything = {
 };
 
 Deno.test("what fits is read, and what is not described is left out", () => {
-  assert.deepEqual(everything(GOOD, ""), GOOD);
-  assert.deepEqual(everything({ ...GOOD, maybe: "m", more: 1 }, ""), { ...GOOD, maybe: "m" });
+  assertEquals(everything(GOOD, ""), GOOD);
+  assertEquals(everything({ ...GOOD, maybe: "m", more: 1 }, ""), { ...GOOD, maybe: "m" });
 });
 
 Deno.test("what does not fit is named, with what is expected and what was found", () => {
@@ -67,5 +67,7 @@ Deno.test("what does not fit is named, with what is expected and what was found"
     [{ ...GOOD, maybe: null }, "maybe must be a text; it is null"],
     [Object.create(GOOD), "name must be a name; it is missing"],
   ];
-  for (const [value, message] of refused) assert.throws(() => everything(value, ""), { message });
+  for (const [value, message] of refused) {
+    assertObjectMatch(assertThrows(() => everything(value, ""), Error), { message });
+  }
 });

@@ -1,4 +1,11 @@
-import assert from "node:assert/strict";
+import {
+  assertEquals,
+  assertMatch,
+  assertObjectMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import "../../tests/support/libc.ts";
 import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { Fd } from "../../ffi/fd.ts";
@@ -29,30 +36,34 @@ function inherit(memfd: Fd, variable = String(memfd.number)) {
   const { number } = memfd;
   try {
     const state = inheritedState(parse);
-    assert.throws(() => new Fd(number).closeOnExec, { code: "EBADF" }, "it is closed");
+    assertObjectMatch(
+      assertThrows(() => new Fd(number).closeOnExec, Error),
+      { code: "EBADF" },
+      "it is closed",
+    );
     return state;
   } catch (error) {
-    assert.equal(Deno.env.has("MULTIBINDER_STATE_FD"), false);
+    assertStrictEquals(Deno.env.has("MULTIBINDER_STATE_FD"), false);
     memfd.close();
     throw error;
   }
 }
 
 Deno.test("an ordinary start inherits no state", () => {
-  assert.equal(inheritedState(parse), undefined);
+  assertStrictEquals(inheritedState(parse), undefined);
 });
 
 Deno.test("a state that an earlier program left is read once, and its descriptor closed", async () => {
   await leavesNoDescriptors(() => {
     const sealed = createSealedMemfd("multibinder-state", JSON.stringify(STATE));
-    assert.deepEqual(inherit(sealed), STATE);
-    assert.equal(Deno.env.has("MULTIBINDER_STATE_FD"), false);
-    assert.equal(inheritedState(parse), undefined);
+    assertEquals(inherit(sealed), STATE);
+    assertStrictEquals(Deno.env.has("MULTIBINDER_STATE_FD"), false);
+    assertStrictEquals(inheritedState(parse), undefined);
 
     const { pid: _, ...older } = STATE;
     const open = createMemfd("multibinder-state");
     writeText(open, JSON.stringify(older));
-    assert.deepEqual(inherit(open, `${open.number}:1024`), older, "before states were sealed");
+    assertEquals(inherit(open, `${open.number}:1024`), older, "before states were sealed");
   });
 });
 
@@ -73,22 +84,17 @@ Deno.test("a state is believed from a memfd of ours for this process alone", asy
   ];
   await leavesNoDescriptors(() => {
     for (const [memfd, why] of doubtful) {
-      assert.throws(() => inherit(memfd()), (error) => {
-        assert(error instanceof UserError, String(error));
-        assert.match(
-          error.message,
-          /^the environment has MULTIBINDER_STATE_FD="\d+", which is not/,
-        );
-        assert.match(error.message, why);
-        return true;
-      });
+      const error = assertThrows(() => inherit(memfd()), UserError);
+      assertMatch(
+        error.message,
+        /^the environment has MULTIBINDER_STATE_FD="\d+", which is not/,
+      );
+      assertMatch(error.message, why);
     }
   });
   for (const variable of ["", "garbage", "-1", "3x", "1e1", "99999999999", "3:4:5", "3:"]) {
     Deno.env.set("MULTIBINDER_STATE_FD", variable);
-    assert.throws(() => inheritedState(parse), {
-      message: /it is set by an upgrade in place alone/,
-    });
+    assertThrows(() => inheritedState(parse), Error, /it is set by an upgrade in place alone/);
   }
 });
 
@@ -101,13 +107,14 @@ Deno.test("a program run from source can run itself again, but has no file to be
   await leavesNoDescriptors(async () => {
     const [file, ...args] = ownCommand();
     const { stdout } = await new Deno.Command(file, { args: [...args, "--version"] }).output();
-    assert.equal(new TextDecoder().decode(stdout), `multibinder ${VERSION}\n`);
+    assertStrictEquals(new TextDecoder().decode(stdout), `multibinder ${VERSION}\n`);
 
     using children = new Children();
-    await assert.rejects(
-      checkSuccessor("{}", children),
-      (error) => error instanceof UserError && /needs the compiled binary/.test(error.message),
+    await assertRejects(
+      () => checkSuccessor("{}", children),
+      UserError,
+      /needs the compiled binary/,
     );
-    assert.throws(() => becomeSuccessor("{}", [], []), /checkSuccessor comes first/);
+    assertThrows(() => becomeSuccessor("{}", [], []), Error, /checkSuccessor comes first/);
   });
 });

@@ -1,4 +1,4 @@
-import { assertEquals, assertStrictEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { openFile } from "../../tests/support/descriptors.ts";
 import { createMemfd, readText } from "../../ffi/memfd.ts";
 import { check } from "../../ffi/errno.ts";
@@ -64,8 +64,8 @@ Deno.test("what was not passed is not believed, and none is closed", () => {
   ];
   for (const [script, why] of scripts) {
     const { taken, left, again, closed } = pass(script);
-    assert.match(taken, /^UserError: the environment has LISTEN_FDS=/, script);
-    assert.match(taken, why, script);
-    assert.deepEqual([left, again, closed], [[], 0, 0], script);
+    assertMatch(taken, /^UserError: the environment has LISTEN_FDS=/, script);
+    assertMatch(taken, why, script);
+    assertEquals([left, again, closed], [[], 0, 0], script);
   }
 });

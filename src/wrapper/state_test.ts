@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { damages } from "../../tests/support/damage.ts";
 import { UserError } from "../errors.ts";
@@ -33,15 +33,15 @@ Deno.test("a state is read back as it was written", () => {
   for (
     const state of [STATE, { ...STATE, binder: null, control: null, clients: [], lastReload: null }]
   ) {
-    assert.deepEqual(parseWrapperState(JSON.stringify(state)), state);
+    assertEquals(parseWrapperState(JSON.stringify(state)), state);
   }
 });
 
 Deno.test("what an older program does not say may be absent, what a newer one says besides is left out", () => {
-  assert.equal(parseWrapperState(JSON.stringify({ ...STATE, version: 0 })).version, 0);
-  assert.deepEqual(parseWrapperState(JSON.stringify({ ...STATE, later: 1 })), STATE);
+  assertStrictEquals(parseWrapperState(JSON.stringify({ ...STATE, version: 0 })).version, 0);
+  assertEquals(parseWrapperState(JSON.stringify({ ...STATE, later: 1 })), STATE);
   const { binder: _, pid: _pid, ...older } = STATE;
-  assert.deepEqual(parseWrapperState(JSON.stringify(older)), older);
+  assertEquals(parseWrapperState(JSON.stringify(older)), older);
 });
 
 Deno.test("whatever is absent, malformed or misplaced is refused, and named", () => {
@@ -58,14 +58,11 @@ Deno.test("whatever is absent, malformed or misplaced is refused, and named", ()
       continue;
     }
     refused++;
-    assert.throws(() => parseWrapperState(json), (error) => {
-      assert(error instanceof UserError, String(error));
-      const start = `cannot read the state of the wrapper before: ${at} must be `;
-      assert.equal(error.message.slice(0, start.length), start, JSON.stringify(instead));
-      return true;
-    }, `${at}=${JSON.stringify(instead)} is read`);
+    const error = assertThrows(() => parseWrapperState(json), UserError);
+    const start = `cannot read the state of the wrapper before: ${at} must be `;
+    assertStrictEquals(error.message.slice(0, start.length), start, JSON.stringify(instead));
   }
-  assert.ok(refused > 250, `${refused} damages`);
+  assert(refused > 250, `${refused} damages`);
 });
 
 Deno.test("a state that says something impossible is refused", () => {
@@ -81,20 +78,17 @@ Deno.test("a state that says something impossible is refused", () => {
     [[], /it must be an object/],
   ];
   for (const [state, reason] of refused) {
-    assert.throws(() => parseWrapperState(JSON.stringify(state)), (error) => {
-      assert(error instanceof UserError, String(error));
-      assert.match(error.message, reason);
-      return true;
-    });
+    const error = assertThrows(() => parseWrapperState(JSON.stringify(state)), UserError);
+    assertMatch(error.message, reason);
   }
 });
 
 Deno.test("any text is a state or refused", () => {
   const whole = JSON.stringify(STATE);
   for (let length = 0; length < whole.length; length++) {
-    assert.throws(() => parseWrapperState(whole.slice(0, length)), UserError);
+    assertThrows(() => parseWrapperState(whole.slice(0, length)), UserError);
   }
   fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
-    assert.throws(() => parseWrapperState(text), UserError);
+    assertThrows(() => parseWrapperState(text), UserError);
   }));
 });

@@ -1,6 +1,6 @@
 /** Users and groups that the command line names are those that the system knows, from wherever it has them. */
 
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { type BinderOptions, multibinder, startBinder } from "../support/binder.ts";
 import { processStatus } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
@@ -54,14 +54,14 @@ Deno.test("a user of a directory service can be named, and its groups come along
   const args = ["--group", "ldapmore", "--allow-uid", "ldapuser", "--allow-gid", "ldapgroup"];
   for (const user of ["ldapuser", "54321"]) {
     const { ids, owner } = await become(user, { through, args });
-    assert.deepEqual(ids, [Array(4).fill(54321), Array(4).fill(54320), [54320, 54322]]);
-    assert.deepEqual(owner, [54321, 54322]);
+    assertEquals(ids, [Array(4).fill(54321), Array(4).fill(54320), [54320, 54322]]);
+    assertEquals(owner, [54321, 54322]);
   }
   // The control: without the service nobody knows that name.
   const [file = "", ...words] = [multibinder(), "bind", "--sock", folder.file("sock")];
   const { code, stderr } = await runProgram([file, ...words, "--user", "ldapuser"]);
-  assert.equal(code, 2);
-  assert.match(stderr, /there is no user "ldapuser"/);
+  assertStrictEquals(code, 2);
+  assertMatch(stderr, /there is no user "ldapuser"/);
 });
 
 Deno.test(
@@ -72,7 +72,7 @@ Deno.test(
     Deno.chmodSync(folder.path, 0o755);
     const through = withEtc(folder, "rm nsswitch.conf && echo site:x:4711:4712::/:/x >passwd");
     const { ids } = await become("site", { through });
-    assert.deepEqual(ids.slice(0, 2), [Array(4).fill(4711), Array(4).fill(4712)]);
+    assertEquals(ids.slice(0, 2), [Array(4).fill(4711), Array(4).fill(4712)]);
   },
 );
 
