@@ -26,6 +26,9 @@ frozen=()
   --v8-flags=--max-semi-space-size=1 \
   --allow-all --deny-net --deny-run --deny-import --output "$built" src/main.ts
 
+# An upgrade in place compares it before the point of no return.
+"$DENO" run --quiet --no-check "${frozen[@]}" --allow-read --allow-write scripts/record_digest.ts "$built"
+
 version=$("$built" --version) || fail "the program was built, but does not start"
 mv -f "$built" "$output"
 echo "built $output: $version, $(($(stat -c %s "$output") / 1000000)) MB, by $MULTIBINDER_TOOLCHAIN"

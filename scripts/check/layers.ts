@@ -54,6 +54,7 @@ const EXTERNAL: Record<string, string[]> = {
   "acorn": ["src/templates/"],
   "commander": ["src/main.ts", "src/cli/"],
   "eta/core": ["src/templates/"],
+  "node:crypto": ["src/process/"],
   "node:fs": ["src/wrapper/"],
   "node:path": ["src/wrapper/", "src/servers/"],
 };

@@ -15,8 +15,8 @@ const PARSERS: { [Role in State["role"]]: (json: string) => State } = {
 };
 
 /** Reads the state on descriptor 3, and prints a line that a foreign program would not. */
-export function run(): number {
-  const line = selfCheck(understand);
+export async function run(): Promise<number> {
+  const line = await selfCheck(understand);
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
   return EXIT.ok;
 }

@@ -22,6 +22,7 @@ import { effectiveUid, execute, sendSignal } from "../../ffi/process.ts";
 import { inheritFdLimit, initialFdLimit } from "../../ffi/rlimit.ts";
 import type { Children } from "./children.ts";
 import { EXIT, UserError } from "../errors.ts";
+import { insistOnIntactFile } from "./digest.ts";
 import { STATE_VARIABLE, takeStateVariable } from "./own_variables.ts";
 import { type CommonState, descriptorsIn } from "./state.ts";
 import { VERSION } from "../version.ts";
@@ -152,8 +153,14 @@ export function inheritedState<State extends CommonState>(
   return state;
 }
 
-/** The hidden subcommand: reads the state on descriptor 3 and says whether `understand` took it. */
-export function selfCheck(understand: (state: string) => void): string {
+/**
+ * The hidden subcommand: reads the state on descriptor 3.
+ * @param understand throws when it cannot make use of the state
+ * @returns a line that a foreign program would not print
+ * @throws {UserError} when this program's file is damaged, or there is no state
+ */
+export async function selfCheck(understand: (state: string) => void): Promise<string> {
+  await insistOnIntactFile();
   understand(stateIn(3, (why) => new UserError(`no state to check on descriptor 3: ${why}`)).text);
   return `multibinder ${VERSION} understands the state`;
 }
