@@ -1,6 +1,6 @@
 /** The entry of the compiled program: chooses the subcommand, and is the only place that exits. */
 
-import "./process/start.ts";
+import { insistOnMachine } from "./process/start.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import { VERSION } from "./version.ts";
 
@@ -134,6 +134,7 @@ async function report(text: string): Promise<void> {
 }
 
 try {
+  insistOnMachine();
   Deno.exit(await main(Deno.args));
 } catch (error) {
   // Whoever read our output has had enough, as `head` has.

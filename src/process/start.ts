@@ -4,6 +4,7 @@
  * @module
  */
 
+import { lackOf } from "./limits.ts";
 import { dropOwnVariables } from "./own_variables.ts";
 import { catchSignals } from "./signals.ts";
 
@@ -11,5 +12,15 @@ import { catchSignals } from "./signals.ts";
 const ROLES = ["bind", "exec"];
 
 const [command = ""] = Deno.args;
-if (ROLES.includes(command) || command.includes("/")) catchSignals();
+const isRole = ROLES.includes(command) || command.includes("/");
+
+const lack = isRole
+  ? lackOf(() => Deno.readTextFileSync("/proc/self/limits"), Deno.uid() === 0)
+  : undefined;
+if (isRole && !lack) catchSignals();
 dropOwnVariables();
+
+/** @throws {UserError} when this machine does not give what the command needs */
+export function insistOnMachine(): void {
+  if (lack) throw lack;
+}
