@@ -13,12 +13,14 @@ export type RoleSignal = typeof SIGNALS[number];
 
 /** Those that came before anybody listened, in their order. */
 const early: RoleSignal[] = [];
+/** What happens to one that is caught. */
+let take = (name: RoleSignal): void => void early.push(name);
 const catchers = new Map<RoleSignal, () => void>();
 
 /** Keeps them for later. */
 export function catchSignals(): void {
   for (const name of SIGNALS) {
-    const catcher = () => void early.push(name);
+    const catcher = () => take(name);
     catchers.set(name, catcher);
     Deno.addSignalListener(name, catcher);
   }
@@ -26,19 +28,26 @@ export function catchSignals(): void {
 
 /** Does from now on what each of them means, and first what those caught mean. */
 export function listenForSignals(handlers: Readonly<Record<RoleSignal, () => void>>): void {
-  // In this order: a signal that nobody listens for ends the program.
-  SIGNALS.forEach((name) => Deno.addSignalListener(name, handlers[name]));
-  stopCatching();
+  for (const name of SIGNALS) {
+    // In this order: a signal that nobody listens for ends the program.
+    Deno.addSignalListener(name, handlers[name]);
+    stopCatching(name);
+  }
   early.splice(0).forEach((name) => handlers[name]());
 }
 
 /** For what is no role after all: each signal does to this process what it does to any. */
 export function leaveSignals(): void {
-  stopCatching();
-  early.splice(0).forEach((name) => sendSignal(Deno.pid, name));
+  // A signal may have come that this program is told of only later: the catchers stay.
+  take = (name) => {
+    stopCatching(name);
+    sendSignal(Deno.pid, name);
+  };
+  early.splice(0).forEach(take);
 }
 
-function stopCatching(): void {
-  catchers.forEach((catcher, name) => Deno.removeSignalListener(name, catcher));
-  catchers.clear();
+function stopCatching(name: RoleSignal): void {
+  const catcher = catchers.get(name);
+  if (catcher) Deno.removeSignalListener(name, catcher);
+  catchers.delete(name);
 }

@@ -1,0 +1,118 @@
+/** The first moments of a role, and what it needs of the machine. */
+
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { multibinder, startBinder } from "../support/binder.ts";
+import { site, tag, Wrapper, wrapperCommand } from "../support/haproxy.ts";
+import { newTarget } from "../support/http_client.ts";
+import { processStatus, signalsIn, until } from "../support/process_status.ts";
+import { runProgram, startProgram } from "../support/program.ts";
+import { tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless } from "../support/users.ts";
+
+/** Their numbers on both processors, in the order of the names below. */
+const NUMBERS = [1, 10, 12, 15];
+const SIGNALS = ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTERM"] as const;
+
+/** Starts each kind of signal is sent at, as early as is promised. */
+const ROUNDS = 2;
+
+/** Blocks signals from its own start on; coreutils 8.31 has it. */
+const BLOCKED = ["env", "--block-signal=HUP,USR1,USR2,TERM"];
+
+const hasAll = (pid: number, mask: "SigCgt" | "SigBlk") =>
+  processStatus(pid, mask) !== undefined &&
+  NUMBERS.every((number) => signalsIn(pid, mask).includes(number));
+
+Deno.test("signals are caught before a role does anything", async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    using folder = tempDir();
+    const bind = [multibinder(), "bind", "--sock", folder.file("sock")];
+    await using program = startProgram(["prlimit", "--nofile=500:600", ...bind]);
+    const { pid } = program;
+    // The first thing that a role does is to raise its soft limit to the hard one.
+    const raised = () => /^Max open files +600/m.test(Deno.readTextFileSync(`/proc/${pid}/limits`));
+    await until(raised);
+    assert(hasAll(pid, "SigCgt"), processStatus(pid, "SigCgt"));
+  }
+});
+
+for (
+  const [when, through, mask] of [
+    ["are caught", [], "SigCgt"],
+    ["are blocked by who starts it", BLOCKED, "SigBlk"],
+  ] as const
+) {
+  Deno.test(`once signals ${when}, each ends or reloads a wrapper as it always does`, async () => {
+    const target = newTarget();
+    await using binder = await startBinder();
+    for (const signal of SIGNALS.flatMap((one) => Array<typeof one>(ROUNDS).fill(one))) {
+      await using wrapper = new Wrapper(site(tag(target), "here"), { sock: binder.sock, through });
+      const { program } = wrapper;
+      await until(() => hasAll(program.pid, mask));
+      program.signal(signal);
+      if (signal === "SIGTERM") {
+        assertEquals(await program.exited, { code: 0, signal: null });
+      } else {
+        const done = signal === "SIGUSR1" ? / info upgraded / : / info reloaded generation=2 /;
+        await program.waitFor(done);
+      }
+    }
+  });
+
+  Deno.test(`once signals ${when}, each ends or upgrades a binder as it always does`, async () => {
+    for (const signal of SIGNALS.flatMap((one) => Array<typeof one>(ROUNDS).fill(one))) {
+      using folder = tempDir();
+      const sock = folder.file("sock");
+      const [first = "", ...rest] = [...through, multibinder(), "bind", "--sock", sock];
+      await using program = startProgram([first, ...rest]);
+      await until(() => hasAll(program.pid, mask));
+      program.signal(signal);
+      const done = signal === "SIGUSR1" ? / info upgraded / : new RegExp(` ${signal} does nothing`);
+      if (signal !== "SIGTERM") await program.waitFor(done);
+      program.signal("SIGTERM");
+      assertEquals(await program.exited, { code: 0, signal: null });
+      assertEquals([...Deno.readDirSync(folder.path)], []);
+    }
+  });
+}
+
+Deno.test("a check ends at once when it is told to", async () => {
+  using folder = tempDir();
+  const config = folder.file("site.cfg.eta");
+  Deno.writeTextFileSync(config, site(tag(newTarget()), "here"));
+  // Nobody listens there: it waits.
+  const options = { sock: folder.file("sock"), args: ["--wait", "1h"] };
+  const command = ["haproxy", "-c", "-f", config];
+  await using program = startProgram(wrapperCommand("exec", { ...options, command }));
+  await until(() => hasAll(program.pid, "SigCgt"));
+  program.signal("SIGTERM");
+  assertStrictEquals((await program.exited).signal, "SIGTERM");
+});
+
+Deno.test("limits that are too low are named in one line, by every command that runs for long", {
+  ignore: ignoreUnless(Deno.uid() === 0, "to be another user, whom a limit binds, needs root"),
+}, async () => {
+  using folder = tempDir();
+  // Every process of a user counts, those of other tests too.
+  const [random = 0] = crypto.getRandomValues(new Uint16Array(1));
+  const user = String(100_000 + random);
+  const asNobodyElse = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"];
+  const low: [through: readonly string[], what: RegExp][] = [
+    [["prlimit", "--nofile=13:13"], /limit of open files is too low: .* needs 64; raise it with/],
+    [["prlimit", "--nofile=20:20"], /limit of open files is too low: it is 20, .* needs 64/],
+    [["prlimit", "--nofile=20:63"], /limit of open files is too low: it is 63, .* needs 64/],
+    [
+      [...asNobodyElse, "prlimit", "--nproc=3"],
+      /limit of processes .*: it is 3, .* needs 16; raise/,
+    ],
+  ];
+  for (const [through, what] of low) {
+    for (const command of [["bind"], ["exec", "--", "haproxy", "-c"], [folder.file("sock")]]) {
+      const [first = "", ...rest] = [...through, multibinder(), ...command];
+      const { code, stderr } = await runProgram([first, ...rest]);
+      assertStrictEquals(code, 1, stderr);
+      assertMatch(stderr, /^multibinder: [^\n]*\n$/);
+      assertMatch(stderr, what);
+    }
+  }
+});
