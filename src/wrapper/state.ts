@@ -51,6 +51,7 @@ const state = object<WrapperState>({
       pid,
       state: oneOf("starting", "serving", "draining"),
       isStopped: orAbsent(oneOf(true)),
+      isPreparingStop: orAbsent(oneOf(true)),
     })),
     lastNumber: natural,
   }),
