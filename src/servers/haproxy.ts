@@ -16,6 +16,7 @@ import type { Child } from "../process/children.ts";
 import { ownCommand } from "../process/successor.ts";
 import { checkConfig } from "./check.ts";
 import { type CommandLine, EXAMPLE, parseCommandLine, toArgv } from "./haproxy/command_line.ts";
+import { configTexts, insistOnReloadable } from "./haproxy/own_binds.ts";
 import { exitCodeOf, type Launch } from "./launch.ts";
 import type { Server, Service, Started } from "./service.ts";
 
@@ -74,10 +75,12 @@ class Haproxy implements Service {
     return launch.start(toArgv(this.command, launch.files), { env: cleanEnvironment(launch.env) });
   }
 
-  check(launch: Launch, timeout: number): Promise<void> {
+  async check(launch: Launch, timeout: number): Promise<void> {
     const argv = toArgv(this.command, launch.files, ["-c"]);
     const env = cleanEnvironment(launch.env);
-    return checkConfig(launch, { who: "HAProxy", argv, env, timeout, reasonOf });
+    await checkConfig(launch, { who: "HAProxy", argv, env, timeout, reasonOf });
+    const paths = this.configs.map((path) => launch.files.get(path) ?? path);
+    insistOnReloadable(paths.flatMap(configTexts), this.command.words);
   }
 
   start(launch: Launch): Started {

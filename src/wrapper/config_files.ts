@@ -59,6 +59,25 @@ export function planTargets(
   return plan;
 }
 
+/**
+ * The templates that lie in folders among config files. They are not rendered, and the server does not
+ * read them either.
+ */
+export function passedOver(configs: readonly string[]): string[] {
+  return configs.filter(isFolder).flatMap((folder) =>
+    [...Deno.readDirSync(folder)].filter(({ name }) => TEMPLATE.test(name))
+      .map(({ name }) => `${folder}/${name}`)
+  ).toSorted();
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false; // The server will say so.
+  }
+}
+
 /** The rendered file of each template. */
 export function targetsOf(templates: readonly Template[]): Map<string, string> {
   return new Map(templates.map(({ template, target }) => [template, target]));

@@ -3,6 +3,7 @@
 import { sendSignal } from "../../ffi/process.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 import { type Log, stackOf } from "../log.ts";
+import { clientConnections } from "../process/client_connections.ts";
 import { RefusedConfig } from "../servers/check.ts";
 import type { Service, Started } from "../servers/service.ts";
 import type { Event } from "./events.ts";
@@ -82,6 +83,7 @@ export class Generations {
   /** Stops a generation, if it still runs. */
   signal(pid: number, kind: "soft" | "hard" | "kill"): void {
     const process = this.#processes.get(pid);
+    if (kind === "hard") this.#tellWhatIsCut(pid);
     try {
       if (kind === "kill") process?.signal("SIGKILL");
       else if (kind === "hard") process?.signal(this.#service.stopSignals.hard);
@@ -89,6 +91,11 @@ export class Generations {
     } catch (error) {
       this.log.error("cannot signal the server", { pid, error: messageOf(error) });
     }
+  }
+
+  #tellWhatIsCut(pid: number): void {
+    const connections = clientConnections(pid);
+    if (connections) this.log.warn("connections are cut by a hard stop", { pid, connections });
   }
 
   /** Tells an event later: if it is about a process, only as long as that runs. */

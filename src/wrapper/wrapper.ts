@@ -10,7 +10,7 @@ import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
 import type { Service } from "../servers/service.ts";
 import { Notifier } from "../systemd/notify.ts";
-import { planTargets } from "./config_files.ts";
+import { passedOver, planTargets } from "./config_files.ts";
 import { Control } from "./control.ts";
 import type { Action, Event, SupervisorLimits } from "./events.ts";
 import { Generations } from "./generations.ts";
@@ -137,6 +137,11 @@ class Wrapper {
     this.#pidFile?.insistOnWritable();
     if (this.#generations.launcher.templates.length === 0) {
       this.log.warn("no config here is a template: its sockets are not kept across reloads");
+    }
+    for (const template of passedOver(this.service.configs)) {
+      this.log.warn("a template in a folder is not rendered: name it with its own -f", {
+        template,
+      });
     }
     this.#control.listen();
     const orphans = this.#orphanage.find();

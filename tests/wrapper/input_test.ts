@@ -93,6 +93,10 @@ Deno.test("a config that cannot be served ends with 1 and one line about it", as
     ["<%= bind_tcp('127.0.0.1', 70000) %>", /70000/],
     ["<%= bind('80') %>", /site\.cfg\.eta:8: malformed address "80": .*did you mean ":80"\?/],
     ["<%= bind_tpc('', 80) %>", /site\.cfg\.eta:8: bind_tpc is not defined, in <%= bind_tpc/],
+    [
+      "abns@inner accept-proxy",
+      /site\.cfg:8: abns@inner is an abstract name, .*bind\('abns@inner'\)/,
+    ],
     ["<% [80].each do |port| %>", /this is Ruby; multibinder templates are JavaScript/],
   ];
   for (const [bind, message] of cases) {
@@ -118,6 +122,22 @@ Deno.test("a config that cannot be served ends with 1 and one line about it", as
     refused,
     / error cannot start why="HAProxy refused the config: .*unknown keyword 'no-such-option'\.?"\n$/,
   );
+});
+
+Deno.test("templates in a folder of configs are told of, since they are passed over", async () => {
+  using folder = tempDir();
+  const target = newTarget();
+  await using binder = await startBinder();
+  Deno.mkdirSync(folder.file("conf.d"));
+  Deno.writeTextFileSync(folder.file("conf.d/a.cfg"), "global\n");
+  Deno.writeTextFileSync(folder.file("conf.d/b.cfg.eta"), "nonsense");
+  Deno.writeTextFileSync(folder.file("site.cfg.eta"), site(tag(target), "ok"));
+  await using wrapper = await startWrapper("", {
+    sock: binder.sock,
+    command: ["haproxy", "-f", folder.file("conf.d"), "-f", folder.file("site.cfg.eta")],
+  });
+  assertStrictEquals(await get(target), "ok");
+  assertMatch(wrapper.program.stderr, / warn a template in a folder .*conf\.d\/b\.cfg\.eta/);
 });
 
 Deno.test({

@@ -132,6 +132,8 @@ Deno.test("--max-generations ends the oldest of those that drain, and no other",
   using request = await backend.request();
   await wrapper.reload();
   await wrapper.program.waitFor(/ warn too many generations drain.* generation=1 /);
+  const cut = ` warn connections are cut by a hard stop pid=${oldest} connections=1`;
+  await wrapper.program.waitFor(new RegExp(cut));
   await wrapper.program.waitFor(/ info drained generation=1 .*signal=15/);
   await assertRejects(() => first.receive());
   await request.answer("slow");

@@ -1,0 +1,78 @@
+/**
+ * What a config binds by itself and two processes cannot have at once: with it a first generation starts,
+ * and none can ever follow it. Measured with HAProxy 2.6: abstract names, and ports without SO_REUSEPORT.
+ * Paths of UNIX sockets are no such thing (HAProxy renames its socket into place), nor are ports.
+ *
+ * HAProxy's own reload has the old process let go of them for a moment (SIGTTOU). That is not for us: on
+ * that signal HAProxy 2.6.12 with an abstract listener ended in a crash.
+ */
+
+import { UserError } from "../../errors.ts";
+
+/** Keywords whose first argument is one or more addresses to listen on. */
+const BINDS = /^\s*(bind|dgram-bind|stats\s+socket)\s+(\S+)/;
+/** An address in the abstract namespace. */
+const ABSTRACT = /^(?:stream\+|dgram\+)?abnsz?@/;
+/** An address that is not a port, or is inherited. */
+const NO_PORT = /^(?:fd@|sockpair@|unix@|uxst@|uxdg@|\/|rhttp@|quic)/;
+
+/** A config file, as HAProxy reads it. */
+export interface ConfigText {
+  path: string;
+  text: string;
+}
+
+/** What HAProxy reads for one config on its command line: a file, or a folder's files that end in .cfg. */
+export function configTexts(path: string): ConfigText[] {
+  try {
+    const { isFile, isDirectory } = Deno.statSync(path);
+    if (isFile) return [{ path, text: Deno.readTextFileSync(path) }];
+    // A pipe cannot be read twice.
+    if (!isDirectory) return [];
+    const names = [...Deno.readDirSync(path)].map(({ name }) => name);
+    return names.filter((name) => name.endsWith(".cfg")).toSorted()
+      .flatMap((name) => configTexts(`${path}/${name}`));
+  } catch {
+    // HAProxy has just read it: it was removed since.
+    return [];
+  }
+}
+
+/**
+ * Makes sure that a config can be up twice.
+ * @param words HAProxy's command line
+ * @throws {UserError} naming file, line and remedy
+ */
+export function insistOnReloadable(files: readonly ConfigText[], words: readonly string[]): void {
+  const lines = files.flatMap(({ path, text }) =>
+    text.split("\n").map((line, index) => ({ at: `${path}:${index + 1}`, line: uncommented(line) }))
+  );
+  const noReuse = words.includes("-dR")
+    ? "-dR"
+    : lines.find(({ line }) => /^\s*noreuseport\s*$/.test(line))?.at;
+  for (const { at, line } of lines) {
+    const [, keyword = "", list = ""] = BINDS.exec(line) ?? [];
+    for (const address of list.split(",")) {
+      if (ABSTRACT.test(address)) throw refusal(at, keyword, address, "an abstract name");
+      const isPort = keyword === "bind" && address !== "" && !NO_PORT.test(address);
+      if (isPort && noReuse !== undefined) {
+        throw refusal(at, keyword, address, `a port without SO_REUSEPORT (${noReuse})`);
+      }
+    }
+  }
+}
+
+function refusal(at: string, keyword: string, address: string, what: string): UserError {
+  const remedy = keyword === "bind"
+    ? `have it bound for both, in a template: bind <%= bind('${address}') %>`
+    : "give it a path in place of that name";
+  return new UserError(
+    `${at}: ${address} is ${what}, which two generations cannot bind at once, so that no reload would ` +
+      `succeed; ${remedy}`,
+  );
+}
+
+/** A line without its comment; a `#` in quotes or after a backslash is none. */
+function uncommented(line: string): string {
+  return /^(?:\\.|"(?:\\.|[^"\\])*"|'[^']*'|[^#\\])*/.exec(line)?.[0] ?? "";
+}
