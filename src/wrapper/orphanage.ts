@@ -5,7 +5,8 @@ import type { Log } from "../log.ts";
 import type { Service } from "../servers/service.ts";
 import type { HeldSocket } from "./binder_link.ts";
 import type { SoftStop } from "./soft_stop.ts";
-import { findOrphans, listeningSocketsOf, type Orphan, retireOrphan } from "./orphans.ts";
+import { listeningSocketsOf } from "./orphan_sockets.ts";
+import { findOrphans, type Orphan, retireOrphan } from "./orphans.ts";
 
 /** The orphans of a service, in the care of its new wrapper. */
 export class Orphanage {
@@ -24,7 +25,7 @@ export class Orphanage {
 
   /** Looks for orphans. @returns their pids */
   find(): number[] {
-    this.#orphans = findOrphans(this.service.identity);
+    this.#orphans = findOrphans(this.service.identity, this.log);
     return this.#orphans.map(({ pid }) => pid);
   }
 

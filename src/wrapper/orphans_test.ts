@@ -1,15 +1,16 @@
-import { assert, assertEquals, assertStrictEquals, fail } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStrictEquals, fail } from "@std/assert";
 import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { childrenOf, processStatus, until } from "../../tests/support/process_status.ts";
+import { deadMark, startGeneration } from "../../tests/support/generation.ts";
 import { type Program, startProgram } from "../../tests/support/program.ts";
-import { loopbackHost } from "../../tests/support/temp_dir.ts";
-import { ignoreUnless } from "../../tests/support/users.ts";
+import { tempDir } from "../../tests/support/temp_dir.ts";
+import { silentLog } from "../../tests/support/local_binder.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../../tests/support/users.ts";
 import { openProcess } from "../../ffi/pidfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { createLog } from "../log.ts";
 import type { Service, StoppingProcess } from "../servers/service.ts";
-import type { HeldSocket } from "./binder_link.ts";
-import { findOrphans, listeningSocketsOf, marksOf, type Orphan, retireOrphan } from "./orphans.ts";
+import { findOrphans, marksOf, retireOrphan } from "./orphans.ts";
 import type { SoftStop } from "./soft_stop.ts";
 
 /** Milliseconds that no test needs: it would fail. */
@@ -24,46 +25,18 @@ function newService(): string {
   return `/etc/${crypto.randomUUID()}.cfg.eta`;
 }
 
-/** A program with the marks of a generation. */
-function startGeneration(
-  service: string,
-  wrapper: string,
-  argv: readonly [string, ...string[]] = ["sleep", "1000"],
-  lent = "1",
-): Program {
-  return startProgram(argv, {
-    env: {
-      MULTIBINDER_SERVICE: service,
-      MULTIBINDER_WRAPPER: wrapper,
-      MULTIBINDER_SOCKETS: lent,
-    },
-  });
-}
-
-/** The mark of a process, as {@link marksOf} makes it. */
-function markOf(pid: number): string {
-  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).replace(/^.*\) /s, "").split(" ");
-  return `${pid}:${fields[19]}`;
-}
-
-/** The mark of a process that has ended. */
-async function deadMark(): Promise<string> {
-  await using program = startProgram(["sleep", "1000"]);
-  return markOf(program.pid);
-}
-
 /** The pids of the orphans found. */
 function foundFor(service: string): number[] {
-  return findOrphans(service).map(({ pid, process }) => {
+  return findOrphans(service, silentLog).map(({ pid, process }) => {
     process.close();
     return pid;
   });
 }
 
-Deno.test("the marks name this process, the time of its start, and what it lends", () => {
+Deno.test("the marks name this process, and what it lends", () => {
   assertEquals(marksOf("/etc/site.cfg.eta", 2), {
     MULTIBINDER_SERVICE: "/etc/site.cfg.eta",
-    MULTIBINDER_WRAPPER: markOf(Deno.pid),
+    MULTIBINDER_WRAPPER: String(Deno.pid),
     MULTIBINDER_SOCKETS: "2",
   });
 });
@@ -75,7 +48,10 @@ Deno.test("generations of a dead wrapper are found, those of one that lives are 
     await using orphan = startGeneration(service, dead);
     await using second = startGeneration(service, dead);
     await using _ours = startGeneration(service, marksOf(service, 0).MULTIBINDER_WRAPPER ?? "");
-    await using _theirs = startGeneration(service, markOf(orphan.pid));
+    // Of a wrapper that lives, with a process of the server between them.
+    const nested = "export MULTIBINDER_WRAPPER=$$; sh -c 'sleep 1000; true'; true";
+    await using theirs = startGeneration(service, "", ["sh", "-c", nested]);
+    await until(() => childrenOf(theirs.pid).flatMap(childrenOf).length > 0);
     await using _otherService = startGeneration(`${service}.other`, dead);
     await using _unmarked = startProgram(["sleep", "1000"], {
       env: { MULTIBINDER_SERVICE: service },
@@ -89,8 +65,8 @@ Deno.test("generations of a dead wrapper are found, those of one that lives are 
 
 Deno.test("a wrapper's pid that is another process's by now does not stand for it", async () => {
   const service = newService();
-  const [, started] = markOf(Deno.pid).split(":");
-  await using orphan = startGeneration(service, `${Deno.pid}:${Number(started) - 1}`);
+  await using other = startProgram(["sleep", "1000"]);
+  await using orphan = startGeneration(service, String(other.pid));
   assertEquals(foundFor(service), [orphan.pid]);
 });
 
@@ -101,8 +77,47 @@ Deno.test("a wrapper that is dead but not reaped watches over nobody", async () 
   await until(() => childrenOf(parent.pid).some(isZombie));
   const [zombie = 0] = childrenOf(parent.pid);
   const service = newService();
-  await using orphan = startGeneration(service, markOf(zombie));
+  await using orphan = startGeneration(service, String(zombie));
   assertEquals(foundFor(service), [orphan.pid]);
+});
+
+Deno.test("the marks of older wrappers are understood: the time of their start does not matter", async () => {
+  const service = newService();
+  await using _ours = startGeneration(service, `${Deno.pid}:1`);
+  await using orphan = startGeneration(service, `${await deadMark()}:1`);
+  assertEquals(foundFor(service), [orphan.pid]);
+});
+
+Deno.test("a wrapper that was started with the marks is no orphan, this program least of all", async () => {
+  const service = newService();
+  const argv = [Deno.execPath(), "eval", "console.log('up'); setInterval(() => {}, 1000)"] as const;
+  await using same = startGeneration(service, await deadMark(), argv);
+  await same.waitFor(/^up$/);
+  assertEquals(foundFor(service), []);
+});
+
+Deno.test({
+  name: "what a stranger has executed is no orphan, nor is a set-uid program that he has",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be another user needs root"),
+  fn: async () => {
+    using folder = tempDir();
+    Deno.chmodSync(folder.path, 0o755);
+    const service = newService();
+    const dead = await deadMark();
+    const setUid = folder.file("set-uid");
+    Deno.copyFileSync("/bin/sleep", setUid);
+    Deno.chmodSync(setUid, 0o4755);
+    const [first = "", ...rest] = UNPRIVILEGED;
+    await using stranger = startGeneration(service, dead, [first, ...rest, "sleep", "1000"]);
+    await using privileged = startGeneration(service, dead, [first, ...rest, setUid, "1000"]);
+    await until(() => processStatus(stranger.pid, "Uid") === "65534\t65534\t65534\t65534");
+    await until(() => processStatus(privileged.pid, "Uid") === "65534\t0\t0\t0");
+    // A server that root has started, and that has become another user by itself, is one.
+    const becomes = "import os, signal; os.setuid(65534); print('up', flush=True); signal.pause()";
+    await using orphan = startGeneration(service, dead, ["python3", "-c", becomes]);
+    await orphan.waitFor(/^up$/);
+    assertEquals(foundFor(service), [orphan.pid]);
+  },
 });
 
 Deno.test("marks that are no marks are nobody's", async () => {
@@ -245,6 +260,27 @@ Deno.test("without a drain time the stop is hard at once", async () => {
   assertStrictEquals((await server.exited).code, 0);
 });
 
+Deno.test({
+  name: "an orphan that runs a stranger's program by now is not signalled",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be another user needs root"),
+  fn: async () => {
+    const become = [...UNPRIVILEGED, "sleep", "1000"].join(" ");
+    await using server = startProgram(["sh", "-c", `read line; exec ${become}`], {
+      stdin: "piped",
+    });
+    const process = openProcess(server.pid) ?? fail("it does not run");
+    await server.write("\n");
+    await until(() => processStatus(server.pid, "Name") === "sleep");
+    const lines: string[] = [];
+    const log = createLog({ format: "text", level: "warn" }, (line) => lines.push(line));
+    const orphan = { pid: server.pid, process };
+    await retireOrphan(orphan, SERVICE, TELL, LONG, NEVER, poller, log, 1);
+    assertStrictEquals(lines.length, 1);
+    assertMatch(lines[0] ?? "", /left alone: it runs a program that is not ours to stop by now/);
+    assertMatch(processStatus(server.pid, "State") ?? "", /^[RS]/);
+  },
+});
+
 Deno.test("an orphan that has ended meanwhile is left alone", async () => {
   await using server = startProgram(["sleep", "1000"]);
   const process = openProcess(server.pid) ?? fail("it does not run");
@@ -254,100 +290,4 @@ Deno.test("an orphan that has ended meanwhile is left alone", async () => {
   const orphan = { pid: server.pid, process };
   await retireOrphan(orphan, SERVICE, TELL, LONG, NEVER, poller, log);
   assert(process.closed);
-});
-
-/** Listens on two ports, by sockets 3 and 4 that the user named makes; has a connection and a file open. */
-const LISTENER = `
-import os, socket, sys, signal
-host, user = sys.argv[1:]
-before = os.geteuid()
-os.seteuid(int(user))
-sockets = [socket.create_server((host, port)) for port in (8000, 8001)]
-os.seteuid(before)
-assert [one.fileno() for one in sockets] == [3, 4]
-client = socket.create_connection((host, 8000))
-other = open("/dev/null")
-print("up", flush=True)
-signal.pause()
-`;
-
-/** Whether this user may look into its own processes (yama's ptrace_scope). */
-const MAY_TRACE = Deno.uid() === 0 || (() => {
-  try {
-    return Deno.readTextFileSync("/proc/sys/kernel/yama/ptrace_scope").trim() === "0";
-  } catch {
-    return true;
-  }
-})();
-
-/** What is taken over from a process that has the marks of an orphan, and what is logged. */
-async function takeOver(
-  host: string,
-  { user = Deno.uid(), lent }: { user?: number | null; lent?: string },
-  use: (sockets: HeldSocket[], orphan: Program) => Promise<void> | void,
-): Promise<string[]> {
-  const service = newService();
-  const argv = ["python3", "-c", LISTENER, host, String(user)] as const;
-  await using orphan = startGeneration(service, await deadMark(), argv, lent);
-  await orphan.waitFor(/^up$/);
-  const lines: string[] = [];
-  const log = createLog({ format: "text", level: "info" }, (line) => lines.push(line));
-  const orphans: Orphan[] = findOrphans(service);
-  assertEquals(orphans.map(({ pid }) => pid), [orphan.pid]);
-  const sockets = listeningSocketsOf(orphans, log);
-  orphans.forEach(({ process }) => process.close());
-  await use(sockets, orphan);
-  sockets.forEach(({ fd }) => fd.close());
-  return lines.map((line) =>
-    line.replace(/^\S+ /, "").trim().replace(`pid=${orphan.pid}`, "pid=PID")
-  );
-}
-
-Deno.test({
-  name: "the listening sockets that an orphan was lent outlive it",
-  ignore: ignoreUnless(MAY_TRACE, "this user may not look into its processes"),
-  fn: () =>
-    leavesNoDescriptors(async () => {
-      const host = loopbackHost();
-      const logged = await takeOver(host, { lent: "2" }, async (sockets, orphan) => {
-        assert(sockets.every(({ fd }) => fd.closeOnExec));
-        assertEquals(sockets.map(({ param }) => param), [
-          { address: host, port: 8000 },
-          { address: host, port: 8001 },
-        ]);
-        orphan.signal("SIGKILL");
-        await orphan.exited;
-        (await Deno.connect({ hostname: host, port: 8000 })).close();
-      });
-      assertEquals(logged, []);
-    }),
-});
-
-Deno.test({
-  name: "what an orphan has bound by itself is left to it",
-  ignore: ignoreUnless(MAY_TRACE, "this user may not look into its processes"),
-  fn: () =>
-    leavesNoDescriptors(async () => {
-      const host = loopbackHost();
-      const cases: [lent: string, ports: number[]][] = [["1", [8000]], ["0", []], ["x", []]];
-      for (const [lent, ports] of cases) {
-        await takeOver(host, { lent }, (sockets) => {
-          assertEquals(sockets.map(({ param }) => param.port), ports);
-        });
-      }
-    }),
-});
-
-Deno.test({
-  name: "a socket that another user has made is not taken, whatever its holder calls itself",
-  ignore: ignoreUnless(Deno.uid() === 0, "to be another user needs root"),
-  fn: () =>
-    leavesNoDescriptors(async () => {
-      const host = loopbackHost();
-      const logged = await takeOver(host, { user: 65534 }, (sockets) => {
-        assertEquals(sockets, []);
-      });
-      const why = "not taken over: neither root nor this user made it";
-      assertEquals(logged, [`warn ${why} address=${host}:8000 pid=PID uid=65534`]);
-    }),
 });

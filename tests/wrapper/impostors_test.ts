@@ -1,0 +1,166 @@
+/** Processes that say of themselves that a wrapper has started them, and a wrapper that is told it is one. */
+
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
+import { startBinder } from "../support/binder.ts";
+import { deadMark, startGeneration } from "../support/generation.ts";
+import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
+import { get } from "../support/http_client.ts";
+import { processStatus, until } from "../support/process_status.ts";
+import { runProgram } from "../support/program.ts";
+import { wrapperStatus } from "../support/status.ts";
+import { loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+
+const ignore = ignoreUnless(Deno.uid() === 0, "to be another user needs root");
+
+/** Fills its descriptors from 3 on: one on which calls fail, then many whose close would wait. */
+const HOSTILE = `
+import encodings.idna, socket, signal, struct, sys
+try:
+    strange = socket.socket(44, socket.SOCK_RAW, 0)  # AF_XDP
+except OSError:
+    strange = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+assert strange.fileno() == 3
+listening = socket.create_server(("127.0.0.1", 8000), backlog=4000)
+kept = []
+for _ in range(int(sys.argv[1])):
+    one = socket.socket()
+    one.setblocking(False)
+    one.connect_ex(("127.0.0.1", 8000))
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+    try:
+        one.send(b"x" * 100000)
+    except OSError:
+        pass
+    kept.append(one)
+print("up", flush=True)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
+print("got", signal.sigwait({signal.SIGUSR1, signal.SIGTERM}), flush=True)
+`;
+
+Deno.test({
+  name: "a stranger's descriptors neither end nor delay the start of root's wrapper",
+  ignore,
+  async fn() {
+    const target = { hostname: loopbackHost(), port: 80 };
+    await using binder = await startBinder();
+    await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
+    first.program.signal("SIGTERM");
+    await first.program.exited;
+    // In a user namespace of his own he is root, and says so of all that he executes.
+    const [program = "", ...options] = UNPRIVILEGED;
+    const inNamespace = [
+      "prlimit",
+      "--nofile=5000",
+      "unshare",
+      "--user",
+      "--map-root-user",
+      "--net",
+    ];
+    const hostile = `ip link set lo up 2>/dev/null; exec python3 -c "$0" "$@"`;
+    const argv = [...inNamespace, "env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "sh", "-c", hostile];
+    await using stranger = startGeneration(
+      first.path,
+      await deadMark(),
+      ["prlimit", "--nofile=5000:5000", program, ...options, ...argv, HOSTILE, "4000"],
+      "5000",
+    );
+    await stranger.waitFor(/^up$/);
+    await using next = await startWrapper("", {
+      sock: binder.sock,
+      command: ["haproxy", "-f", first.path],
+    });
+    assertStrictEquals(await get(target), "first");
+    assertMatch(
+      next.program.stderr,
+      /not taken over: neither root nor this user made them .*uids=65534/,
+    );
+    assertMatch((await wrapperState(next)) ?? "", /^[RS]/);
+  },
+});
+
+Deno.test({
+  name: "a set-uid program that a stranger has started is not signalled",
+  ignore,
+  async fn() {
+    using folder = tempDir();
+    Deno.chmodSync(folder.path, 0o755);
+    const target = { hostname: loopbackHost(), port: 80 };
+    await using binder = await startBinder();
+    await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
+    const setUid = folder.file("set-uid");
+    Deno.copyFileSync("/bin/sleep", setUid);
+    Deno.chmodSync(setUid, 0o4755);
+    const [program = "", ...options] = UNPRIVILEGED;
+    const dead = await deadMark();
+    const argv = [program, ...options, setUid, "1000"] as const;
+    await using privileged = startGeneration(first.path, dead, argv);
+    await until(() => processStatus(privileged.pid, "Uid") === "65534\t0\t0\t0");
+    const { pid: orphan } = first.serving;
+    first.program.signal("SIGKILL");
+    await first.program.exited;
+    await using next = await startWrapper("", {
+      sock: binder.sock,
+      command: ["haproxy", "-f", first.path],
+    });
+    // What the dead wrapper has left is retired, and nothing else.
+    await next.program.waitFor(new RegExp(` info drained pid=${orphan}$`));
+    assertMatch(next.program.stderr, new RegExp(` taking over from what it left pids=${orphan}\n`));
+    assertMatch(processStatus(privileged.pid, "State") ?? "", /^S/);
+  },
+});
+
+Deno.test("a wrapper with the marks of a generation in its environment is not its own orphan", async () => {
+  using folder = tempDir();
+  const control = folder.file("control");
+  const target = { hostname: loopbackHost(), port: 80 };
+  await using binder = await startBinder();
+  await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
+  await using marked = new Wrapper("", {
+    sock: binder.sock,
+    args: ["--control", control],
+    command: ["haproxy", "-f", first.path],
+    env: {
+      MULTIBINDER_SERVICE: first.path,
+      MULTIBINDER_WRAPPER: await deadMark(),
+      MULTIBINDER_SOCKETS: "1",
+    },
+  });
+  await marked.program.waitFor(/ info serving generation=1 /);
+  // Nor is it anybody else's.
+  await using other = await startWrapper("", {
+    sock: binder.sock,
+    command: ["haproxy", "-f", first.path],
+  });
+  for (const { program } of [marked, other]) assertNotMatch(program.stderr, /has died/);
+  const { generations, upgrades } = await wrapperStatus(control);
+  assertStrictEquals(upgrades, 0);
+  assertEquals(generations.map(({ state }) => state), ["serving"]);
+});
+
+const MAY_UNSHARE_TIME = (await runProgram(
+  ["unshare", "--time", "--boottime", "1000", "--fork", "true"],
+)).code === 0;
+
+Deno.test({
+  name: "a wrapper in another time namespace sees that the first one lives",
+  ignore: ignoreUnless(MAY_UNSHARE_TIME, "this user may make no time namespace"),
+  async fn() {
+    const target = { hostname: loopbackHost(), port: 80 };
+    await using binder = await startBinder();
+    await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
+    await using second = await startWrapper("", {
+      sock: binder.sock,
+      command: ["haproxy", "-f", first.path],
+      through: ["unshare", "--time", "--boottime", "1000000", "--fork", "--kill-child"],
+    });
+    assertNotMatch(second.program.stderr, /has died/);
+    assert(processStatus(first.serving.pid, "State"));
+    assertMatch(await first.reload(), / info reloaded /);
+  },
+});
+
+/** The state of a wrapper's process, as the kernel has it. */
+function wrapperState({ program }: Wrapper): string | undefined {
+  return processStatus(program.pid, "State");
+}
