@@ -56,7 +56,11 @@ export function sealingOf(number: number): "sealed" | "unsealable" | "other" | u
 
 /** Appends text to a file. */
 export function writeText(fd: Fd, text: string): void {
-  let bytes = new TextEncoder().encode(text);
+  writeBytes(fd, new TextEncoder().encode(text));
+}
+
+/** Appends bytes to a file. */
+export function writeBytes(fd: Fd, bytes: Uint8Array): void {
   while (bytes.length > 0) {
     const rest = bytes;
     bytes = rest.subarray(

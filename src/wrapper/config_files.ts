@@ -1,6 +1,5 @@
 /** Config templates and the files rendered from them. */
 
-import fs from "node:fs";
 import { resolve } from "node:path";
 import { FIRST_FD } from "../../ffi/spawn.ts";
 import { splitAddress } from "../sockets/address.ts";
@@ -9,6 +8,7 @@ import { EXIT, messageOf, UserError } from "../errors.ts";
 import type { BindParam } from "../control/messages.ts";
 import { decode, encode } from "../templates/bytes.ts";
 import { render } from "../templates/render.ts";
+import { writeOutputFile } from "./output_file.ts";
 
 /** Endings that make a config file a template; the rendered file has the name without it. */
 const TEMPLATE = /\.(eta|erb|mb)$/;
@@ -115,13 +115,16 @@ export function renderFiles(
 
 /**
  * Writes the rendered files, each in one step, so that a reader sees the old text or the new. A file that
- * exists keeps its mode and owner; a new one has its template's, which may guard a secret.
+ * exists keeps its mode and owner, unless a stranger can have put it there; a new one has its template's,
+ * which may guard a secret.
  * @param remedy what to do about one that cannot be written, after the reason
+ * @param toPipe whether a pipe is written to as well, which may wait for its reader, and not replaced
  * @throws {UserError} when one cannot be written, or, before any is, when one is a template itself
  */
 export function writeFiles(
   files: readonly RenderedFile[],
   remedy = "; --render-dir puts it into another folder",
+  toPipe = false,
 ): void {
   const templates = files.map(({ template }) => existing(template));
   for (const { target } of files) {
@@ -132,7 +135,7 @@ export function writeFiles(
   }
   for (const { template, target, text } of files) {
     try {
-      writeAtomically(followLink(target), text, existing(target) ?? Deno.statSync(template));
+      writeOutputFile(target, text, Deno.statSync(template), toPipe);
     } catch (error) {
       throw new UserError(`cannot write ${target}: ${messageOf(error)}${remedy}`, { cause: error });
     }
@@ -145,79 +148,11 @@ export function bytesOf({ text }: RenderedFile): Uint8Array {
 }
 
 /**
- * Writes a rendered file to where somebody has pointed: as {@link writeFiles}, but a pipe is written to as
- * well, which may wait for its reader.
+ * Writes a rendered file to where somebody has pointed: as {@link writeFiles}, but a pipe is written to.
  * @throws {UserError} the same
  */
 export function writeOutput(file: RenderedFile): void {
-  const { target, text } = file;
-  if (!existing(target)?.isFifo) return writeFiles([file], "");
-  try {
-    Deno.writeFileSync(target, encode(text), { create: false });
-  } catch (error) {
-    throw new UserError(`cannot write ${target}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/**
- * Replaces a file in one step; a device is written to.
- * @param like a file whose mode and owner it gets; without one it is ours, and readable to all
- */
-export function writeAtomically(path: string, text: string, like?: Deno.FileInfo): void {
-  if (existing(path)?.isCharDevice) {
-    // A file in the place of /dev/null would harm all.
-    return Deno.writeFileSync(path, encode(text), { create: false });
-  }
-  const temporary = `${path}.${crypto.randomUUID()}`;
-  // Deno has no fchmod. By its name, whoever owns the folder could put a link to another file there.
-  const file = fs.openSync(temporary, "wx", 0o600);
-  try {
-    fs.writeFileSync(file, encode(text));
-    let mode = (like?.mode ?? 0o644) & 0o777;
-    // Where the group stays ours, it gets what the template gives to others.
-    if (like && !giveTo(file, like)) mode = mode & ~0o070 | (mode & 0o007) << 3;
-    fs.fchmodSync(file, mode);
-    Deno.renameSync(temporary, path);
-  } catch (error) {
-    if (existing(temporary)) Deno.removeSync(temporary);
-    throw error;
-  } finally {
-    fs.closeSync(file);
-  }
-}
-
-/**
- * Makes sure that {@link writeAtomically} can write a file, before anything depends on it.
- * @param what it is, for the error
- * @throws {UserError} why it cannot
- */
-export function insistOnWritable(path: string, what: string): void {
-  try {
-    if (path === "") throw new Error("its name is empty");
-    const there = existing(path);
-    if (there?.isCharDevice) return;
-    if (there?.isFile === false) throw new Error("something else than a file is there");
-    const temporary = `${path}.${crypto.randomUUID()}`;
-    Deno.writeTextFileSync(temporary, "", { createNew: true, mode: 0o600 });
-    Deno.removeSync(temporary);
-  } catch (error) {
-    throw new UserError(`cannot write ${what} ${path || '""'}: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-}
-
-/** Gives a file the owner of another. @returns whether it has that one now, which only root can promise */
-function giveTo(file: number, { uid, gid }: Deno.FileInfo): boolean {
-  const made = fs.fstatSync(file);
-  if (made.uid === uid && made.gid === gid) return true;
-  try {
-    fs.fchownSync(file, uid ?? made.uid, gid ?? made.gid);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.PermissionDenied) return false;
-    throw error;
-  }
+  writeFiles([file], "", true);
 }
 
 function readTemplate(path: string): string {
@@ -234,8 +169,4 @@ function existing(path: string): Deno.FileInfo | undefined {
   } catch {
     return undefined;
   }
-}
-
-function followLink(path: string): string {
-  return existing(path)?.isFile ? Deno.realPathSync(path) : path;
 }

@@ -1,3 +1,4 @@
+import "../../tests/support/libc.ts";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { ignoreUnless } from "../../tests/support/users.ts";
 import { type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
@@ -6,10 +7,10 @@ import {
   planTargets,
   type RenderedFile,
   renderFiles,
-  writeAtomically,
   writeFiles,
   writeOutput,
 } from "./config_files.ts";
+import { writeOutputFile } from "./output_file.ts";
 import { TemplateError } from "../templates/render.ts";
 
 /** Writes a template; its target is beside it. */
@@ -282,38 +283,6 @@ Deno.test("a write that fails leaves no temporary file", () => {
   assertEquals(names(folder), ["site.cfg", "site.cfg.eta"]);
 });
 
-Deno.test("a file like no other is readable to all", () => {
-  using folder = tempDir();
-  writeAtomically(folder.file("x.pid"), "1\n");
-  assertStrictEquals(permissions(folder.file("x.pid")), 0o644);
-  writeAtomically(folder.file("x.pid"), "2\n");
-  assertStrictEquals(Deno.readTextFileSync(folder.file("x.pid")), "2\n");
-});
-
-Deno.test("a link that takes the new file's place gets no other file its mode or owner", () => {
-  using folder = tempDir();
-  const [secret, path] = [folder.file("secret"), folder.file("x.pid")];
-  Deno.writeTextFileSync(secret, "secret", { mode: 0o600 });
-  const owner = Deno.uid() === 0 ? 65534 : Deno.uid();
-  let swapped = 0;
-  const like: Deno.FileInfo = {
-    ...Deno.statSync(secret),
-    uid: owner,
-    // Asked for when the file is there: now whoever owns the folder is quick.
-    get mode() {
-      for (const name of names(folder).filter((name) => name.startsWith("x.pid."))) {
-        Deno.removeSync(folder.file(name));
-        Deno.symlinkSync(secret, folder.file(name));
-        swapped++;
-      }
-      return 0o666;
-    },
-  };
-  writeAtomically(path, "1\n", like);
-  assertStrictEquals(swapped, 1);
-  assertEquals([permissions(secret), Deno.statSync(secret).uid], [0o600, Deno.uid()]);
-});
-
 Deno.test("a pipe is written to for an output alone: elsewhere it might wait for ever", async () => {
   using folder = tempDir();
   const pipe = folder.file("site.cfg");
@@ -334,7 +303,7 @@ Deno.test({
     using folder = tempDir();
     const device = folder.file("null");
     await new Deno.Command("mknod", { args: [device, "c", "1", "3"] }).output();
-    writeAtomically(device, "1\n");
+    writeOutputFile(device, "1\n");
     Deno.symlinkSync(device, folder.file("link"));
     writeFiles([{ ...rendered(folder, "2\n"), target: folder.file("link") }]);
     assert(Deno.statSync(device).isCharDevice);

@@ -2,7 +2,7 @@
 
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { insistOnWritable, writeAtomically } from "./config_files.ts";
+import { insistOnWritable, removeOutputFile, writeOutputFile } from "./output_file.ts";
 
 /** A file that names the process that serves. */
 export class PidFile {
@@ -19,7 +19,7 @@ export class PidFile {
   /** Writes a pid. A failure is logged: the server serves all the same. */
   write(pid: number): void {
     try {
-      writeAtomically(this.path, `${pid}\n`);
+      writeOutputFile(this.path, `${pid}\n`);
     } catch (error) {
       const { path } = this;
       this.log.error("cannot write the pid file", { path, error: messageOf(error) });
@@ -28,12 +28,6 @@ export class PidFile {
 
   /** Removes it if it names this process: another wrapper may have written it. */
   remove(pid: number | undefined): void {
-    try {
-      // A device such as /dev/null is a way to have no pid file.
-      const isFile = Deno.statSync(this.path).isFile;
-      if (isFile && Deno.readTextFileSync(this.path) === `${pid}\n`) Deno.removeSync(this.path);
-    } catch {
-      // It was never written, or somebody removed it.
-    }
+    removeOutputFile(this.path, `${pid}\n`);
   }
 }
