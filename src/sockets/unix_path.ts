@@ -1,4 +1,7 @@
-/** Listening on a UNIX socket at a path where something may lie already. */
+/**
+ * Listening on a UNIX socket at a path where something may lie already. The folder is held while files of it
+ * are removed or replaced: its name may mean another one from one system call to the next.
+ */
 
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
@@ -6,6 +9,7 @@ import { createFile, openFile, openPlace, tryLock } from "../../ffi/file.ts";
 import { withUmask } from "../../ffi/process.ts";
 import { bindSocket, connectUnix, listenSocket, peerCredentials } from "../../ffi/socket.ts";
 import { UserError } from "../errors.ts";
+import { Folder } from "./folder.ts";
 
 /** A file's identity, by which a socket is known to be still ours. */
 export interface FileId {
@@ -21,6 +25,9 @@ export interface Permissions {
   uid?: number;
   gid?: number;
 }
+
+const REPLACED =
+  "somebody has put another file in its place, or another folder; who may write there?";
 
 /** Tries to get a lock whose file its holder removes. */
 const MAX_TRIES = 10;
@@ -42,10 +49,13 @@ export function listenAtPath(
   permissions?: Permissions,
 ): FileId {
   const given = permissions?.uid !== undefined || permissions?.gid !== undefined;
+  using folder = Folder.of(path);
   // Between bind and listen the socket looks stale to another program that is starting.
   using _turn = takeTurn(path);
-  bindInPlaceOfStale(fd, path, given ? 0o600 : permissions?.mode);
-  const file = fileId(path) ?? { device: -1, inode: -1 };
+  bindInPlaceOfStale(fd, path, folder, given ? 0o600 : permissions?.mode);
+  // A socket's address is the path that it is bound to: that cannot be one through the folder held.
+  const file = fileId(folder.file(path));
+  if (file === undefined) throw new UserError(REPLACED);
   try {
     listenSocket(fd, backlog);
     if (given) give(path, permissions);
@@ -67,9 +77,10 @@ export function fileId(path: string): FileId | undefined {
 
 /** Removes the file at a path if it is still the one given, so that a successor's is left alone. */
 export function removeIfSame(path: string, id: FileId): void {
-  if (!isSame(fileId(path), id)) return;
   try {
-    Deno.removeSync(path);
+    using folder = Folder.of(path);
+    const file = folder.file(path);
+    if (isSame(fileId(file), id)) Deno.removeSync(file);
   } catch {
     // Gone already, or the folder is no longer writable: a stale socket is replaced at the next start.
   }
@@ -122,15 +133,20 @@ function isSame(one: FileId | undefined, other: FileId): boolean {
   return one?.device === other.device && one.inode === other.inode;
 }
 
-function bindInPlaceOfStale(fd: Fd, path: string, mode: number | undefined): void {
+function bindInPlaceOfStale(
+  fd: Fd,
+  path: string,
+  folder: Folder,
+  mode: number | undefined,
+): void {
   const bind = () => bindSocket(fd, { family: "unix", path });
   const bindClosed = mode === undefined ? bind : () => withUmask(0o777 & ~mode, bind);
   try {
     bindClosed();
   } catch (error) {
     if (codeOf(error) !== "EADDRINUSE") throw error;
-    using stale = staleSocket(path);
-    if (stale === undefined || !takeAway(path, stale.id)) throw error;
+    using stale = staleSocket(folder.file(path));
+    if (stale === undefined || !takeAway(folder.file(path), stale.id)) throw error;
     bindClosed();
   }
 }
@@ -142,7 +158,7 @@ function bindInPlaceOfStale(fd: Fd, path: string, mode: number | undefined): voi
 function give(path: string, { mode, uid, gid }: Permissions): void {
   using place = placeAt(path);
   if (place === undefined || servingPid(place.path) !== Deno.pid) {
-    throw new UserError("somebody has put another file in its place; who may write to its folder?");
+    throw new UserError(REPLACED);
   }
   Deno.chmodSync(place.path, 0);
   Deno.chownSync(place.path, uid ?? null, gid ?? null);
@@ -206,6 +222,7 @@ function staleSocket(path: string): Place | undefined {
 /**
  * Removes the stale socket at a path. A program that knows nothing of our turns may have put its live
  * socket there since we looked: what is moved aside in one step is looked at again before it is removed.
+ * @param path in a folder that is held
  * @returns whether the path is free now
  */
 function takeAway(path: string, stale: FileId): boolean {

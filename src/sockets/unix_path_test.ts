@@ -13,7 +13,7 @@ import { bindSocket, connectUnix, createSocket, listenSocket } from "../../ffi/s
 import { asStranger } from "../../tests/support/file_user.ts";
 import { justBefore } from "../../tests/support/intruder.ts";
 import "../../tests/support/libc.ts";
-import { tempDir } from "../../tests/support/temp_dir.ts";
+import { type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
 import { fileId, listenAtPath, removeIfSame } from "./unix_path.ts";
 
 const newSocket = () => createSocket(AF_UNIX, SOCK_STREAM);
@@ -250,4 +250,40 @@ Deno.test("a file is removed while it is the same, and left alone once it is ano
   removeIfSame(path, other);
   assertStrictEquals(fileId(path), undefined);
   removeIfSame(path, other);
+});
+
+/** A folder with a stale socket, and another with a file of the same name, which takes its place when told. */
+function swappable(above: TempDir): { path: string; precious: string; swap: () => void } {
+  const [folder, other] = [above.file("folder"), above.file("other")];
+  for (const path of [folder, other]) Deno.mkdirSync(path);
+  Deno.writeTextFileSync(`${other}/a.sock`, "precious");
+  const swap = () => {
+    Deno.renameSync(folder, above.file("aside"));
+    Deno.symlinkSync(other, folder);
+  };
+  return { path: `${folder}/a.sock`, precious: `${other}/a.sock`, swap };
+}
+
+Deno.test("a file elsewhere is left alone when somebody swaps the folders while a socket is replaced", () => {
+  for (const call of ["renameSync", "lstatSync", "removeSync"] as const) {
+    using above = tempDir();
+    const { path, precious, swap } = swappable(above);
+    leaveStale(path);
+    using fd = newSocket();
+    using _swap = justBefore(call, swap);
+    assertThrows(() => listenAtPath(fd, path, 1));
+    assertStrictEquals(Deno.readTextFileSync(precious), "precious", call);
+  }
+});
+
+Deno.test("a file elsewhere is left alone when somebody swaps the folders while a socket is removed", () => {
+  for (const call of ["lstatSync", "removeSync"] as const) {
+    using above = tempDir();
+    const { path, precious, swap } = swappable(above);
+    using fd = newSocket();
+    const file = listenAtPath(fd, path, 1);
+    using _swap = justBefore(call, swap);
+    removeIfSame(path, file);
+    assertStrictEquals(Deno.readTextFileSync(precious), "precious", call);
+  }
 });
