@@ -4,6 +4,7 @@ import { dim, red, yellow } from "@std/fmt/colors";
 import { POLLOUT } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errno.ts";
 import { isReady } from "../ffi/poll.ts";
+import { escapeControls } from "./escape.ts";
 
 export const LEVELS = ["debug", "info", "warn", "error"] as const;
 export const FORMATS = ["text", "json"] as const;
@@ -81,34 +82,19 @@ function renderPlain(level: Level, message: string, fields: Fields): string {
 function renderEvent(message: string, fields: Fields): string {
   const pairs = Object.entries(fields).filter(([, value]) => value !== undefined)
     .map(([key, value]) => ` ${key}=${quoteIfNeeded(String(value))}`);
-  return `${oneLine(message)}${pairs.join("")}`;
+  return `${escapeControls(message)}${pairs.join("")}`;
 }
 
 /** As one line of JSON. */
 export function renderJson(level: Level, message: string, fields: Fields = {}): string {
   const event = { time: new Date().toISOString(), level, message, ...fields };
   // JSON lets through what steers a terminal as well as the rest.
-  return JSON.stringify(event).replace(CONTROL, escape);
+  return escapeControls(JSON.stringify(event));
 }
 
 function quoteIfNeeded(value: string): string {
-  return /^[^\s"=\p{Cc}]+$/u.test(value) ? value : oneLine(JSON.stringify(value));
+  return /^[^\s"=\p{Cc}]+$/u.test(value) ? value : escapeControls(JSON.stringify(value));
 }
-
-/** A peer's text must be able neither to forge a line of its own nor to steer a terminal. */
-function oneLine(text: string): string {
-  return text.replace(CONTROL, escape);
-}
-
-/** Control characters, and what ends a line for some. */
-const CONTROL = /[\p{Cc}\u2028\u2029]/gu;
-
-function escape(character: string): string {
-  return SHORT_ESCAPES[character] ??
-    `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-}
-
-const SHORT_ESCAPES: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 const encoder = new TextEncoder();
 

@@ -8,7 +8,7 @@
 import { posix } from "node:path";
 
 /** What everything in `src/` may use besides its own folder; these know no word of binder or wrapper. */
-const SHARED = ["src/duration.ts", "src/errors.ts", "src/log.ts", "src/version.ts"];
+const SHARED = ["src/duration.ts", "src/errors.ts", "src/escape.ts", "src/log.ts", "src/version.ts"];
 
 /** What each folder or file may import besides itself and, within `src/`, the shared files. */
 const MAY_IMPORT: Record<string, string[]> = {
