@@ -8,7 +8,13 @@
 import { posix } from "node:path";
 
 /** What everything in `src/` may use besides its own folder; these know no word of binder or wrapper. */
-const SHARED = ["src/duration.ts", "src/errors.ts", "src/escape.ts", "src/log.ts", "src/version.ts"];
+const SHARED = [
+  "src/duration.ts",
+  "src/errors.ts",
+  "src/escape.ts",
+  "src/log.ts",
+  "src/version.ts",
+];
 
 /** What each folder or file may import besides itself and, within `src/`, the shared files. */
 const MAY_IMPORT: Record<string, string[]> = {
@@ -49,10 +55,12 @@ const MAY_IMPORT: Record<string, string[]> = {
  * a program that uses the library from a path or a URL has an import map of its own.
  */
 const EXTERNAL: Record<string, string[]> = {
-  "@std/fmt/colors": ["src/log.ts"],
+  "@std/cli/parse-args": ["src/cli/"],
+  "@std/fmt/colors": ["src/log.ts", "src/cli/"],
   "@std/fmt/duration": ["src/duration.ts"],
+  "@std/text/closest-string": ["src/cli/"],
+  "@std/text/levenshtein-distance": ["src/cli/"],
   "acorn": ["src/templates/"],
-  "commander": ["src/main.ts", "src/cli/"],
   "eta/core": ["src/templates/"],
   "node:crypto": ["src/process/"],
   "node:fs": ["src/wrapper/"],

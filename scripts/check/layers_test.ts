@@ -15,7 +15,7 @@ function assertRefused(file: string, code: string, expected: RegExp) {
 Deno.test("imports that point down are accepted", () => {
   const violations = check({
     "mod.ts": `export { connect } from "./src/control/client.ts";\n`,
-    "src/main.ts": `import { Command } from "commander";\n`,
+    "src/cli/command_line.ts": `import { parseArgs } from "@std/cli/parse-args";\n`,
     "src/cli/bind.ts":
       `import { Binder } from "../binder/binder.ts";\nimport { log } from "../log.ts";\n`,
     "src/binder/binder.ts":
@@ -56,7 +56,7 @@ Deno.test("the layers hold", () => {
 });
 
 Deno.test("packages are for whom the table names", () => {
-  assertRefused("src/binder/binder.ts", `import "commander";`, /only for src\/main\.ts/);
+  assertRefused("src/binder/binder.ts", `import "@std/cli/parse-args";`, /only for src\/cli/);
   assertRefused("src/cli/bind.ts", `import "eta/core";`, /only for src\/templates/);
   assertRefused(
     "src/sockets/address.ts",

@@ -1,20 +1,14 @@
 /** `multibinder exec`: the wrapper. */
 
-import { EXIT, fromCommandLine, UserError } from "../errors.ts";
-import { userId } from "../control/accounts.ts";
+import { fromCommandLine } from "../errors.ts";
+import { createLog } from "../log.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
 import { SERVERS, understand } from "../servers/servers.ts";
-import {
-  binderUidFromEnvironment,
-  createCommand,
-  duration,
-  logOf,
-  parse,
-  sockFromEnvironment,
-  wholeNumber,
-} from "./options.ts";
+import { BINDER_OPTIONS } from "./shared_options.ts";
+import { defineSubcommand } from "./subcommand.ts";
+import { duration, wholeNumber } from "./values.ts";
 
-const HELP = `
+const COMMAND = `
 COMMAND is the server's own command line; its program's name tells which server it is.
 
 ${SERVERS.map(({ help }) => help).join("\n")}
@@ -22,93 +16,110 @@ Listening sockets come from the binder. Without --sock, MULTIBINDER_SOCK and a b
 ${DEFAULT_SOCK}, this process binds and holds the sockets itself.
 
 The config is checked with the sockets in place before the start and before each reload.
-TIME is 500ms, 10s, 5m or 1h. The server's own lines appear among those of the log as it
-writes them, also with --log-format json.
+The server's own lines appear among those of the log as it writes them, also with
+--log-format json.
+`;
 
-Signals:
-  SIGUSR2, SIGHUP    reload: start a new generation, then drain the one before
-  SIGTERM, SIGINT    stop gracefully; a second one stops at once
-  SIGUSR1            upgrade the wrapper in place, its servers go on
+const TIMES = `
+TIME is 500ms, 10s, 5m or 1h; a number alone is seconds. A new generation must be up
+within --ready-timeout and stay up for --settle; then the one before it drains, for at
+most --drain. Told to stop, the server serves on for --stop-delay first, until load
+balancers have looked away.
+`;
 
-Under systemd: NOTIFY_SOCKET is told about the start, reloads, the drain and the stop, and
-WATCHDOG_USEC is obeyed; the server does not get to see them. With JOURNAL_STREAM on standard
-error, the lines of the log have priorities instead of times.
+const SIGNALS = `
+SIGUSR2, SIGHUP    reload: start a new generation, then drain the one before
+SIGTERM, SIGINT    stop gracefully; a second one stops at once
+SIGUSR1            upgrade the wrapper in place, its servers go on
+`;
 
-Exit code: the server's own, 128 + n if signal n ended it; 1 when it could not be started,
-2 for a wrong command line, 126 or 127 if COMMAND cannot be run or found.
+const SYSTEMD = `
+NOTIFY_SOCKET is told about the start, reloads, the drain and the stop, and
+WATCHDOG_USEC is obeyed; the server does not get to see them. With JOURNAL_STREAM on
+standard error, the lines of the log have priorities instead of times.
+`;
 
-Examples:
-${SERVERS.map(({ example }) => `  multibinder exec --drain 5m -- ${example}\n`).join("")}`;
-
-/** Runs the subcommand. @returns the exit code */
-export async function run(args: readonly string[]): Promise<number> {
-  let code = 0;
-  const command = createCommand("exec", "Run a server on listening sockets that outlive it.")
-    .usage("[options] -- COMMAND...")
-    .argument("<command...>", "the server's command line")
-    .passThroughOptions()
-    .option(
-      "--sock <path>",
-      `the binder's control socket (default: $MULTIBINDER_SOCK, else ${DEFAULT_SOCK})`,
-    )
-    .option(
-      "--binder-uid <user>",
-      "the binder's user, if neither root nor this one (default: $MULTIBINDER_BINDER_UID)",
-      userId,
-    )
-    .option(
-      "--wait <time>",
-      "wait for a binder that was named, at the start alone (default: 10s)",
-      duration,
-    )
-    .option("--strict", "a check binds the real addresses, and fails if one cannot be had")
-    .option("--render-dir <dir>", "write rendered files there, not beside their templates")
-    .option(
-      "--control <path>",
-      "a control socket of the wrapper's own, for status, reload and upgrade",
-    )
-    .option("--ready-timeout <time>", "for a generation to be up (default: 60s)", duration)
-    .option(
-      "--settle <time>",
-      "a new generation must stay up so long before the old one drains (default: 1s)",
-      duration,
-    )
-    .option("--drain <time>", "for a generation to finish its connections (default: 10m)", duration)
-    .option(
-      "--max-generations <n>",
-      "old generations that may drain at once (default: 50)",
-      wholeNumber(0),
-    )
-    .option(
-      "--stop-delay <time>",
-      "serve on for so long when told to stop, until balancers know (default: 0s)",
-      duration,
-    )
-    .addHelpText("after", HELP)
-    .action(async ([first, ...rest]: string[], options) => {
-      if (first === undefined) throw new UserError("no command", { exitCode: EXIT.usage });
-      const service = fromCommandLine(() => understand([first, ...rest]));
-      const wrapperOptions = {
-        sock: options.sock ?? sockFromEnvironment(),
-        binderUid: options.binderUid ?? binderUidFromEnvironment(),
-        wait: options.wait ?? 10_000,
-        strict: options.strict ?? false,
-        renderDir: options.renderDir,
-        control: options.control,
-        limits: {
-          ready: options.readyTimeout ?? 60_000,
-          settle: options.settle ?? 1000,
-          drain: options.drain ?? 600_000,
-          maxRetired: options.maxGenerations ?? 50,
-          stopDelay: options.stopDelay ?? 0,
-        },
-      };
-      // A check is a short command, and loads only what it needs.
-      const run = service.purpose === "run"
-        ? (await import("../wrapper/wrapper.ts")).runWrapper
-        : (await import("../wrapper/run_once.ts")).runOnce;
-      code = await run(service, wrapperOptions, logOf(options));
-    });
-  await parse(command, args);
-  return code;
-}
+export const subcommand = defineSubcommand({
+  name: "exec",
+  about: "run a server on sockets that outlive it (the wrapper)",
+  argument: { name: "COMMAND", about: "the server's command line", count: "command" },
+  options: {
+    ...BINDER_OPTIONS,
+    "strict": { about: "a check binds the real addresses, or fails" },
+    "render-dir": {
+      placeholder: "DIR",
+      about: "for rendered files, else beside their templates",
+    },
+    "control": {
+      placeholder: "PATH",
+      about: "its own control socket, for status, reload, upgrade",
+    },
+    "ready-timeout": {
+      placeholder: "TIME",
+      about: "for a generation to be up",
+      read: duration,
+      default: "60s",
+    },
+    "settle": {
+      placeholder: "TIME",
+      about: "to stay up before the old drains",
+      read: duration,
+      default: "1s",
+    },
+    "drain": {
+      placeholder: "TIME",
+      about: "for the old one to finish its connections",
+      read: duration,
+      default: "10m",
+    },
+    "max-generations": {
+      placeholder: "N",
+      about: "old generations that may drain at once",
+      read: wholeNumber(0),
+      default: "50",
+    },
+    "stop-delay": {
+      placeholder: "TIME",
+      about: "to serve on when told to stop",
+      read: duration,
+      default: "0s",
+    },
+  },
+  talksTo: "binder",
+  sections: {
+    "The command": COMMAND,
+    "Times": TIMES,
+    "Signals": SIGNALS,
+    "Under systemd": SYSTEMD,
+  },
+  exitCodes: {
+    "1": "the server could not be started, or ended so",
+    "126, 127": "COMMAND cannot be run, was not found",
+    "any other": "the server's own, 128 + n when signal n ended it",
+  },
+  examples: SERVERS.map(({ example }) => `multibinder exec --drain 5m -- ${example}`),
+  async run({ options, words: [first = "", ...rest] }) {
+    const service = fromCommandLine(() => understand([first, ...rest]));
+    const log = createLog({ format: options["log-format"], level: options["log-level"] });
+    const wrapperOptions = {
+      sock: options.sock,
+      binderUid: options["binder-uid"],
+      wait: options.wait,
+      strict: options.strict,
+      renderDir: options["render-dir"],
+      control: options.control,
+      limits: {
+        ready: options["ready-timeout"],
+        settle: options.settle,
+        drain: options.drain,
+        maxRetired: options["max-generations"],
+        stopDelay: options["stop-delay"],
+      },
+    };
+    // A check is a short command, and loads only what it needs.
+    const run = service.purpose === "run"
+      ? (await import("../wrapper/wrapper.ts")).runWrapper
+      : (await import("../wrapper/run_once.ts")).runOnce;
+    return await run(service, wrapperOptions, log);
+  },
+});

@@ -1,29 +1,26 @@
-/** `multibinder healthcheck`: whether a binder answers. */
+/** `multibinder healthcheck`: whether a binder or a wrapper answers. */
 
-import { PEERS } from "../control/peer.ts";
 import { EXIT } from "../errors.ts";
-import { addSockOption, createCommand, duration, parse, request } from "./options.ts";
+import { request } from "./request.ts";
+import { SOCK } from "./shared_options.ts";
+import { defineSubcommand } from "./subcommand.ts";
+import { duration } from "./values.ts";
 
-const HELP = `
-Exit code: 0 when the binder answers, 1 when it is gone or hangs, with one line that says why.
-
-Examples:
-  multibinder healthcheck
-  HEALTHCHECK CMD ["/multibinder", "healthcheck", "--timeout", "2s"]
-`;
-
-/**
- * Runs the subcommand.
- * @returns the exit code
- * @throws {NoBinderError} when the binder is not well
- */
-export async function run(args: readonly string[]): Promise<number> {
-  const command = addSockOption(createCommand("healthcheck", "Tell whether a binder answers."))
-    .option("--timeout <time>", "for the answer (default: 3s)", duration)
-    .addHelpText("after", HELP)
-    .action(async (options) => {
-      await request(options, PEERS.either, "status", options.timeout ?? 3000);
-    });
-  await parse(command, args);
-  return EXIT.ok;
-}
+export const subcommand = defineSubcommand({
+  name: "healthcheck",
+  about: "tell whether a binder or a wrapper answers",
+  options: {
+    sock: SOCK,
+    timeout: { placeholder: "TIME", about: "for the answer", read: duration, default: "3s" },
+  },
+  talksTo: "either",
+  exitCodes: { "0": "it answers", "1": "it is gone or hangs; one line says why" },
+  examples: [
+    "multibinder healthcheck",
+    'HEALTHCHECK CMD ["/usr/local/bin/multibinder", "healthcheck", "--timeout", "2s"]',
+  ],
+  async run({ options }) {
+    await request(this, options.sock, "status", options.timeout);
+    return EXIT.ok;
+  },
+});

@@ -1,29 +1,40 @@
 /** `multibinder reload`: reloads a wrapper's server and says how that went. */
 
-import { PEERS } from "../control/peer.ts";
-import { EXIT, UserError } from "../errors.ts";
-import { createCommand, duration, parse, print, request, sockFromEnvironment } from "./options.ts";
+import { EXIT } from "../errors.ts";
+import { escapeControls } from "../escape.ts";
+import { print } from "./output.ts";
+import { request } from "./request.ts";
+import { defineSubcommand } from "./subcommand.ts";
+import { duration } from "./values.ts";
 
-const HELP = `
-The wrapper's control socket is the one of its --control. Without --sock, MULTIBINDER_SOCK names it.
-
-It answers once the new generation serves, and fails with the reason if it does not: the old
-one goes on serving then.
+const OUTCOME = `
+It answers once the new generation serves, and fails with the reason if it does not:
+the old one goes on serving then.
 `;
 
-/** Runs the subcommand. @returns the exit code */
-export async function run(args: readonly string[]): Promise<number> {
-  const command = createCommand("reload", "Reload a wrapper's server, and wait.")
-    .option("--sock <path>", "the wrapper's control socket (default: $MULTIBINDER_SOCK)")
-    .option("--timeout <time>", "to wait for the outcome (default: 2m)", duration)
-    .addHelpText("after", HELP)
-    .action(async (options) => {
-      if ((options.sock ?? sockFromEnvironment()) === undefined) {
-        const why = "reload: name the wrapper's control socket, --sock PATH, as its --control does";
-        throw new UserError(why, { exitCode: EXIT.usage });
-      }
-      print(`${await request(options, PEERS.wrapper, "reload", options.timeout ?? 120_000)}\n`);
-    });
-  await parse(command, args);
-  return EXIT.ok;
-}
+export const subcommand = defineSubcommand({
+  name: "reload",
+  about: "reload a wrapper's server, and wait for the outcome",
+  options: {
+    sock: {
+      placeholder: "PATH",
+      about: "the wrapper's control socket, as its --control names it",
+      environment: "MULTIBINDER_SOCK",
+      required: true,
+    },
+    timeout: {
+      placeholder: "TIME",
+      about: "to wait for the outcome",
+      read: duration,
+      default: "2m",
+    },
+  },
+  talksTo: "wrapper",
+  sections: { "Outcome": OUTCOME },
+  examples: ["multibinder reload --sock /run/site/control.sock"],
+  async run({ options }) {
+    const outcome = await request(this, options.sock, "reload", options.timeout);
+    print(`${escapeControls(String(outcome))}\n`);
+    return EXIT.ok;
+  },
+});

@@ -1,61 +1,57 @@
 /** `multibinder render`: shows what a template becomes. */
 
-import { Poller } from "../../ffi/poll.ts";
-import { userId } from "../control/accounts.ts";
-import { DEFAULT_SOCK } from "../control/client.ts";
 import { EXIT } from "../errors.ts";
-import { TEMPLATE_SERVER } from "../servers/servers.ts";
-import { bytesOf, renderFiles, writeOutput } from "../wrapper/config_files.ts";
-import { chooseSockets } from "../wrapper/sockets.ts";
-import {
-  binderUidFromEnvironment,
-  createCommand,
-  duration,
-  logOf,
-  parse,
-  print,
-  sockFromEnvironment,
-} from "./options.ts";
+import { createLog } from "../log.ts";
+import { print } from "./output.ts";
+import { BINDER_OPTIONS } from "./shared_options.ts";
+import { defineSubcommand } from "./subcommand.ts";
 
-const HELP = `
-The sockets are really bound, by the binder or else by this process for a moment, so that
-what is printed would start. Nothing is run.
+const SOCKETS = `
+The sockets are really bound, by the binder or else by this process for a moment, so
+that what is printed would start. Nothing is run.
 `;
 
-/** Runs the subcommand. @returns the exit code */
-export async function run(args: readonly string[]): Promise<number> {
-  const command = createCommand("render", "Print a rendered config template.")
-    .argument("<file>", "the template")
-    .option(
-      "--sock <path>",
-      `the binder's control socket (default: $MULTIBINDER_SOCK, else ${DEFAULT_SOCK})`,
-    )
-    .option(
-      "--binder-uid <user>",
-      "the binder's user, if neither root nor this one (default: $MULTIBINDER_BINDER_UID)",
-      userId,
-    )
-    .option("--wait <time>", "wait for a binder that was named (default: 10s)", duration)
-    .option("--output <file>", "write there (default: -, standard output)")
-    .addHelpText("after", HELP)
-    .action(async (template: string, options) => {
-      const target = options.output ?? "-";
-      const { files, sockets } = renderFiles(
-        [{ template, target }],
-        Deno.env.toObject(),
-        TEMPLATE_SERVER.socketNames,
-      );
-      const sock = options.sock ?? sockFromEnvironment();
-      const wait = options.wait ?? 10_000;
-      const binderUid = options.binderUid ?? binderUidFromEnvironment();
-      const where = { sock, binderUid, wait, lasting: false };
-      const source = chooseSockets(where, new Poller(), logOf(options));
-      await source.prepare(sockets);
-      source.close();
-      // As a file, standard output could be replaced by another.
-      const isOurOwn = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].includes(target);
-      for (const file of files) isOurOwn ? print(bytesOf(file)) : writeOutput(file);
-    });
-  await parse(command, args);
-  return EXIT.ok;
-}
+/** Names of standard output: taken for a file, it could be replaced by another. */
+const STANDARD_OUTPUT = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
+export const subcommand = defineSubcommand({
+  name: "render",
+  about: "print a rendered config template",
+  argument: { name: "FILE", about: "the template", count: "one" },
+  options: {
+    ...BINDER_OPTIONS,
+    output: {
+      placeholder: "FILE",
+      about: "write there; - is standard output",
+      default: "-",
+    },
+  },
+  talksTo: "binder",
+  sections: { "Sockets": SOCKETS },
+  examples: [
+    "multibinder render /etc/site.cfg.eta",
+    "multibinder render --output site.cfg site.cfg.erb",
+  ],
+  async run({ options, words: [template = ""] }) {
+    const { bytesOf, renderFiles, writeOutput } = await import("../wrapper/config_files.ts");
+    const { chooseSockets } = await import("../wrapper/sockets.ts");
+    const { Poller } = await import("../../ffi/poll.ts");
+    const { TEMPLATE_SERVER } = await import("../servers/servers.ts");
+    const { sock, wait, output } = options;
+    const templates = [{ template, target: output }];
+    const names = TEMPLATE_SERVER.socketNames;
+    const log = createLog({ format: options["log-format"], level: options["log-level"] });
+    const { files, sockets } = renderFiles(templates, Deno.env.toObject(), names);
+    const source = chooseSockets(
+      { sock, wait, binderUid: options["binder-uid"], lasting: false },
+      new Poller(),
+      log,
+    );
+    await source.prepare(sockets);
+    source.close();
+    for (const file of files) {
+      STANDARD_OUTPUT.includes(output) ? print(bytesOf(file)) : writeOutput(file);
+    }
+    return EXIT.ok;
+  },
+});

@@ -1,26 +1,33 @@
 /** `multibinder unbind`: makes a binder give addresses up. */
 
-import { splitAddress } from "../sockets/address.ts";
-import { PEERS } from "../control/peer.ts";
 import { EXIT, fromCommandLine } from "../errors.ts";
-import { addSockOption, createCommand, parse, print, request } from "./options.ts";
+import { escapeControls } from "../escape.ts";
+import { splitAddress } from "../sockets/address.ts";
+import { print } from "./output.ts";
+import { request } from "./request.ts";
+import { SOCK } from "./shared_options.ts";
+import { defineSubcommand } from "./subcommand.ts";
 
-const HELP = `
-All are given up, or none. A server that has a copy of the socket goes on accepting; the
-address is free when the last copy is closed. Refused for what the binder's command line
-names, and for what a wrapper has that is connected: both would bring it back.
+const MEANING = `
+All are given up, or none. A server that has a copy of the socket goes on accepting;
+the address is free when the last copy is closed. Refused for what the binder's
+command line names, and for what a wrapper has that is connected: both would bring it
+back.
 `;
 
-/** Runs the subcommand. @returns the exit code */
-export async function run(args: readonly string[]): Promise<number> {
-  const command = addSockOption(createCommand("unbind", "Make a binder give addresses up."))
-    .argument("<address...>", "as they were bound")
-    .addHelpText("after", HELP)
-    .action(async (addresses: string[], options) => {
-      const params = fromCommandLine(() => addresses.map(splitAddress));
-      const result = await request(options, PEERS.binder, "unbind", undefined, params);
-      if (Array.isArray(result)) print(result.map((address) => `gave up ${address}\n`).join(""));
-    });
-  await parse(command, args);
-  return EXIT.ok;
-}
+export const subcommand = defineSubcommand({
+  name: "unbind",
+  about: "make a binder give addresses up",
+  argument: { name: "ADDRESS", about: "an address to give up, as it was bound", count: "some" },
+  options: { sock: SOCK },
+  talksTo: "binder",
+  sections: { "What that means": MEANING },
+  examples: ["multibinder unbind :8080 unix:/run/site.sock"],
+  async run({ options, words }) {
+    const params = fromCommandLine(() => words.map(splitAddress));
+    const result = await request(this, options.sock, "unbind", undefined, params);
+    const addresses = Array.isArray(result) ? result.map(String) : [];
+    print(addresses.map((address) => `gave up ${escapeControls(address)}\n`).join(""));
+    return EXIT.ok;
+  },
+});

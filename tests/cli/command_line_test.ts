@@ -70,19 +70,25 @@ Deno.test("with --log-format json, what ends the program is JSON too", async () 
 });
 
 Deno.test("reload must be told which wrapper", async () => {
-  assertMatch(await fails(2, "reload"), /name the wrapper's control socket, --sock PATH/);
+  assertMatch(
+    await fails(2, "reload"),
+    /^multibinder: reload: --sock PATH is needed, or MULTIBINDER_SOCK set: the wrapper's control/,
+  );
 });
 
 Deno.test("a wrong command line ends with 2 and a suggestion", async () => {
   assertMatch(await fails(2), /Usage: multibinder COMMAND/);
-  assertMatch(await fails(2, "bnid"), /unknown command 'bnid'[^]*Did you mean bind\?/);
-  assertMatch(await fails(2, "frobnicate", "--help"), /unknown command 'frobnicate'/);
-  assertMatch(await fails(2, "help", "bnid"), /unknown command 'bnid'[^]*Did you mean bind\?/);
-  assertMatch(await fails(2, "--versoin"), /Did you mean --version\?/);
-  assertMatch(await fails(2, "toString"), /unknown command 'toString'/);
+  assertMatch(await fails(2, "bnid"), /^multibinder: unknown command bnid; did you mean bind\?/);
+  assertMatch(await fails(2, "frobnicate", "--help"), /unknown command frobnicate \(/);
+  assertMatch(
+    await fails(2, "help", "bnid"),
+    /^multibinder: unknown command bnid; did you mean bind\?/,
+  );
+  assertMatch(await fails(2, "--versoin"), /did you mean --version\?/);
+  assertMatch(await fails(2, "toString"), /unknown command toString \(/);
   assertMatch(
     await fails(2, "--sock", "x", ":80"),
-    /unknown option '--sock'[^]*follow a command, as in: multibinder bind --sock x :80\)/,
+    /unknown option --sock \(options follow a command, as in: multibinder bind --sock x :80\)/,
   );
   assertMatch(await fails(2, ":80", ":81"), /to listen there: multibinder bind :80 :81\)/);
   assertMatch(await fails(2, "old.sock"), /multibinder bind --sock old\.sock\)/);
@@ -92,9 +98,9 @@ Deno.test("a wrong command line ends with 2 and a suggestion", async () => {
   );
   assertMatch(
     await fails(2, "bind", "--sokc", "x"),
-    /unknown option '--sokc'[^]*Did you mean --sock\?/,
+    /unknown option --sokc; did you mean --sock\?/,
   );
-  assertMatch(await fails(2, "bind", "--sock"), /argument missing/);
+  assertMatch(await fails(2, "bind", "--sock"), /--sock lacks its PATH/);
   assertMatch(await fails(2, "bind", "--mode", "rw-"), /octal, such as 0660/);
   assertMatch(await fails(2, "bind", "--mode", "7777"), /octal, such as 0660/);
   assertMatch(await fails(2, "bind", "--backlog", "many"), /whole number/);

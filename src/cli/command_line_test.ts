@@ -1,0 +1,182 @@
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { UserError } from "../errors.ts";
+import { type Help, parseCommandLine } from "./command_line.ts";
+import type { Options } from "./option.ts";
+import { defineSubcommand, type Subcommand } from "./subcommand.ts";
+import { duration } from "./values.ts";
+
+const VARIABLE = "MULTIBINDER_TEST_PLACE";
+
+const OPTIONS = {
+  time: { placeholder: "TIME", about: "a time", read: duration, default: "2s" },
+  also: { placeholder: "WORD", about: "a word", repeatable: true },
+  place: { placeholder: "PATH", about: "a place", environment: VARIABLE },
+  loud: { about: "shout" },
+} as const satisfies Options;
+
+const ARGUMENT = { name: "WORD", about: "a word" };
+
+const any = defineSubcommand({
+  name: "try",
+  about: "try things",
+  argument: { ...ARGUMENT, count: "any" },
+  options: OPTIONS,
+  talksTo: "nobody",
+  run: () => 0,
+});
+
+type Parsed = Record<string, unknown> & { words: readonly string[] };
+
+/** What is parsed, without the options that all commands have. */
+async function parse(args: string[], subcommand: Subcommand = any): Promise<Parsed> {
+  const line = await parseCommandLine(subcommand, args);
+  assert(typeof line === "object", `help is shown for ${args.join(" ")}`);
+  const { "log-format": format, "log-level": level, help, ...options } = line.options;
+  assertEquals([format, level, help], ["text", "info", false]);
+  return { ...options, words: line.words };
+}
+
+async function refused(args: string[], why: RegExp, subcommand: Subcommand = any): Promise<void> {
+  const error = await assertRejects(() => parseCommandLine(subcommand, args), UserError);
+  assertMatch(error.message, why, args.join(" "));
+  assertEquals(error.exitCode, 2);
+  assert(error.message.endsWith("(multibinder try -h shows the options)"), error.message);
+}
+
+const nothing = { time: 2000, also: [], place: undefined, loud: false, words: [] };
+
+Deno.test("options come with their values, joined or not, in any order; the rest are words", async () => {
+  assertEquals(await parse([]), nothing);
+  const args = ["--time", "5m", "a", "--also", "x", "--also=y=z", "-", "--loud", "080", "1e3"];
+  const words = ["a", "-", "080", "1e3"];
+  assertEquals(await parse(args), {
+    ...{ time: 300_000, also: ["x", "y=z"], place: undefined, loud: true },
+    words,
+  });
+  assertEquals(await parse(["--", "--time", "-x", "--", ""]), {
+    ...nothing,
+    words: ["--time", "-x", "--", ""],
+  });
+  for (const value of ["-", "-5", "-x", "true", "1e3", "a b", "--tiem"]) {
+    assertEquals((await parse(["--place", value])).place, value);
+    assertEquals((await parse([`--place=${value}`])).place, value);
+  }
+});
+
+Deno.test("what the environment says counts when the option is not there, unless it is empty", async () => {
+  try {
+    Deno.env.set(VARIABLE, "/there");
+    assertEquals((await parse([])).place, "/there");
+    assertEquals((await parse(["--place", "/here"])).place, "/here");
+    Deno.env.set(VARIABLE, "");
+    assertEquals((await parse([])).place, undefined);
+  } finally {
+    Deno.env.delete(VARIABLE);
+  }
+});
+
+Deno.test("what is not in the table is refused, however it is written", async () => {
+  const wrong = ["--a.b", "--time.x=1s", "--no-loud", "--__proto__", "--constructor", "--toString"];
+  for (const word of [...wrong, "--=x", "---", "--time2", "--Time=1", "-t", "-x5", "-5", "-t=1"]) {
+    await refused([word], /unknown option -/);
+    await refused([word, "true"], /unknown option -/);
+    await refused(["a", word, "--time", "1s"], /unknown option -/);
+  }
+  await refused(["--tiem", "5m"], /unknown option --tiem; did you mean --time\?/);
+  await refused(["--hepl"], /unknown option --hepl; did you mean --help\?/);
+  await refused(["--frobnicate"], /unknown option --frobnicate \(/);
+});
+
+Deno.test("a value is there, once, and of its kind", async () => {
+  for (const args of [["--time"], ["--time="], ["--time", ""], ["--time", "--loud"]]) {
+    await refused(args, /--time lacks its TIME/);
+  }
+  await refused(["--time", "--", "5s"], /--time lacks its TIME/);
+  await refused(["--time", "--help=x"], /--time lacks its TIME|--help takes no value/);
+  await refused(["--help=x"], /--help takes no value/);
+  for (const value of ["soon", "-5", "true"]) {
+    await refused(["--time", value], new RegExp(`--time "${value}": it must be a duration`));
+  }
+  await refused(["--time", "1s", "--time=1s"], /--time is given more than once/);
+  await refused(["--loud", "--loud"], /--loud is given more than once/);
+  for (const word of ["--loud=x", "--loud=true", "--loud=false"]) {
+    await refused([word], /--loud takes no value/);
+  }
+  await refused(["--log-level", "loud"], /one of debug, info, warn, error/);
+  await refused(["--log-format=xml"], /one of text, json/);
+});
+
+Deno.test("as many words as the table says", async () => {
+  const counted = (count: "one" | "some") =>
+    defineSubcommand({ ...any, argument: { ...ARGUMENT, count } });
+  const none = defineSubcommand({ ...any, argument: undefined });
+  await refused(["a"], /"a" is one argument too many/, none);
+  await refused(["--loud", "true"], /"true" is one argument too many/, none);
+  await refused([""], /"" is one argument too many/, none);
+  for (const count of ["one", "some"] as const) {
+    await refused([], /WORD is missing/, counted(count));
+  }
+  await refused(["a", "b"], /"b" is one argument too many/, counted("one"));
+  assertEquals((await parse(["a", "b"], counted("some"))).words, ["a", "b"]);
+});
+
+Deno.test("another program's command is passed through as it is", async () => {
+  const runs = defineSubcommand({ ...any, argument: { ...ARGUMENT, count: "command" } });
+  const command = ["cat", "--time", "-5", "--", "--loud", "", "-h", "--help"];
+  for (const before of [[], ["--"]]) {
+    const parsed = await parse(["--time", "1s", ...before, ...command], runs);
+    assertEquals(parsed, { ...nothing, time: 1000, words: command });
+  }
+  assertEquals((await parse(["--", "--", "--loud"], runs)).words, ["--", "--loud"]);
+  await refused(["--loud"], /WORD is missing/, runs);
+  await refused(["--tiem", "5s", "cat"], /did you mean --time/, runs);
+});
+
+Deno.test("help is asked for by a word of its own, whatever else is wrong", async () => {
+  const helps: [string[], Help][] = [
+    [["-h"], "summary"],
+    [["--help"], "help"],
+    [["--nope", "-h"], "summary"],
+    [["--time", "--help"], "help"],
+  ];
+  for (const [args, help] of helps) assertEquals(await parseCommandLine(any, args), help);
+  assertEquals((await parse(["--also", "-h", "--", "--help"])).words, ["--help"]);
+});
+
+Deno.test("an option that is needed is, unless the environment has it", async () => {
+  const about = "a place";
+  const place = { placeholder: "PATH", about, environment: VARIABLE, required: true } as const;
+  const needs: Subcommand = { ...any, options: { place } };
+  await refused([], /--place PATH is needed, or MULTIBINDER_TEST_PLACE set: a place/, needs);
+  assertEquals((await parse(["--place", "x"], needs)).place, "x");
+});
+
+/** Checked by the compiler alone: `run` knows the names and the types of its options. */
+export const typed = defineSubcommand({
+  ...any,
+  options: {
+    ...OPTIONS,
+    needed: { placeholder: "X", about: "x", required: true },
+    kind: { placeholder: "X", about: "x", choices: ["a", "b"], default: "a" },
+  },
+  run({ options }) {
+    const right: {
+      time: number;
+      also: readonly string[];
+      place: string | undefined;
+      loud: boolean;
+      needed: string;
+      kind: "a" | "b";
+      "log-level": "debug" | "info" | "warn" | "error";
+    } = options;
+    // @ts-expect-error: a misspelt name
+    const misspelt: unknown = options.tiem;
+    // @ts-expect-error: it may not be given
+    const place: string = options.place;
+    // @ts-expect-error: a duration is a number
+    const time: string = options.time;
+    // @ts-expect-error: it has no such choice
+    const isC = options.kind === "c";
+    return [right, misspelt, place, time, isC].length;
+  },
+});

@@ -1,0 +1,33 @@
+/**
+ * The table of commands: each is a file that describes it, and a line here. A file loads when its command is
+ * chosen, or when the whole table is wanted; what the command needs to run, when it runs.
+ */
+
+import type { Subcommand } from "./subcommand.ts";
+
+/** How to load each subcommand, in the order of the help. */
+export const COMMANDS: Readonly<Record<string, () => Promise<{ subcommand: Subcommand }>>> = {
+  bind: () => import("./bind.ts"),
+  exec: () => import("./exec.ts"),
+  render: () => import("./render.ts"),
+  status: () => import("./status.ts"),
+  unbind: () => import("./unbind.ts"),
+  reload: () => import("./reload.ts"),
+  upgrade: () => import("./upgrade.ts"),
+  healthcheck: () => import("./healthcheck.ts"),
+};
+
+/** What the program starts itself as: without options, and not in the help. */
+export const INTERNAL: Readonly<
+  Record<string, () => Promise<{ run(args: readonly string[]): number | Promise<number> }>>
+> = {
+  "self-check": () => import("./self_check.ts"),
+  "latch": () => import("./latch.ts"),
+  "unpoll": () => import("./unpoll.ts"),
+};
+
+/** The whole table. */
+export async function allCommands(): Promise<Subcommand[]> {
+  const modules = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+  return modules.map(({ subcommand }) => subcommand);
+}

@@ -1,0 +1,56 @@
+/** The table as a whole: whatever a command is, these hold. */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { parseCommandLine } from "./command_line.ts";
+import { allCommands, COMMANDS } from "./commands.ts";
+import { fullHelp, programHelp, summary } from "./help.ts";
+import type { Options } from "./option.ts";
+import { COMMON_OPTIONS } from "./subcommand.ts";
+
+const table = await allCommands();
+
+/** Lines of an 80 by 24 terminal, but for the prompt. */
+const SCREEN = { lines: 23, columns: 80 };
+
+Deno.test("each command is listed by its own name", () => {
+  assertEquals(table.map(({ name }) => name), Object.keys(COMMANDS));
+});
+
+Deno.test("a summary fits on a screen, and has every option with its default", () => {
+  for (const subcommand of table) {
+    const lines = summary(subcommand).trimEnd().split("\n");
+    assert(lines.length <= SCREEN.lines, `${subcommand.name} -h has ${lines.length} lines`);
+    for (const line of lines) assert(line.length <= SCREEN.columns, line);
+    const text = lines.map((line) => line.trim()).join(" ");
+    const all: Options = { ...subcommand.options, ...COMMON_OPTIONS };
+    for (const [name, option] of Object.entries(all)) {
+      assertMatch(text, new RegExp(` --${name} `));
+      const value = option.placeholder === undefined ? undefined : option.default;
+      if (value !== undefined) assert(text.includes(`${value})`), `${name}: ${value}`);
+    }
+  }
+});
+
+Deno.test("the whole help begins with the summary, has every section, and reads on a terminal", () => {
+  for (const subcommand of table) {
+    const text = fullHelp(subcommand);
+    assert(text.startsWith(summary(subcommand)));
+    for (const title of Object.keys(subcommand.sections ?? {})) {
+      assert(text.includes(`\n${title}:\n`));
+    }
+    for (const line of text.split("\n")) assert(line.length <= 100, line);
+  }
+  for (const line of programHelp(table).split("\n")) assert(line.length <= SCREEN.columns, line);
+});
+
+Deno.test("every default is one that the option takes, and every example is understood", async () => {
+  for (const subcommand of table) {
+    const own = (subcommand.examples ?? []).filter((text) => text.startsWith("multibinder "));
+    assert(own.length > 0, `${subcommand.name} has no example`);
+    for (const example of own) {
+      const [, name, ...args] = example.split(" ");
+      assertEquals(name, subcommand.name);
+      assertEquals(typeof await parseCommandLine(subcommand, args), "object", example);
+    }
+  }
+});

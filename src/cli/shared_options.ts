@@ -1,0 +1,35 @@
+/** Options that several subcommands have. */
+
+import { userId } from "../control/accounts.ts";
+import { DEFAULT_SOCK } from "../control/client.ts";
+import type { Options } from "./option.ts";
+import { duration } from "./values.ts";
+
+/** The control socket to connect to. */
+export const SOCK = {
+  placeholder: "PATH",
+  about: "the control socket",
+  environment: "MULTIBINDER_SOCK",
+  default: DEFAULT_SOCK,
+} as const;
+
+/** For what uses a binder if there is one. */
+export const BINDER_OPTIONS = {
+  "sock": {
+    placeholder: "PATH",
+    about: `the binder's, else ${DEFAULT_SOCK} if it is there`,
+    environment: "MULTIBINDER_SOCK",
+  },
+  "binder-uid": {
+    placeholder: "USER",
+    about: "the binder's user, if neither root nor this one",
+    read: userId,
+    environment: "MULTIBINDER_BINDER_UID",
+  },
+  "wait": {
+    placeholder: "TIME",
+    about: "for a binder that was named, at the start",
+    read: duration,
+    default: "10s",
+  },
+} as const satisfies Options;

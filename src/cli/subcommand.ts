@@ -1,0 +1,84 @@
+/** A subcommand, as data. */
+
+import { FORMATS, LEVELS } from "../log.ts";
+import type { Options, Values } from "./option.ts";
+
+/** The words of a command line that are no options. */
+export interface Argument {
+  /** Stands for one of them in the help, in capitals. */
+  name: string;
+  about: string;
+  /** How many there may be; `command` is another program's command line, at least one word, taken as it is. */
+  count: "one" | "some" | "any" | "command";
+}
+
+/** A command line, understood. */
+export interface CommandLine<O extends Options> {
+  options: Values<O & typeof COMMON_OPTIONS>;
+  /** The words that are no options. */
+  words: readonly string[];
+}
+
+/** What there is to know of a subcommand. */
+export interface Subcommand<O extends Options = Options> {
+  name: string;
+  /** What it does, as the list of all commands has it: a line without a full stop. */
+  about: string;
+  argument?: Argument;
+  /** By their names, without those that all have. */
+  options: O;
+  /** Who answers at the control socket that it connects to. */
+  talksTo: "binder" | "wrapper" | "either" | "nobody";
+  /** More to read, by its title. */
+  sections?: Readonly<Record<string, string>>;
+  /** Command lines. */
+  examples?: readonly string[];
+  /** What the exit codes mean that others do not have. */
+  exitCodes?: Readonly<Record<string, string>>;
+  /** Does it. @returns the exit code */
+  run(line: CommandLine<O>): number | Promise<number>;
+}
+
+/** The options that every subcommand has. */
+export const COMMON_OPTIONS = {
+  "log-format": {
+    placeholder: "FORMAT",
+    about: "of the log",
+    choices: FORMATS,
+    default: "text",
+  },
+  "log-level": {
+    placeholder: "LEVEL",
+    about: "least to log",
+    choices: LEVELS,
+    default: "info",
+  },
+  "help": { about: "-h is a summary, --help tells all" },
+} as const satisfies Options;
+
+/** The exit codes that every subcommand has. */
+export const COMMON_EXIT_CODES = {
+  "0": "done, or stopped as asked",
+  "1": "what was asked for could not be done, as the message says",
+  "2": "the command line is wrong",
+} as const;
+
+/** Defines a subcommand: the types of what `run` gets come from its options. */
+export function defineSubcommand<const O extends Options>(
+  subcommand: Subcommand<O>,
+): Subcommand<O> {
+  return subcommand;
+}
+
+/** The usage after `multibinder`. */
+export function synopsis({ name, argument, options }: Subcommand): string {
+  const required = Object.entries(options).flatMap(([option, { placeholder, ...rest }]) =>
+    "required" in rest ? [` --${option} ${placeholder}`] : []
+  );
+  return `${name} [OPTIONS]${required.join("")}${argument ? ` ${argumentSynopsis(argument)}` : ""}`;
+}
+
+/** How the words that are no options look. */
+export function argumentSynopsis({ name, count }: Argument): string {
+  return { one: name, some: `${name}...`, any: `[${name}...]`, command: `-- ${name}...` }[count];
+}
