@@ -117,6 +117,7 @@ checks() {
   start step "documentation of mod.ts" "$DENO" doc --lint mod.ts
   start step "examples in mod.ts" "$DENO" check --doc mod.ts
   start step "layers" "$DENO" run --allow-read=. scripts/check/layers.ts
+  start step "options in the documentation" "$DENO" run --allow-read scripts/check/options.ts
   start step "struct layouts" "$DENO" run --allow-all scripts/check/layouts.ts
 }
 

@@ -1,0 +1,154 @@
+/**
+ * Checks that README, docs/ and examples/ name no option of multibinder that does not exist: in its command
+ * lines, each option must be one of that command; an option that stands alone, in inline code or on a line of
+ * its own in a manifest, must be one of any command. What follows another program's name is that one's.
+ *
+ *     deno run --allow-read scripts/check/options.ts
+ */
+// deno-lint-ignore-file no-console -- a script speaks to the terminal
+import { allCommands } from "../../src/cli/commands.ts";
+import { suggest } from "../../src/cli/suggestion.ts";
+import { COMMON_OPTIONS, type Subcommand } from "../../src/cli/subcommand.ts";
+
+/** Options of other programs that the docs name without the program. */
+const FOREIGN: Readonly<Record<string, readonly string[]>> = {
+  "deno": [
+    "allow-all",
+    "allow-env",
+    "allow-ffi",
+    "deny-import",
+    "deny-net",
+    "deny-run",
+    "no-code-cache",
+  ],
+  "docker": ["cap-add", "cap-drop", "format", "read-only", "sysctl", "tmpfs"],
+  "the original's multibinder-haproxy-erb": ["erb-write-only"],
+};
+
+/** An option that does not exist. */
+export interface Unknown {
+  line: number;
+  message: string;
+}
+
+/** What was found in a file: the options of ours that exist, and those that do not. */
+export interface Findings {
+  known: number;
+  unknown: Unknown[];
+}
+
+/** Looks through one file. @param path tells by its ending where its code is */
+export function checkOptions(
+  path: string,
+  text: string,
+  commands: readonly Subcommand[],
+): Findings {
+  const findings: Findings = { known: 0, unknown: [] };
+  for (const { line, code } of path.endsWith(".md") ? codeOfMarkdown(text) : linesOf(text)) {
+    for (const { name, options } of mentions(code, commands)) {
+      const existing = name === undefined ? commands : commands.filter((one) => one.name === name);
+      const names = Object.keys(COMMON_OPTIONS).concat(
+        ...existing.map((one) => Object.keys(one.options)),
+      );
+      const allowed = name === undefined ? names.concat(...Object.values(FOREIGN)) : names;
+      for (const option of options) {
+        if (allowed.includes(option)) findings.known++;
+        else {
+          const who = name === undefined ? "no command of multibinder" : `not multibinder ${name}`;
+          const similar = suggest(`--${option}`, names.map((one) => `--${one}`));
+          const message = `--${option}: ${who} has it${similar}`;
+          findings.unknown.push({ line, message });
+        }
+      }
+    }
+  }
+  return findings;
+}
+
+interface Code {
+  line: number;
+  code: string;
+}
+
+/** Fenced blocks, and the inline code of the lines between them. */
+function codeOfMarkdown(text: string): Code[] {
+  let fenced = false;
+  const code: Code[] = [];
+  for (const one of linesOf(text)) {
+    if (/^\s*(```|~~~)/.test(one.code)) fenced = !fenced;
+    else if (fenced) code.push(one);
+    else {
+      for (const [, inline = ""] of one.code.matchAll(/`([^`]+)`/g)) {
+        code.push({ line: one.line, code: inline });
+      }
+    }
+  }
+  return code;
+}
+
+/** The lines, where one that ends in a backslash has the next one in it. */
+function linesOf(text: string): Code[] {
+  const lines: Code[] = [];
+  let open: Code | undefined;
+  text.split("\n").forEach((part, index) => {
+    const one: Code = open ?? { line: index + 1, code: "" };
+    one.code += part.replace(/\\$/, " ");
+    open = part.endsWith("\\") ? one : undefined;
+    if (open === undefined) lines.push(one);
+  });
+  return lines;
+}
+
+interface Mention {
+  /** Whose the options are; undefined when no command is named. */
+  name: string | undefined;
+  options: string[];
+}
+
+/** The options of ours in a line of code: shell, a manifest's, a unit's, a Dockerfile's. */
+function mentions(code: string, commands: readonly Subcommand[]): Mention[] {
+  const isCommand = (word: string | undefined) => commands.some(({ name }) => name === word);
+  const plain = code.replace(/(^|\s)#.*$/, "").replace(/["'[\](){},`]/g, " ");
+  return plain.split(/[;|&]/).flatMap((segment): Mention[] => {
+    // A manifest's or unit's key, and the dash of a list.
+    const words = segment.replace(/^\s*(- +)?(\w+\s*[:=]\s*)?(- +)?/, "").split(/\s+/).filter(
+      Boolean,
+    );
+    const at = words.findIndex((word, index) =>
+      /(^|\/)multibinder$/.test(word) && isCommand(words[index + 1])
+    );
+    if (at >= 0) return [{ name: words[at + 1], options: optionsOf(words.slice(at + 2)) }];
+    // A list of arguments, as containers have it.
+    const [first = "", second = ""] = words;
+    if (isCommand(first) && second.startsWith("--")) {
+      return [{ name: first, options: optionsOf(words.slice(1)) }];
+    }
+    return first.startsWith("--") ? [{ name: undefined, options: optionsOf(words) }] : [];
+  });
+}
+
+/** The names of the options up to `--`, behind which another program's are. */
+function optionsOf(words: readonly string[]): string[] {
+  const end = words.indexOf("--");
+  return words.slice(0, end < 0 ? words.length : end)
+    .flatMap((word) => /^--([a-z][\w.-]*)/i.exec(word)?.[1] ?? []);
+}
+
+function* filesBelow(path: string): Generator<string> {
+  if (!Deno.statSync(path).isDirectory) return yield path;
+  for (const entry of Deno.readDirSync(path)) yield* filesBelow(`${path}/${entry.name}`);
+}
+
+if (import.meta.main) {
+  const commands = await allCommands();
+  let [files, known, unknown] = [0, 0, 0];
+  for (const path of ["README.md", "docs", "examples"].flatMap((root) => [...filesBelow(root)])) {
+    const findings = checkOptions(path, Deno.readTextFileSync(path), commands);
+    for (const { line, message } of findings.unknown) console.error(`${path}:${line}: ${message}`);
+    files++;
+    known += findings.known;
+    unknown += findings.unknown.length;
+  }
+  console.log(`${known} options in ${files} files, ${unknown} unknown`);
+  if (unknown > 0 || known === 0) Deno.exit(1);
+}
