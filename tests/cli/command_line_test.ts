@@ -120,7 +120,7 @@ Deno.test("a malformed address or pattern is named, with the reason", async () =
     ["1.2.3.400:80", /not an IPv4 address/],
     ["[::g]:80", /neither an IP address nor a host name/],
     ["no such host:80", /neither an IP address nor a host name/],
-    ["unix:relative.sock", /path of a UNIX socket is absolute/],
+    ["unix:relative.sock", /a UNIX socket has an absolute path/],
     [`unix:/${"x".repeat(107)}`, /at most 107 bytes/],
   ];
   for (const [address, message] of cases) {
