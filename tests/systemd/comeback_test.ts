@@ -1,0 +1,78 @@
+/** A binder that always comes back, and with its sockets: what operators do to its unit, in any order. */
+
+// deno-lint-ignore-file no-console -- what was measured is worth reading
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { containerTest } from "../container/engine.ts";
+import { get, Load } from "../support/http_client.ts";
+import { until } from "../support/process_status.ts";
+import { BINDER, config, HAPROXY, Host } from "./host.ts";
+
+const CONFIG = "/etc/haproxy/site.cfg.eta";
+const ADDRESSES = "/etc/default/multibinder";
+
+/** Waits until the binder holds that very socket and says that it is well. */
+async function isBack(host: Host, sockets: readonly number[]): Promise<void> {
+  await until(async () => {
+    const { code } = await host.try("multibinder", "healthcheck", "--timeout", "1s");
+    return code === 0 && await host.show(BINDER, "ActiveState") === "active";
+  });
+  assertEquals(await host.listening(BINDER), sockets);
+}
+
+/** A reload must reach the binder: it gets the sockets from there. */
+async function reloads(host: Host, text: string): Promise<void> {
+  host.write(CONFIG, config(text));
+  await host.run("systemctl", "reload", HAPROXY);
+  assertStrictEquals(await get(host.target), text);
+}
+
+const DEEDS: Record<string, (host: Host) => Promise<void>> = {
+  "a stop and a start": async (host) => {
+    await host.run("systemctl", "stop", BINDER);
+    await host.run("systemctl", "start", BINDER);
+  },
+  "a slip in ADDRESSES, a restart, and the slip mended": async (host) => {
+    host.write(ADDRESSES, "ADDRESSES=:8O\n");
+    await host.try("systemctl", "restart", BINDER);
+    // More failures than the limit of starts that systemd has by default.
+    await until(async () => Number(await host.show(BINDER, "NRestarts")) >= 6);
+    assertStrictEquals(await host.show(BINDER, "NFileDescriptorStore"), "1", "what it holds");
+    assertStrictEquals(await get(host.target), "V1");
+    host.write(ADDRESSES, "ADDRESSES=:80\n");
+  },
+  "seven times kill -9": async (host) => {
+    for (let count = 0; count < 7; count++) {
+      await until(async () => await host.show(BINDER, "ActiveState") === "active");
+      await host.kill(BINDER);
+    }
+  },
+  ":80 left out of ADDRESSES, a restart, and put back": async (host) => {
+    host.write(ADDRESSES, "ADDRESSES=:81\n");
+    await host.run("systemctl", "restart", BINDER);
+    host.write(ADDRESSES, "ADDRESSES=:80\n");
+    await host.run("systemctl", "restart", BINDER);
+  },
+  "a stop of the binder, and a reload of HAProxy that starts one again": async (host) => {
+    await host.run("systemctl", "stop", BINDER);
+    await reloads(host, "V1");
+  },
+};
+
+containerTest(
+  "a binder comes back with its sockets, whatever was done to it, under load",
+  async () => {
+    await using host = await Host.serving("V1");
+    const before = await host.listening(BINDER);
+    assertStrictEquals(before.length, 1);
+    for (const [what, act] of Object.entries(DEEDS)) {
+      await using load = new Load(host.target, { workers: 2 });
+      await act(host);
+      await isBack(host, before);
+      await reloads(host, "V1");
+      const { ok, failures } = await load.stop();
+      console.info(`${what}: ${ok} ok, ${failures.length} failed`);
+      assertEquals(failures, [], what);
+      assert(ok > 100, `only ${ok} requests`);
+    }
+  },
+);
