@@ -247,7 +247,7 @@ Deno.test({
     Deno.writeTextFileSync(hosts, "127.0.0.1 localhost\n");
     for (const round of [1, 2]) {
       binder.program.signal("SIGUSR1");
-      await binder.program.waitFor(/ info listening for binds /, 1 + round);
+      await binder.waitFor(({ upgrades }) => upgrades === round);
       assertStrictEquals(
         (await bindOnce(binder.sock, { address: hostname, port: 81 })).result,
         true,

@@ -195,7 +195,8 @@ Deno.test("clients get the addresses of the command line and what --allow adds, 
 Deno.test("a name is looked up once: afterwards the address is the socket", async () => {
   const port = freePort();
   await using binder = await startBinder([`localhost:${port}`]);
-  const [, held = ""] = await binder.program.waitFor(/holding address=(\S+):\d+ /);
+  const { sockets } = await binder.waitFor(() => true);
+  const held = sockets[0]?.address.replace(/:\d+$/, "") ?? "";
   const answers = await Promise.all(
     ["localhost", held].map((address) =>
       callFromPython(binder.sock, bindRequest({ address, port }))
@@ -242,7 +243,7 @@ Deno.test("the log as JSON is one object a line, and holds nothing of the enviro
     await binder.program.waitFor(new RegExp(`${signal} does nothing`));
   }
   binder.program.signal("SIGUSR1");
-  await binder.program.waitFor(/"upgraded"/);
+  await binder.waitFor(({ upgrades }) => upgrades === 1);
   binder.program.signal("SIGTERM");
   assertEquals(await binder.program.exited, { code: 0, signal: null });
   const events = binder.program.stderr.trim().split("\n").map((line) => JSON.parse(line));
@@ -275,7 +276,7 @@ Deno.test("it listens nowhere else, and leaves no file behind", async () => {
     await bindOnce(sock, { address, port: 2080 });
     // In Deno itself this signal opens a debugger's port.
     binder.program.signal("SIGUSR1");
-    await binder.program.waitFor(/ upgraded /, upgrades + 1);
+    await binder.waitFor((status) => status.upgrades > upgrades);
   }
   binder.program.signal("SIGTERM");
   assertStrictEquals((await binder.program.exited).code, 0);

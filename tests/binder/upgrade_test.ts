@@ -21,7 +21,7 @@ Deno.test("an upgrade keeps the pid, the sockets held, the control socket and it
   using waiting = await Deno.connect({ hostname: address, port: 2080 });
 
   binder.program.signal("SIGUSR1");
-  await binder.program.waitFor(/ upgraded from=\S+ to=\S+ upgrades=1$/);
+  await binder.waitFor(({ upgrades }) => upgrades === 1);
   assertEquals({ sockets: listeningSockets(pid), file: Deno.statSync(sock).ino }, before);
   await half.send(`{"method":"bind","id":"half","params":[{"address":"é${address}`.slice(40));
   await half.send('","port":2080}]}');
@@ -53,7 +53,7 @@ Deno.test("20 upgrades under full load lose no bind, no socket and no descriptor
   let fds = 0;
   const upgrade = async (count: number) => {
     binder.program.signal("SIGUSR1");
-    await binder.program.waitFor(new RegExp(` upgraded from=\\S+ to=\\S+ upgrades=${count}$`));
+    await binder.waitFor(({ upgrades }) => upgrades === count);
   };
   // The first one is not counted: it is then an upgraded binder before and after.
   await upgrade(1);
@@ -81,7 +81,7 @@ Deno.test("a storm of signals does no harm, and SIGTERM in it ends the binder pr
       binder.program.signal("SIGUSR1");
       assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
     }
-    await binder.program.waitFor(/ upgraded /, round);
+    await binder.waitFor(({ upgrades }) => upgrades >= round);
   }
   binder.program.signal("SIGUSR1");
   binder.program.signal("SIGTERM");
@@ -93,14 +93,14 @@ Deno.test("SIGTERM is obeyed while a successor is checked, and once it has taken
   for (let round = 0; round < 6; round++) {
     await using binder = await startBinder();
     binder.program.signal("SIGUSR1");
-    if (round % 2 === 0) await binder.program.waitFor(/ upgraded /);
+    if (round % 2 === 0) await binder.waitFor(({ upgrades }) => upgrades === 1);
     binder.program.signal("SIGTERM");
     assertEquals(await binder.program.exited, { code: 0, signal: null });
     assertThrows(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
   }
 });
 
-Deno.test("a file that cannot succeed the binder leaves it serving, and the log says why", async () => {
+Deno.test("a file that cannot succeed the binder leaves it serving, and the status says why", async () => {
   using folder = tempDir();
   const address = loopbackHost();
   const program = folder.file("multibinder");
@@ -142,21 +142,23 @@ Deno.test("a file that cannot succeed the binder leaves it serving, and the log 
       /exit code 3\): wrong libc/,
     ],
   ];
-  for (const [index, [what, replace, reason]] of replacements.entries()) {
+  let last: string | undefined;
+  for (const [what, replace, reason] of replacements) {
     if (exists(program)) Deno.removeSync(program, { recursive: true });
     replace();
     binder.program.signal("SIGUSR1");
-    const [line] = await binder.program.waitFor(
-      /upgrade failed, the old version goes on.*/,
-      index + 1,
+    const { lastUpgrade } = await binder.waitFor(({ lastUpgrade }) =>
+      lastUpgrade !== null && lastUpgrade.at !== last
     );
-    assertMatch(line, reason, what);
+    last = lastUpgrade?.at;
+    assertStrictEquals(lastUpgrade?.ok, false, what);
+    assertMatch(lastUpgrade.message, reason, what);
     assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true, what);
   }
   Deno.removeSync(program);
   copy();
   binder.program.signal("SIGUSR1");
-  await binder.program.waitFor(/ upgraded from=\S+ to=\S+ upgrades=1$/);
+  await binder.waitFor(({ upgrades }) => upgrades === 1);
   assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
 });
 

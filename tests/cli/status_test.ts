@@ -43,7 +43,7 @@ Deno.test("status of a binder and of a wrapper, as JSON and for people", async (
   assertEquals(Object.keys(tcp?.queue ?? {}).sort(), ["length", "limit"]);
   assertStrictEquals(udp?.queue, undefined);
 
-  const { generation: number, pid } = wrapper.serving;
+  const { generation: number, pid } = await wrapper.serving();
   const { uptimeSeconds: _, lastReload, ...own } = await wrapperStatus(control);
   assertEquals(own, {
     role: "wrapper",

@@ -1,7 +1,9 @@
 /** Binders under test. */
 
 import { type Program, type ProgramOptions, startProgram } from "./program.ts";
+import type { BinderStatus } from "./status.ts";
 import { tempDir } from "./temp_dir.ts";
+import { waitForStatus } from "./wait_for_status.ts";
 
 /** The compiled program under test. */
 export function multibinder(): string {
@@ -25,6 +27,8 @@ export interface BinderOptions extends ProgramOptions {
 export interface Binder extends AsyncDisposable {
   readonly sock: string;
   readonly program: Program;
+  /** Waits until its status is so. @returns that status */
+  waitFor(holds: (status: BinderStatus) => boolean): Promise<BinderStatus>;
 }
 
 /** Starts a binder, and waits until it serves its control socket. */
@@ -39,5 +43,10 @@ export async function startBinder(
   const program = cleanup.use(startProgram([file, ...args], options));
   await program.waitFor(/listening for binds/);
   const resources = cleanup.move();
-  return { sock, program, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+  return {
+    sock,
+    program,
+    waitFor: (holds) => waitForStatus(program, sock, holds),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
 }

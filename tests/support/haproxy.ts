@@ -2,9 +2,13 @@
 
 import { multibinder } from "./binder.ts";
 import type { Target } from "./http_client.ts";
+import { listeningSockets } from "./process.ts";
+import { until } from "./process_status.ts";
 import { type Program, type ProgramOptions, startProgram } from "./program.ts";
 import { type TempDir, tempDir } from "./temp_dir.ts";
+import type { WrapperStatus } from "./status.ts";
 import { ignoreUnless } from "./users.ts";
+import { waitForStatus } from "./wait_for_status.ts";
 
 /** What a config is to have beside the frontend that answers. */
 export interface SiteOptions {
@@ -84,6 +88,8 @@ export class Wrapper implements AsyncDisposable {
   readonly #resources = new AsyncDisposableStack();
   readonly folder: TempDir;
   readonly program: Program;
+  /** Its control socket. */
+  readonly control: string;
 
   /** Starts it; {@link startWrapper} also waits until HAProxy serves. */
   constructor(template: string, options: WrapperOptions = {}) {
@@ -91,6 +97,9 @@ export class Wrapper implements AsyncDisposable {
     this.template = template;
     // Long enough for a generation that dies at once to be noticed, short enough for many reloads.
     const args = ["--settle", "20ms", ...options.args ?? []];
+    const at = args.indexOf("--control");
+    if (at < 0) args.push("--control", this.folder.file("control.sock"));
+    this.control = args.at(at < 0 ? -1 : at + 1) ?? "";
     const command = options.command ?? ["haproxy", "-f", this.path];
     this.program = this.#resources.use(
       startProgram(wrapperCommand("exec", { ...options, args, command }), {
@@ -112,28 +121,45 @@ export class Wrapper implements AsyncDisposable {
     Deno.renameSync(`${this.path}.new`, this.path);
   }
 
-  /** The generation that serves, and its process. */
-  get serving(): { generation: number; pid: number } {
-    const lines = this.program.stderr.matchAll(
-      / info (?:serving|reloaded) generation=(\d+) pid=(\d+)\n/g,
-    );
-    const [, generation, pid] = [...lines].at(-1) ?? [];
-    if (pid === undefined) throw new Error(`no generation serves:\n${this.program.stderr}`);
-    return { generation: Number(generation), pid: Number(pid) };
+  /** Waits until its status is so. @returns that status */
+  waitFor(holds: (status: WrapperStatus) => boolean): Promise<WrapperStatus> {
+    return waitForStatus(this.program, this.control, holds);
   }
 
-  /** Reloads. @returns the line about the outcome */
-  async reload(signal: Deno.Signal = "SIGUSR2"): Promise<string> {
-    const outcome = / (info reloaded|error reload failed)/g;
-    const before = this.program.stderr.match(outcome)?.length ?? 0;
+  /** Waits until a generation has drained, by default each that does. */
+  async drained(generation?: number): Promise<void> {
+    await this.waitFor(({ generations }) =>
+      generations.every((one) => generation === undefined ? serves(one) : one.number !== generation)
+    );
+  }
+
+  /** The generation that serves, and its process; waits for the first one. */
+  async serving(): Promise<{ generation: number; pid: number }> {
+    const { generations } = await this.waitFor(({ generations }) => generations.some(serves));
+    const { number: generation = 0, pid = 0 } = generations.find(serves) ?? {};
+    return { generation, pid };
+  }
+
+  /** Reloads by a signal. @returns the outcome */
+  async reload(signal: Deno.Signal = "SIGUSR2"): Promise<ReloadOutcome> {
+    const before = await this.waitFor(() => true);
     this.program.signal(signal);
-    const whole = new RegExp(`.*${outcome.source}.*`);
-    return (await this.program.waitFor(whole, before + 1))[0];
+    const { lastReload } = await this.waitFor(({ lastReload }) =>
+      lastReload !== null && lastReload.at !== before.lastReload?.at
+    );
+    if (lastReload === null) throw new Error("it has no outcome");
+    return lastReload;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#resources.disposeAsync();
   }
+}
+
+type ReloadOutcome = NonNullable<WrapperStatus["lastReload"]>;
+
+function serves({ state }: WrapperStatus["generations"][number]): boolean {
+  return state === "serving";
 }
 
 /** Starts a wrapper, and waits until HAProxy serves. */
@@ -143,14 +169,14 @@ export async function startWrapper(
 ): Promise<Wrapper> {
   await using cleanup = new AsyncDisposableStack();
   const wrapper = cleanup.use(new Wrapper(template, options));
-  await wrapper.program.waitFor(/ info serving generation=1 /);
+  await wrapper.serving();
   cleanup.move();
   return wrapper;
 }
 
 /** Waits until a generation that drains accepts no more: for a moment after the signal it still may. */
-export async function hasStopped({ program }: Wrapper, pid: number): Promise<void> {
-  await program.waitFor(new RegExp(`\\(${pid}\\) : Proxy site stopped`));
+export async function hasStopped(pid: number): Promise<void> {
+  await until(() => listeningSockets(pid).length === 0);
 }
 
 function exists(path: string): boolean {

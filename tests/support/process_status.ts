@@ -18,6 +18,11 @@ export function processStatus(pid: number, name: string): string | undefined {
   return status && new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1];
 }
 
+/** Whether a process has ended, waited for by its parent or not. */
+export function hasEnded(pid: number): boolean {
+  return processStatus(pid, "State")?.startsWith("Z") ?? true;
+}
+
 /** The numbers of the signals in a mask of the status, such as SigIgn. */
 export function signalsIn(pid: number, mask: "ShdPnd" | "SigBlk" | "SigIgn" | "SigCgt"): number[] {
   const bits = BigInt(`0x${processStatus(pid, mask)}`).toString(2).split("").reverse();

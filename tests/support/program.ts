@@ -85,6 +85,11 @@ export class Program implements AsyncDisposable {
     return this.#output.stderr;
   }
 
+  /** Whether it has ended. */
+  get ended(): boolean {
+    return this.#exit !== undefined;
+  }
+
   /** Its end, its output read, and that of its children unless they outlive it; rejects if it does not come. */
   get exited(): Promise<Exit> {
     return this.#within("exit", () => this.#exit);

@@ -34,7 +34,7 @@ Deno.test("systemd is told of the start, reloads, an upgrade and the stop; HAPro
     "READY=1",
     "STATUS=generation 1 serves",
   ]);
-  const environment = Deno.readTextFileSync(`/proc/${wrapper.serving.pid}/environ`);
+  const environment = Deno.readTextFileSync(`/proc/${(await wrapper.serving()).pid}/environ`);
   assertNotMatch(environment, /NOTIFY_SOCKET|WATCHDOG_|LISTEN_/);
 
   await wrapper.reload();

@@ -52,14 +52,16 @@ Deno.test({
       assertStrictEquals(await get(target), "second");
       // An address that only a binder could give is not taken from this one.
       wrapper.template = site([tag(target), tag(planted)], "third");
-      assertMatch(await wrapper.reload(), / error reload failed, .*uid 65534/);
+      const { ok, message } = await wrapper.reload();
+      assertStrictEquals(ok, false);
+      assertMatch(message, /uid 65534/);
       assertStrictEquals(thief.stdout, "listening\n", "it got not a byte");
       assertMatch(processStatus(thief.pid, "Uid") ?? "", /^65534/);
     }
     Deno.removeSync(sock);
     wrapper.template = site(tag(target), "fourth");
     await using _next = await startBinder([], { sock });
-    await wrapper.program.waitFor(/ info handed back to the binder /);
+    await wrapper.waitFor(({ binder }) => binder?.connected ?? false);
     await wrapper.reload();
     assertStrictEquals(await get(target), "fourth");
   },

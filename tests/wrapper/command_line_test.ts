@@ -27,11 +27,11 @@ Deno.test("-D, -Ds, -W and -db do no harm, and -p has the current pid", async ()
       command,
     });
     const pidFile = () => Deno.readTextFileSync(wrapper.folder.file("site.pid"));
-    assertStrictEquals(pidFile(), `${wrapper.serving.pid}\n`);
-    const before = wrapper.serving.pid;
+    assertStrictEquals(pidFile(), `${(await wrapper.serving()).pid}\n`);
+    const before = (await wrapper.serving()).pid;
     await wrapper.reload();
-    assertNotStrictEquals(wrapper.serving.pid, before);
-    assertStrictEquals(pidFile(), `${wrapper.serving.pid}\n`);
+    assertNotStrictEquals((await wrapper.serving()).pid, before);
+    assertStrictEquals(pidFile(), `${(await wrapper.serving()).pid}\n`);
     assertStrictEquals(await get(target), "ok");
     wrapper.program.signal("SIGTERM");
     assertStrictEquals((await wrapper.program.exited).code, 0);
@@ -94,13 +94,13 @@ Deno.test("a pid file that another wrapper has written is left alone", async () 
   await first.program.waitFor(/ info serving /);
   await using failing = start("nonsense");
   assertStrictEquals((await failing.program.exited).code, 1);
-  assertStrictEquals(Deno.readTextFileSync(pidFile), `${first.serving.pid}\n`);
+  assertStrictEquals(Deno.readTextFileSync(pidFile), `${(await first.serving()).pid}\n`);
 
   await using second = start(site(tag(newTarget()), "ok"));
   await second.program.waitFor(/ info serving /);
   first.program.signal("SIGTERM");
   assertStrictEquals((await first.program.exited).code, 0);
-  assertStrictEquals(Deno.readTextFileSync(pidFile), `${second.serving.pid}\n`);
+  assertStrictEquals(Deno.readTextFileSync(pidFile), `${(await second.serving()).pid}\n`);
   second.program.signal("SIGUSR1");
   await second.program.waitFor(/ info upgraded /);
   second.program.signal("SIGTERM");

@@ -21,7 +21,7 @@ import {
 } from "../support/haproxy.ts";
 import { bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
 import { listeningSockets } from "../support/process.ts";
-import { processStatus, until } from "../support/process_status.ts";
+import { hasEnded, processStatus, until } from "../support/process_status.ts";
 import { startProgram } from "../support/program.ts";
 import { SlowBackend } from "../support/slow_backend.ts";
 import { ask, binderStatus, wrapperStatus } from "../support/status.ts";
@@ -69,9 +69,9 @@ Deno.test("kill -9 of the wrapper under load: what runs is taken over and retire
     using draining = await HttpConnection.open(target);
     await draining.send("/slow");
     using drainingRequest = await backend.request();
-    const { pid: old } = wrapper.serving;
+    const { pid: old } = await wrapper.serving();
     await wrapper.reload();
-    await hasStopped(wrapper, old);
+    await hasStopped(old);
     using serving = await HttpConnection.open(target);
     await serving.send("/slow");
     using servingRequest = await backend.request();
@@ -82,9 +82,7 @@ Deno.test("kill -9 of the wrapper under load: what runs is taken over and retire
 
     first.template = template(`round-${round}`);
     wrapper = later.use(await startNext(first, options));
-    for (const pid of orphans) {
-      await wrapper.program.waitFor(new RegExp(` info draining a generation .* pid=${pid}$`));
-    }
+    for (const pid of orphans) await hasStopped(pid);
     await until(async () => await get(target) === `round-${round}`);
     for (
       const [request, client] of [[drainingRequest, draining], [servingRequest, serving]] as const
@@ -92,10 +90,8 @@ Deno.test("kill -9 of the wrapper under load: what runs is taken over and retire
       await request.answer("slow");
       assertStrictEquals(bodyOf(await client.receive()), "slow");
     }
-    for (const pid of orphans) {
-      await wrapper.program.waitFor(new RegExp(` info drained pid=${pid}$`));
-    }
-    assertEquals(generationsOf(first.path), [wrapper.serving.pid]);
+    await until(() => orphans.every(hasEnded));
+    assertEquals(generationsOf(first.path), [(await wrapper.serving()).pid]);
     const { generations } = await wrapperStatus(control);
     assertEquals(generations.map(({ state }) => state), ["serving"]);
   }
@@ -111,19 +107,21 @@ Deno.test({
   async fn() {
     const target = { hostname: loopbackHost(), port: 80 };
     await using first = await startWrapper(site(tag(target), "first"));
-    const inodes = (pid: number) => listeningSockets(pid).map(({ inode }) => inode);
+    const inodes = (pid: number) =>
+      listeningSockets(pid).filter(({ table }) => table === "tcp").map(({ inode }) => inode);
+    const { pid: orphan } = await first.serving();
     const before = inodes(first.program.pid);
     assertStrictEquals(before.length, 1);
     await using load = new Load(target, { workers: 2 });
     await kill(first);
     first.template = site(tag(target), "next");
     await using next = await startNext(first);
-    await next.program.waitFor(/ info drained pid=/);
+    await until(() => hasEnded(orphan));
     assertEquals(inodes(next.program.pid), before, "the same socket");
     assertStrictEquals(await get(target), "next");
-    assertMatch(await next.reload(), / info reloaded /);
-    await next.program.waitFor(/ info drained generation=1 /);
-    assertEquals(generationsOf(first.path), [next.serving.pid]);
+    assertStrictEquals((await next.reload()).ok, true);
+    await next.drained(1);
+    assertEquals(generationsOf(first.path), [(await next.serving()).pid]);
     assertEquals((await load.stop()).failures, []);
   },
 });
@@ -149,16 +147,15 @@ for (const order of ["the wrapper", "the binder"]) {
     ] as const;
     if (order === "the wrapper") {
       const wrapper = await startBoth[0]();
-      await wrapper.program.waitFor(/ warn going on with the sockets held so far/);
       await startBoth[1]();
-      await wrapper.program.waitFor(/ info handed back to the binder /);
+      await wrapper.waitFor(({ binder }) => binder?.connected ?? false);
     } else {
       // It waits for somebody to hand its own address back.
       const nextBinder = startBoth[1]();
       await until(async () => (await ask("status", sock)).code === 0);
       const wrapper = await startBoth[0]();
       await nextBinder;
-      await wrapper.program.waitFor(/ info handed back to the binder /);
+      await wrapper.waitFor(({ binder }) => binder?.connected ?? false);
     }
     const [now] = listeningSockets((await binderStatus(sock)).pid).filter(({ table }) =>
       table === "tcp"
@@ -174,7 +171,7 @@ Deno.test("a takeover that fails leaves the orphan serving", async () => {
   const target = { hostname: loopbackHost(), port: 80 };
   await using binder = await startBinder();
   await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
-  const { pid } = first.serving;
+  const { pid } = await first.serving();
   await using load = new Load(target, { workers: 1 });
   await kill(first);
   first.template = site(tag(target), "x", { frontend: ["nonsense"] });
@@ -185,8 +182,8 @@ Deno.test("a takeover that fails leaves the orphan serving", async () => {
   );
   assertEquals(generationsOf(first.path), [pid]);
   first.template = site(tag(target), "next");
-  await using next = await startNext(first, { sock: binder.sock });
-  await next.program.waitFor(new RegExp(` info drained pid=${pid}$`));
+  await using _next = await startNext(first, { sock: binder.sock });
+  await until(() => hasEnded(pid));
   assertEquals((await load.stop()).failures, []);
 });
 
@@ -199,12 +196,12 @@ Deno.test("an orphan whose request hangs is stopped at the drain cap", async () 
   using slow = await HttpConnection.open(target);
   await slow.send("/slow");
   using _request = await backend.request();
+  const { pid } = await first.serving();
   await kill(first);
   const args = ["--drain", "300ms"];
   await using next = await startNext(first, { sock: binder.sock, args });
-  await next.program.waitFor(/ warn a generation of a wrapper that died does not end .*SIGUSR1$/);
-  await next.program.waitFor(/ info drained pid=/);
-  assertEquals(generationsOf(first.path), [next.serving.pid]);
+  await until(() => hasEnded(pid));
+  assertEquals(generationsOf(first.path), [(await next.serving()).pid]);
 });
 
 Deno.test("an orphan that drains is retired by the wrapper's successor, and by its stop", async () => {
@@ -217,24 +214,24 @@ Deno.test("an orphan that drains is retired by the wrapper's successor, and by i
     using slow = await HttpConnection.open(target);
     await slow.send("/slow");
     using request = await backend.request();
-    const { pid } = first.serving;
+    const { pid } = await first.serving();
     await kill(first);
     await using next = await startNext(first, { sock: binder.sock });
     const { program } = next;
-    await program.waitFor(new RegExp(` info draining a generation .* pid=${pid}$`));
+    const { pid: serving } = await next.serving();
+    await hasStopped(pid);
     if (then === "upgrade") {
       program.signal("SIGUSR1");
-      await program.waitFor(new RegExp(` info draining a generation .* pid=${pid}$`), 2);
+      await next.waitFor(({ upgrades }) => upgrades === 1);
       await request.answer("slow");
       assertStrictEquals(bodyOf(await slow.receive()), "slow");
-      await program.waitFor(new RegExp(` info drained pid=${pid}$`));
+      await until(() => hasEnded(pid));
       program.signal("SIGTERM");
     } else {
       program.signal("SIGTERM");
-      await program.waitFor(/ info stopped generation=1 /);
+      await until(() => hasEnded(serving));
       assertEquals(generationsOf(first.path), [pid]);
       program.signal("SIGTERM");
-      await program.waitFor(/ warn a generation of a wrapper that died does not end .*SIGUSR1$/);
     }
     assertStrictEquals((await program.exited).code, 0);
     assertEquals(generationsOf(first.path), []);
@@ -247,9 +244,10 @@ Deno.test("what an orphan has bound by itself is not taken over", async () => {
   await using binder = await startBinder();
   const template = site([tag(lent), `${own.hostname}:${own.port}`], "ok");
   await using first = await startWrapper(template, { sock: binder.sock });
+  const { pid } = await first.serving();
   await kill(first);
-  await using next = await startNext(first, { sock: binder.sock });
-  await next.program.waitFor(/ info drained pid=/);
+  await using _next = await startNext(first, { sock: binder.sock });
+  await until(() => hasEnded(pid));
   const { sockets } = await binderStatus(binder.sock);
   assertEquals(sockets.map(({ address }) => address), [`${hostname}:80`]);
   // Nobody would accept from a copy, in whose queue every other connection would wait.
@@ -290,13 +288,13 @@ Deno.test("a wrapper of another config leaves it alone, and so does one of the s
   await using binder = await startBinder();
   await using dead = await startWrapper(site(tag(one), "dead"), { sock: binder.sock });
   await using alive = await startWrapper(site(tag(two), "alive"), { sock: binder.sock });
-  const [orphan, served] = [dead.serving.pid, alive.serving.pid];
+  const [orphan, served] = [(await dead.serving()).pid, (await alive.serving()).pid];
   await kill(dead);
   await using other = await startWrapper(site(tag(two), "other"), { sock: binder.sock });
   await using same = await startNext(alive, { sock: binder.sock });
   for (const { program } of [other, same]) assertNotMatch(program.stderr, /has died/);
   assertEquals(generationsOf(dead.path), [orphan]);
-  assertEquals(generationsOf(alive.path).sort(), [served, same.serving.pid].sort());
+  assertEquals(generationsOf(alive.path).sort(), [served, (await same.serving()).pid].sort());
   assertStrictEquals(await get(one), "dead");
 });
 
@@ -316,15 +314,16 @@ Deno.test("no stranger is signalled: not by a pid file, nor by a mark, but a reu
   // Its wrapper is dead: the process with that pid is another by now.
   await using orphan = marked(String(named.pid));
   Deno.writeTextFileSync(pidFile, `${named.pid}\n`);
+  const { pid } = await first.serving();
   await kill(first);
   await using next = await startWrapper("", {
     sock: binder.sock,
     command: ["haproxy", "-D", "-p", pidFile, "-f", first.path],
   });
-  await next.program.waitFor(new RegExp(` info drained pid=${first.serving.pid}$`));
+  await until(() => hasEnded(pid));
   assertStrictEquals((await orphan.exited).signal, "SIGUSR1");
   await next.reload();
-  assertStrictEquals(Deno.readTextFileSync(pidFile), `${next.serving.pid}\n`);
+  assertStrictEquals(Deno.readTextFileSync(pidFile), `${(await next.serving()).pid}\n`);
   next.program.signal("SIGTERM");
   assertStrictEquals((await next.program.exited).code, 0);
   for (const { pid } of [named, owned]) assertMatch(processStatus(pid, "State") ?? "", /^S/);

@@ -3,7 +3,7 @@
 import { dirname } from "node:path";
 import { assert, assertStrictEquals } from "@std/assert";
 import { type Binder, startBinder } from "../support/binder.ts";
-import { site, startWrapper, tag, type Wrapper } from "../support/haproxy.ts";
+import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { bodyOf, HttpConnection, newTarget, type Target } from "../support/http_client.ts";
 import { openFds, polledInodes, processorTime, socketInodes } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
@@ -67,9 +67,9 @@ async function hasLeft(pid: number, inodes: readonly number[]): Promise<void> {
   await until(() => !holds(socketInodes(pid)) && !holds(polledInodes(pid)));
 }
 
-/** The inodes of the sockets that a wrapper's server was lent, as its first descriptors. */
-function lentTo({ serving }: Wrapper, count = 1): number[] {
-  const fds = openFds(serving.pid);
+/** The inodes of the sockets that a server was lent, as its first descriptors. */
+function lentTo(pid: number, count = 1): number[] {
+  const fds = openFds(pid);
   return Array.from({ length: count }, (_, index) => {
     return Number(/\d+/.exec(fds.get(3 + index) ?? "")?.[0]);
   });
@@ -107,11 +107,12 @@ for (const release of RELEASES) {
       await using binder = await startBinder();
       await using old = await scene(binder, target, backend);
       await using other = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
-      const { pid } = old.wrapper.serving;
+      const { pid } = await old.wrapper.serving();
+      const [lent] = lentTo((await other.serving()).pid);
       Deno.kill(pid, "SIGUSR1");
-      await until(() => !openFds(pid).get(3)?.includes(String(lentTo(other)[0])));
+      await until(() => !openFds(pid).get(3)?.includes(String(lent)));
       await using _load = load(target);
-      const [burnt = 0, useful = 0] = await shares([pid, other.serving.pid]);
+      const [burnt = 0, useful = 0] = await shares([pid, (await other.serving()).pid]);
       assert(burnt > 0.2 * useful && burnt > ALLOWED, `it used ${burnt} of a core`);
     },
   });
@@ -126,12 +127,12 @@ for (const release of RELEASES) {
         await using binder = await startBinder();
         await using old = await scene(binder, target, backend);
         await using load1 = traffic === "before" ? load(target) : undefined;
-        const { pid } = old.wrapper.serving;
-        const lent = lentTo(old.wrapper);
+        const { pid } = await old.wrapper.serving();
+        const lent = lentTo(pid);
         await old.wrapper.reload();
         await hasLeft(pid, lent);
         await using _load2 = load1 ? undefined : load(target);
-        const [burnt = 1, useful = 0] = await shares([pid, old.wrapper.serving.pid]);
+        const [burnt = 1, useful = 0] = await shares([pid, (await old.wrapper.serving()).pid]);
         assert(burnt < ALLOWED, `it used ${burnt} of a core, the one that serves ${useful}`);
         assert(useful > 0, "there was no traffic");
       },
@@ -167,12 +168,13 @@ Deno.test("sockets of every kind are left by the generation that drains", async 
   );
   await using wrapper = await startWrapper(template, { sock: binder.sock });
   await using _held = await Held.open(backend, target);
-  const { pid } = wrapper.serving;
-  const lent = lentTo(wrapper, 6);
+  const { pid } = await wrapper.serving();
+  const lent = lentTo(pid, 6);
   assert(lent.every((inode) => polledInodes(pid).has(inode)));
   await wrapper.reload();
   await hasLeft(pid, lent);
-  assert(lent.every((inode) => polledInodes(wrapper.serving.pid).has(inode)));
+  const { pid: next } = await wrapper.serving();
+  assert(lent.every((inode) => polledInodes(next).has(inode)));
 });
 
 Deno.test("a server that is stopped beside another one of the same socket leaves it, too", async () => {
@@ -184,8 +186,8 @@ Deno.test("a server that is stopped beside another one of the same socket leaves
   });
   await using _held = await Held.open(backend, target);
   await using v2 = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
-  const { pid } = v1.serving;
-  const lent = lentTo(v2);
+  const { pid } = await v1.serving();
+  const lent = lentTo((await v2.serving()).pid);
   v1.program.signal("SIGTERM");
   await hasLeft(pid, lent);
 });
@@ -197,8 +199,8 @@ Deno.test("and so does one whose wrapper has died, once the next one retires it"
   const options = { sock: binder.sock };
   await using first = await startWrapper(site(tag(target), "ok", backend.options), options);
   await using _held = await Held.open(backend, target);
-  const { pid } = first.serving;
-  const lent = lentTo(first);
+  const { pid } = await first.serving();
+  const lent = lentTo(pid);
   first.program.signal("SIGKILL");
   await first.program.exited;
   await using _next = await startWrapper("", {
@@ -218,8 +220,8 @@ Deno.test({
     const template = site(tag(target), "ok", { ...backend.options, global: ["user nobody"] });
     await using wrapper = await startWrapper(template, { sock: binder.sock });
     await using _held = await Held.open(backend, target);
-    const { pid } = wrapper.serving;
-    const lent = lentTo(wrapper);
+    const { pid } = await wrapper.serving();
+    const lent = lentTo(pid);
     await wrapper.reload();
     await hasLeft(pid, lent);
   },

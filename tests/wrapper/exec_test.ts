@@ -51,7 +51,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     using slow = await HttpConnection.open(own);
     await slow.send("/slow");
     using request = await backend.request();
-    const { pid } = v1.serving;
+    const { pid } = await v1.serving();
     v1.program.signal(signal);
     await until(() => listeningSockets(pid).length === 0);
     assert(commandOf(pid), "it waits for the request under way");
@@ -62,7 +62,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     const before = load.outcome.replies.get("V2") ?? 0;
     await until(() => (load.outcome.replies.get("V2") ?? 0) > before + 100);
     assertEquals((await load.stop()).failures, []);
-    assertStrictEquals(v2.serving.generation, 1);
+    assertStrictEquals((await v2.serving()).generation, 1);
   });
 }
 
@@ -76,7 +76,7 @@ Deno.test("a second SIGTERM does not wait for a request that hangs", async () =>
   using slow = await HttpConnection.open(target);
   await slow.send("/slow");
   using _request = await backend.request();
-  const { pid } = wrapper.serving;
+  const { pid } = await wrapper.serving();
   wrapper.program.signal("SIGTERM");
   await until(() => listeningSockets(pid).length === 0);
   wrapper.program.signal("SIGTERM");
@@ -98,10 +98,11 @@ Deno.test({
     using slow = await HttpConnection.open(target);
     await slow.send("/slow");
     using request = await backend.request();
+    const { pid } = await wrapper.serving();
     wrapper.program.signal("SIGTERM");
     await wrapper.program.waitFor(/ stopping in 2s/);
     assertStrictEquals(await get(target), "ok");
-    await hasStopped(wrapper, wrapper.serving.pid);
+    await hasStopped(pid);
     await assertRejects(() => get(target), Deno.errors.ConnectionRefused);
     await request.answer("slow");
     assertStrictEquals(bodyOf(await slow.receive()), "slow");
@@ -113,8 +114,7 @@ Deno.test("the server's end is the wrapper's, with 128 + n for a signal", async 
   await using binder = await startBinder();
   for (const [signal, code] of [["SIGKILL", 137], ["SIGTERM", 143]] as const) {
     await using wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
-    Deno.kill(wrapper.serving.pid, signal);
-    await wrapper.program.waitFor(/ error the server ended by itself generation=1 /);
+    Deno.kill((await wrapper.serving()).pid, signal);
     assertEquals(await wrapper.program.exited, { code, signal: null });
   }
 });
@@ -167,8 +167,8 @@ Deno.test("the server gets its sockets, and else what a shell would give it", as
     through,
     command: [fakeHaproxy(folder), "-f", "site.cfg.eta"],
   });
-  const [, text] = await wrapper.program.waitFor(/ started generation=1 pid=(\d+)/);
-  const pid = Number(text);
+  const { generations } = await wrapper.waitFor(({ generations }) => generations.length === 1);
+  const pid = generations[0]?.pid ?? 0;
   await until(() => commandOf(pid) === "sleep");
 
   assertEquals([...openFds(pid).keys()].toSorted((a, b) => a - b), [0, 1, 2, 3, 4, 5]);
@@ -208,7 +208,7 @@ Deno.test({
       through: ["unshare", "--pid", "--fork", "--mount-proc"],
       command: [haproxy, "-f", "site.cfg.eta"],
     });
-    await wrapper.program.waitFor(/ serving generation=1 /);
+    await wrapper.serving();
     const [init = 0] = childrenOf(wrapper.program.pid);
     assertMatch(processStatus(init, "NSpid") ?? "", /\s1$/);
     const orphans = childrenOf(init).filter((pid) => commandOf(pid) === "sh");
@@ -232,7 +232,7 @@ Deno.test("1000 sockets are checked and served", async () => {
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(targets.map(tag), "ok"), { sock: binder.sock });
   const held = listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
-  const inherited = listeningSockets(wrapper.serving.pid).map(({ inode }) => inode);
+  const inherited = listeningSockets((await wrapper.serving()).pid).map(({ inode }) => inode);
   assertStrictEquals(inherited.length, 1000);
   assertEquals(new Set(inherited), new Set(held.map(({ inode }) => inode)));
   for (const port of [61_000, 61_252, 61_253, 61_999]) {

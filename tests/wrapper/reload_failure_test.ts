@@ -1,10 +1,16 @@
 /** Reloads that go wrong: something serves all the time, and what happened is told and remembered. */
 
-import { assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag, type Wrapper } from "../support/haproxy.ts";
 import { get, Load } from "../support/http_client.ts";
-import { childrenOf, commandOf, processStatus, until } from "../support/process_status.ts";
+import {
+  childrenOf,
+  commandOf,
+  hasEnded,
+  processStatus,
+  until,
+} from "../support/process_status.ts";
 import { ProgramFile } from "../support/program_file.ts";
 import { ask, wrapperStatus } from "../support/status.ts";
 import { freePort, loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
@@ -12,7 +18,7 @@ import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 /** Reloads, which must fail: the reason is told, logged, and in the status. */
 async function failToReload(wrapper: Wrapper, control: string, why: RegExp): Promise<void> {
-  const { serving } = wrapper;
+  const serving = await wrapper.serving();
   const { code, stderr } = await ask("reload", control);
   assertStrictEquals(code, 1);
   assertMatch(stderr, /^multibinder: reload failed: /);
@@ -21,7 +27,7 @@ async function failToReload(wrapper: Wrapper, control: string, why: RegExp): Pro
     .filter((line) => line.includes(" error reload failed, the old generation goes on serving "));
   assertMatch(logged.at(-1) ?? "", why);
   await isFailed(control, why);
-  assertEquals(wrapper.serving, serving);
+  assertEquals(await wrapper.serving(), serving);
 }
 
 /** The status still tells of the reload that failed. */
@@ -34,7 +40,7 @@ async function isFailed(control: string, why: RegExp): Promise<void> {
 /** Reloads, which must succeed, and ends the status of failure. */
 async function reload(wrapper: Wrapper, control: string): Promise<void> {
   const { code, stdout } = await ask("reload", control);
-  const message = `generation ${wrapper.serving.generation} serves`;
+  const message = `generation ${(await wrapper.serving()).generation} serves`;
   assertEquals([code, stdout], [0, `${message}\n`]);
   const { lastReload } = await wrapperStatus(control);
   assertEquals([lastReload?.ok, lastReload?.message], [true, message]);
@@ -95,7 +101,7 @@ Deno.test("a config that is of no use: what was served goes on, and the reason i
   assertMatch(stderr, / info haproxy: \[NOTICE\] /);
   assertNotMatch(stderr, / error haproxy: \[NOTICE\] /);
   const { generations } = await wrapperStatus(control);
-  assertEquals(generations.map(({ pid }) => pid), [wrapper.serving.pid]);
+  assertEquals(generations.map(({ pid }) => pid), [(await wrapper.serving()).pid]);
 });
 
 Deno.test({
@@ -168,8 +174,8 @@ Deno.test("a server that dies within the first second, and one that never gets r
   server.next("hangs");
   await failToReload(wrapper, control, /not ready within 2s/);
   // It is not left behind.
-  await wrapper.program.waitFor(/ info drained generation=3 .*signal=15/);
-  assertEquals(servers(wrapper), [wrapper.serving.pid]);
+  await wrapper.drained(3);
+  assertEquals(servers(wrapper), [(await wrapper.serving()).pid]);
   await reload(wrapper, control);
   assertEquals((await load.stop()).failures, []);
 });
@@ -206,25 +212,23 @@ function servers({ program }: Wrapper): number[] {
 }
 
 Deno.test("a server that does not obey its stop signal is killed after the drain cap", async () => {
-  using folder = tempDir();
   const target = { hostname: loopbackHost(), port: 80 };
-  const control = folder.file("control");
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(tag(target), "ok"), {
     sock: binder.sock,
-    args: ["--control", control, "--drain", "200ms"],
+    args: ["--drain", "200ms"],
   });
-  const deaf = wrapper.serving.pid;
+  const deaf = (await wrapper.serving()).pid;
   Deno.kill(deaf, "SIGSTOP");
   await until(() => processStatus(deaf, "State")?.startsWith("T") ?? false);
-  await reload(wrapper, control);
-  await using load = new Load(target, { workers: 1 });
-  await wrapper.program.waitFor(new RegExp(` warn still has connections .* pid=${deaf}$`));
-  const { generations } = await wrapperStatus(control);
+  assertStrictEquals((await wrapper.reload()).ok, true);
+  const { generations } = await wrapper.waitFor(() => true);
   assertEquals(generations.map(({ state }) => state), ["draining", "serving"]);
-  await wrapper.program.waitFor(new RegExp(` warn does not stop, killing it .* pid=${deaf}$`));
-  await wrapper.program.waitFor(new RegExp(` info drained .* pid=${deaf} signal=9$`));
-  assertEquals(servers(wrapper), [wrapper.serving.pid]);
+  await using load = new Load(target, { workers: 1 });
+  // A process that is suspended obeys nothing but SIGKILL.
+  await wrapper.drained();
+  assert(hasEnded(deaf));
+  assertEquals(servers(wrapper), [(await wrapper.serving()).pid]);
   assertEquals((await load.stop()).failures, []);
 });
 
