@@ -259,6 +259,7 @@ class Binder {
           holders: holders.map(({ peer }) => peer.pid),
         };
       }),
+      missing: Object.values(this.#own).filter((text) => !this.#registry.holds(text)),
       clients: this.#server?.size ?? 0,
       ...this.#server?.counters,
       ...this.#upgrade.describe(),

@@ -1,6 +1,7 @@
 /** `multibinder healthcheck`: whether a binder or a wrapper answers. */
 
-import { EXIT } from "../errors.ts";
+import { EXIT, UserError } from "../errors.ts";
+import { escapeControls } from "../escape.ts";
 import { request } from "./request.ts";
 import { SOCK } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
@@ -14,13 +15,28 @@ export const subcommand = defineSubcommand({
     timeout: { placeholder: "TIME", about: "for the answer", read: duration, default: "3s" },
   },
   talksTo: "either",
-  exitCodes: { "0": "it answers", "1": "it is gone or hangs; one line says why" },
+  exitCodes: {
+    "0": "it answers, and a binder holds all addresses of its command line",
+    "1": "it does not; one line says why",
+  },
   examples: [
     "multibinder healthcheck",
     'HEALTHCHECK CMD ["/usr/local/bin/multibinder", "healthcheck", "--timeout", "2s"]',
   ],
   async run({ options }) {
-    await request(this, options.sock, "status", options.timeout);
-    return EXIT.ok;
+    const missing = missingIn(await request(this, options.sock, "status", options.timeout));
+    if (missing.length === 0) return EXIT.ok;
+    throw new UserError(
+      `the binder at ${options.sock} does not hold ${escapeControls(missing.join(", "))}: ` +
+        "somebody else has it, or may still hand it back; the binder's log says more",
+    );
   },
 });
+
+/** The addresses of a binder's command line that it does not hold. A wrapper and an older binder tell none. */
+function missingIn(status: unknown): string[] {
+  const isObject = typeof status === "object" && status !== null;
+  return isObject && "missing" in status && Array.isArray(status.missing)
+    ? status.missing.map(String)
+    : [];
+}

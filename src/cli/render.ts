@@ -7,8 +7,8 @@ import { BINDER_OPTIONS } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
 
 const SOCKETS = `
-The sockets are really bound, by the binder or else by this process for a moment, so
-that what is printed would start. Nothing is run.
+Nothing is bound and nothing is run. With --strict the sockets are really bound, by the
+binder or else by this process for a moment, so that what is printed would start.
 `;
 
 /** Names of standard output: taken for a file, it could be replaced by another. */
@@ -20,6 +20,7 @@ export const subcommand = defineSubcommand({
   argument: { name: "FILE", about: "the template", count: "one" },
   options: {
     ...BINDER_OPTIONS,
+    strict: { about: "bind the addresses, or fail" },
     output: {
       placeholder: "FILE",
       about: "write there; - is standard output",
@@ -34,21 +35,20 @@ export const subcommand = defineSubcommand({
   ],
   async run({ options, words: [template = ""] }) {
     const { bytesOf, renderFiles, writeOutput } = await import("../wrapper/config_files.ts");
-    const { chooseSockets } = await import("../wrapper/sockets.ts");
-    const { Poller } = await import("../../ffi/poll.ts");
     const { TEMPLATE_SERVER } = await import("../servers/servers.ts");
-    const { sock, wait, output } = options;
+    const { output } = options;
     const templates = [{ template, target: output }];
     const names = TEMPLATE_SERVER.socketNames;
     const log = createLog({ format: options["log-format"], level: options["log-level"] });
     const { files, sockets } = renderFiles(templates, Deno.env.toObject(), names);
-    const source = chooseSockets(
-      { sock, wait, binderUid: options["binder-uid"], lasting: false },
-      new Poller(),
-      log,
-    );
-    await source.prepare(sockets);
-    source.close();
+    if (options.strict) {
+      const { chooseSockets } = await import("../wrapper/sockets.ts");
+      const { Poller } = await import("../../ffi/poll.ts");
+      const { sock, wait, "binder-uid": binderUid } = options;
+      const source = chooseSockets({ sock, wait, binderUid, lasting: false }, new Poller(), log);
+      await source.prepare(sockets);
+      source.close();
+    }
     for (const file of files) {
       STANDARD_OUTPUT.includes(output) ? print(bytesOf(file)) : writeOutput(file);
     }

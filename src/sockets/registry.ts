@@ -41,6 +41,11 @@ export class Registry {
     return this.#held.get(formatAddress(address));
   }
 
+  /** Whether a socket is held for an address, in its canonical form. */
+  holds(text: string): boolean {
+    return this.#held.has(text);
+  }
+
   /** Waits until a socket is added, or the time is over. @param timeout milliseconds */
   changed(timeout: number): Promise<void> {
     return new Promise((resolve) => {

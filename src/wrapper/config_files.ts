@@ -2,7 +2,7 @@
 
 import { resolve } from "node:path";
 import { FIRST_FD } from "../../ffi/spawn.ts";
-import { splitAddress } from "../sockets/address.ts";
+import { numericAddress, splitAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 import type { BindParam } from "../control/messages.ts";
@@ -100,6 +100,8 @@ export function renderFiles(
   const bind = ({ address, backlog }: { address: string; backlog?: number }) => {
     const descriptors = expandAddresses(address).map((one) => {
       const parts = splitAddress(one);
+      // What is malformed is said here, with file and line; a host name is looked up by who binds it.
+      numericAddress(parts);
       if (parts.port === 0) throw new UserError("port 0 is another port each time; name one");
       sockets.push({ ...parts, ...(backlog !== undefined && { backlog }) });
       return FIRST_FD + sockets.length - 1;

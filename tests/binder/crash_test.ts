@@ -255,3 +255,25 @@ Deno.test({
     assertEquals((await load.stop()).failures, []);
   },
 });
+
+Deno.test("a binder that waits for one of its addresses is not well, and says which it lacks", async () => {
+  using folder = tempDir();
+  using stranger = Deno.listen({ hostname: loopbackHost(), port: freePort() });
+  const { hostname, port } = stranger.addr;
+  const sock = folder.file("sock");
+  await using binder = startProgram([multibinder(), "bind", "--sock", sock, `${hostname}:${port}`]);
+  const check = () => runProgram([multibinder(), "healthcheck", "--sock", sock]);
+  // It gives up after two seconds; until then it answers, and afterwards nobody does.
+  const said: string[] = [];
+  await until(async () => {
+    const { code, stderr } = await check();
+    assertStrictEquals(code, 1);
+    said.push(stderr);
+    return stderr.includes("does not hold");
+  });
+  assertMatch(
+    said.at(-1) ?? "",
+    new RegExp(`does not hold ${hostname}:${port}: somebody else has it`),
+  );
+  assertStrictEquals((await binder.exited).code, 1);
+});

@@ -21,16 +21,22 @@ async function render(
   return await runProgram(words, options);
 }
 
-Deno.test("the rendered config is printed, its sockets held by the binder", async () => {
+Deno.test("the rendered config is printed; with --strict the binder holds its sockets", async () => {
   using folder = tempDir();
   const targets = [61080, 61081].map((port) => ({ hostname: loopbackHost(), port }));
   await using binder = await startBinder();
   const { sock } = binder;
   const template = `${targets.map(tag).join(" ")} <%# a comment %>\n<%= ENV['NAME'] %>\n`;
-  const rendered = await render(folder, template, { sock, env: { NAME: "grüße" } });
-  assertEquals(rendered, { code: 0, signal: null, stdout: "fd@3 fd@4 \ngrüße\n", stderr: "" });
-  const held = listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
-  assertStrictEquals(held.length, 2);
+  const held = () => listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
+  for (const [args, sockets] of [[[], 0], [["--strict"], 2]] as const) {
+    const rendered = await render(folder, template, {
+      sock,
+      env: { NAME: "grüße" },
+      args: [...args],
+    });
+    assertEquals(rendered, { code: 0, signal: null, stdout: "fd@3 fd@4 \ngrüße\n", stderr: "" });
+    assertStrictEquals(held().length, sockets);
+  }
   const left = [...Deno.readDirSync(folder.path)].map(({ name }) => name);
   assertEquals(left, ["site.cfg.eta"], "no file is written");
 });
@@ -144,16 +150,23 @@ Deno.test("the program may not use Deno's network and subprocesses", async () =>
 });
 
 Deno.test({
-  name: "without a binder the sockets are bound for a moment",
+  name: "without a binder nothing is bound; with --strict the sockets are, for a moment",
   ignore: ignoreUnlessNoBinder,
   async fn() {
     using folder = tempDir();
     const target = { hostname: loopbackHost(), port: freePort() };
-    const free = await render(folder, tag(target));
+    const args = ["--strict"];
+    const free = await render(folder, tag(target), { args });
     assertEquals([free.code, free.stdout], [0, "fd@3"]);
     assertMatch(free.stderr, /^\S+ info no binder at \S+: .*\n$/);
     using stranger = Deno.listen(target);
-    const taken = await render(folder, tag(target));
+    assertEquals(await render(folder, tag(target)), {
+      code: 0,
+      signal: null,
+      stdout: "fd@3",
+      stderr: "",
+    });
+    const taken = await render(folder, tag(target), { args });
     assertEquals([taken.code, taken.stdout], [1, ""]);
     const { hostname, port } = stranger.addr;
     assertMatch(
@@ -173,6 +186,7 @@ Deno.test("an error names file, line, text and cause, and Ruby is told from a mi
       /:3: bind_tpc is not defined, in <%= bind_tpc\('', 80\) %>/,
     ],
     ["\nbind <%= bind_tcp('', 80 %>", /:2: missing \) .*, in <%= bind_tcp\('', 80 %>/],
+    ["\nbind <%= bind_tcp('300.0.0.1', 80) %>", /:2: .*"300\.0\.0\.1" is not an IPv4 address, in /],
     ["\nbind <%= bind_tcp('', 'http') %>", /:2: bind_tcp: port must be a number, not 'http', in /],
     ["<%= ENV.fetch('MISSING_NAME') %>", /:1: ENV has no 'MISSING_NAME', in /],
     [

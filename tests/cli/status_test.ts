@@ -36,6 +36,7 @@ Deno.test("status of a binder and of a wrapper, as JSON and for people", async (
       { address, backlog: 1000, queue: tcp?.queue, holders: [wrapper.program.pid] },
       { address: `udp:${address}`, backlog: 1000, holders: [] },
     ],
+    missing: [],
     errors: 0,
     upgrades: 0,
     lastUpgrade: null,
@@ -64,7 +65,7 @@ Deno.test("status of a binder and of a wrapper, as JSON and for people", async (
   assertStrictEquals((await ask("upgrade", control)).code, 0);
   const { lastUpgrade } = await wrapperStatus(control);
   assertMatch(lastUpgrade?.at ?? "", ISO_TIME);
-  for (const args of [["unbind", ":80"], ["render", wrapper.path]] as const) {
+  for (const args of [["unbind", ":80"], ["render", "--strict", wrapper.path]] as const) {
     wrapper.template = `${tag(target)}\n`;
     const { code, stderr } = await runProgram([multibinder(), ...args, "--sock", control]);
     assertStrictEquals(code, 1);
@@ -102,6 +103,7 @@ Deno.test("an address that steers a terminal is shown as text, and exactly with 
   const bound = await runProgram([
     multibinder(),
     "render",
+    "--strict",
     ...["--sock", binder.sock, writeTemplate(folder, address)],
   ]);
   assertStrictEquals(bound.code, 0, bound.stderr);

@@ -16,6 +16,8 @@ export interface Status {
 export interface BinderStatus extends Status {
   sock: string;
   sockets: { address: string; backlog: number; queue?: object; holders: number[] }[];
+  /** Addresses of its command line that it does not hold. */
+  missing: string[];
   clients: number;
   connections: number;
   requests: number;

@@ -81,7 +81,7 @@ Deno.test({
     const other = folder.file("other.cfg.eta");
     Deno.writeTextFileSync(other, site(tag(asked), "site"));
     const render = (file: string, ...args: string[]) =>
-      runProgram([multibinder(), "render", "--sock", sock, ...args, file]);
+      runProgram([multibinder(), "render", "--strict", "--sock", sock, ...args, file]);
     const env = { MULTIBINDER_BINDER_UID: "nobody" };
 
     const refused = await render(template);
@@ -95,7 +95,10 @@ Deno.test({
     const trusted = await render(template, "--binder-uid", "65534");
     assertStrictEquals(trusted.code, 0, trusted.stderr);
     assertMatch(trusted.stdout, /^bind fd@3$/m);
-    const byName = await runProgram([multibinder(), "render", "--sock", sock, template], { env });
+    const byName = await runProgram(
+      [multibinder(), "render", "--strict", "--sock", sock, template],
+      { env },
+    );
     assertStrictEquals(byName.code, 0, byName.stderr);
 
     const wrong = await render(other, "--binder-uid", "nobody");
