@@ -22,7 +22,7 @@ export interface BinderPlace {
   uid: number | undefined;
 }
 
-/** Refusals that stay: of another user, and of the original multibinder, which has no such method. */
+/** Refusals that stay as long as the binder does: of another user, and of the original multibinder, which has no such method. */
 const LASTING: readonly number[] = [RPC.notPermitted, RPC.methodNotFound];
 
 /** Pause between two attempts to reach a binder, in milliseconds. */
@@ -37,8 +37,13 @@ export class BinderLink {
   #closed = false;
   /** Ends the pauses under way. */
   readonly #wake = new Set<() => void>();
-  /** Whether the connection is kept: a binder agrees to that for root and for its own user. */
-  #attachable: boolean;
+  /** Whether the connection is kept: a binder agrees to that for those who may hand sockets back. */
+  #isKept = false;
+  /** Requests under way on a connection that is not kept: the last one closes it. */
+  #users = 0;
+  /** The control socket of the binder that takes nothing back, by its file: the next one is asked anew. */
+  #refusing: string | undefined;
+  #standsBy = false;
 
   constructor(
     readonly binder: BinderPlace,
@@ -46,9 +51,7 @@ export class BinderLink {
     readonly log: Log,
     /** What to hand back to a new binder; undefined for a process that will not stay. */
     readonly held: (() => readonly HeldSocket[]) | undefined,
-  ) {
-    this.#attachable = held !== undefined;
-  }
+  ) {}
 
   /** Whether the connection stands. */
   get connected(): boolean {
@@ -67,9 +70,7 @@ export class BinderLink {
       let client: ControlClient | undefined;
       try {
         client = await this.#connect();
-        const fds = await client.bind(params);
-        if (!this.#attachable) this.#drop(client);
-        return fds;
+        return await this.#use(client, params);
       } catch (error) {
         if (error instanceof NoBinderError) this.#drop(client);
         // It had ended before it was asked: that says nothing of the binder that is there now.
@@ -83,10 +84,20 @@ export class BinderLink {
     }
   }
 
+  async #use(client: ControlClient, params: readonly BindParam[]): Promise<Fd[]> {
+    this.#users++;
+    try {
+      return await client.bind(params);
+    } finally {
+      this.#users--;
+      this.#dropUnkept(client);
+    }
+  }
+
   /** Tells the binder which sockets are held now. */
   async refresh(): Promise<void> {
     try {
-      if (this.#client) await this.#handBack(this.#client);
+      if (this.#client && this.#isKept) await this.#handBack(this.#client);
     } catch (error) {
       this.log.debug("cannot tell the binder what is held", { error: messageOf(error) });
     }
@@ -94,7 +105,7 @@ export class BinderLink {
 
   /** Connects if it can, and goes on trying if it cannot. */
   keepTrying(): void {
-    if (this.#attachable) void this.#reconnect();
+    if (this.held) void this.#reconnect();
   }
 
   /** Ends the connection for good. */
@@ -118,11 +129,12 @@ export class BinderLink {
   async #open(): Promise<ControlClient> {
     let client = this.#dial();
     try {
-      await this.#handBack(client);
-      if (this.held && !this.#attachable) {
+      this.#isKept = await this.#handBack(client);
+      if (this.held && !this.#isKept) {
         // The binder may have closed the connection with its refusal.
         client.close();
         client = this.#dial();
+        void this.#standBy();
       }
       if (this.#closed) throw new Error("this process is ending");
     } catch (error) {
@@ -134,9 +146,11 @@ export class BinderLink {
     return client;
   }
 
-  async #handBack(client: ControlClient): Promise<void> {
-    if (!this.#attachable || !this.held) return;
+  /** @returns whether the binder takes sockets back, and so keeps the connection */
+  async #handBack(client: ControlClient): Promise<boolean> {
+    if (!this.held) return false;
     const held = this.held();
+    const binder = fileOf(this.binder.path);
     try {
       const outcomes = await client.adopt(held.map(({ param }) => param), held.map(({ fd }) => fd));
       outcomes.forEach((outcome, index) => {
@@ -147,21 +161,39 @@ export class BinderLink {
           this.log.warn("the binder does not take a socket back", { address, outcome });
         }
       });
+      this.#refusing = undefined;
+      return true;
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
       if (!LASTING.includes(error.code)) {
         const why = `the binder at ${this.binder.path} takes no sockets back now: ${error.message}`;
         throw new NoBinderError(this.binder.path, "EAGAIN", why, error);
       }
-      this.#attachable = false;
-      this.log.info("the binder takes no sockets back from this process", { why: error.message });
+      if (binder !== this.#refusing) {
+        this.log.info("the binder takes no sockets back from this process", { why: error.message });
+      }
+      this.#refusing = binder;
+      return false;
     }
+  }
+
+  /** Waits until another binder has taken the place of one that refuses, and asks that one. */
+  async #standBy(): Promise<void> {
+    if (this.#standsBy) return;
+    this.#standsBy = true;
+    let file: string | undefined;
+    do {
+      await this.#pause(MAX_RETRY);
+      file = fileOf(this.binder.path);
+    } while (!this.#closed && (file === undefined || file === this.#refusing));
+    this.#standsBy = false;
+    if (!this.#closed) await this.#reconnect();
   }
 
   async #watch(client: ControlClient): Promise<void> {
     await client.gone();
     this.#drop(client);
-    if (this.#closed || this.#client || !this.#attachable) return;
+    if (this.#closed || this.#client || !this.#isKept) return;
     this.log.warn("the binder is gone; its sockets are kept for the next one", {
       sock: this.binder.path,
     });
@@ -173,7 +205,8 @@ export class BinderLink {
     let pause = RETRY;
     while (!this.#closed && !this.#client) {
       try {
-        await this.#connect();
+        this.#dropUnkept(await this.#connect());
+        return;
       } catch (error) {
         // A binder that is there and refuses is worth a line; that there is none was said.
         const why = messageOf(error);
@@ -200,9 +233,23 @@ export class BinderLink {
     });
   }
 
+  #dropUnkept(client: ControlClient): void {
+    if (!this.#isKept && this.#users === 0) this.#drop(client);
+  }
+
   #drop(client: ControlClient | undefined): void {
     if (this.#client === client) this.#client = undefined;
     client?.close();
+  }
+}
+
+/** The file of a control socket, as far as it can be told from the next one there. */
+function fileOf(path: string): string | undefined {
+  try {
+    const { dev, ino, mtime } = Deno.statSync(path);
+    return `${dev}:${ino}:${mtime?.getTime()}`;
+  } catch {
+    return undefined;
   }
 }
 

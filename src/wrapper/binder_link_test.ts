@@ -238,6 +238,23 @@ Deno.test("a binder that knows no hand-back is used as ever, one connection a bi
   });
 });
 
+Deno.test("what one binder refuses is asked of the next: it gets the sockets back", async () => {
+  for (const first of [{ answer: bindsAlone }, { trusts: () => false }]) {
+    await withLink(async (scene) => {
+      const wanted = params(2);
+      {
+        await using _refuses = await scene.start(first);
+        await scene.hold(...wanted);
+        await scene.said("takes no sockets back");
+      }
+      await using binder = await scene.start();
+      await until(() => scene.link.connected);
+      assertEquals(heldBy(binder), scene.cookies());
+      assertEquals(holders(binder), [wanted.map(describeParam)]);
+    });
+  }
+});
+
 Deno.test("another user's link is not kept either", async () => {
   await withLink(async (scene) => {
     await using binder = await scene.start({ trusts: () => false });

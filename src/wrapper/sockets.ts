@@ -9,7 +9,13 @@ import {
   resolveAddress,
   toParts,
 } from "../sockets/address.ts";
-import { ControlClient, DEFAULT_SOCK, isAbsent, NoBinderError } from "../control/client.ts";
+import {
+  ControlClient,
+  DEFAULT_SOCK,
+  isAbsent,
+  NoBinderError,
+  RefusedError,
+} from "../control/client.ts";
 import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import type { BindParam } from "../control/messages.ts";
@@ -115,20 +121,30 @@ class BinderSockets implements Sockets {
     try {
       // A binder that is awaited at the first start is not worth a delay when its sockets are held.
       const wait = this.#served.size === 0 ? this.#wait : 0;
-      const fds = await this.#link.bind([...unique.values()], wait);
-      this.#candidate = new Map(
-        [...unique].flatMap(([key, param], index) => {
-          const fd = fds[index];
-          return fd ? [[key, { param, fd }]] : [];
-        }),
-      );
+      this.#candidate = await this.#ask(unique, wait);
     } catch (error) {
-      const known = [...unique.keys()].every((key) => this.#served.has(key));
-      if (!(error instanceof NoBinderError) || !known) throw error;
+      if (!(error instanceof NoBinderError || error instanceof RefusedError)) throw error;
+      // What is held needs no binder. Of one that is there, the rest can still be had.
+      const unknown = new Map([...unique].filter(([key]) => !this.#served.has(key)));
+      const asksTheRest = error instanceof RefusedError && unknown.size < unique.size;
+      if (unknown.size > 0 && !asksTheRest) throw error;
+      const rest: SocketMap = unknown.size > 0 ? await this.#ask(unknown, 0) : new Map();
       this.log.warn("going on with the sockets held so far", { reason: error.message });
-      this.#candidate = new Map([...this.#served].filter(([key]) => unique.has(key)));
+      const held = [...this.#served].filter(([key]) => unique.has(key));
+      this.#candidate = new Map([...held, ...rest]);
     }
     return keyed.flatMap(({ key }) => this.#candidate.get(key)?.fd ?? []);
+  }
+
+  /** Asks the binder for sockets, all or none. */
+  async #ask(wanted: ReadonlyMap<string, BindParam>, wait: number): Promise<SocketMap> {
+    const fds = await this.#link.bind([...wanted.values()], wait);
+    return new Map(
+      [...wanted].flatMap(([key, param], index) => {
+        const fd = fds[index];
+        return fd ? [[key, { param, fd }]] : [];
+      }),
+    );
   }
 
   commit(): void {

@@ -437,3 +437,36 @@ Deno.test("a host name is the binder's to look up, and a refusal to it is one", 
   sockets.commit();
   await close(sockets);
 });
+
+Deno.test("a binder that refuses does not keep a config from what is held, nor from what it gives", async () => {
+  await leavesNoDescriptors(async () => {
+    using folder = tempDir();
+    const sock = folder.file("sock");
+    const [held, more] = params(2);
+    assert(held && more);
+    const { log, lines } = watchedLog(/never/);
+    const sockets = binderSockets(sock, LONG, log);
+    let before: string[];
+    {
+      await using _binder = await startLocalBinder(sock);
+      before = files(await sockets.prepare([held]));
+      sockets.commit();
+    }
+    // It has none of the sockets, is handed none, and may not hold the address.
+    const allow = [`${more.address}:${more.port}`];
+    await using _next = await startLocalBinder(sock, { trusts: () => false, allow });
+    assertEquals(files(await sockets.prepare([held])), before);
+    sockets.commit();
+    const [first, second] = await sockets.prepare([held, more]);
+    assertEquals(files(first ? [first] : []), before);
+    assert(second && await isReachable(more));
+    assertStrictEquals(
+      lines.filter((line) => line.includes("going on with the sockets")).length,
+      2,
+    );
+    sockets.rollback();
+    const neither = { address: loopbackHost(), port: 8000 };
+    await assertRejects(() => sockets.prepare([held, neither]), RefusedError);
+    await close(sockets);
+  });
+});
