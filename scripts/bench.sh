@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Measures what the program costs, as ratios within one run:
 #   its start against a compiled hello world;
-#   a check of a config with 1,000 bind lines against its own start.
+#   a check of a config with 1,000 bind lines against its own start;
+#   requests served beside a HAProxy that drains against those with nobody draining.
 # Quiet machines give steady figures: look at the ratios, not at the milliseconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/toolchain.sh
-need_tools haproxy hyperfine
+need_tools haproxy hyperfine python3 wrk
 scripts/build.sh
-program=$PWD/dist/multibinder
+root=$PWD
+program=$root/dist/multibinder
 
 work=$(mktemp -d)
 binder=
@@ -48,3 +50,10 @@ hyperfine --shell=none --warmup 3 --runs 30 --export-json result.json \
   console.log(`multibinder --version             ${ms(start)}   ${ratio(start, hello)} times hello world`);
   console.log(`check of 1,000 bind lines         ${ms(check)}   ${ratio(check, start)} times --version`);
 '
+
+echo
+haproxies=(haproxy)
+for release in bookworm trixie sid; do
+  if haproxy=$("$root/scripts/check/haproxy.sh" "$release"); then haproxies+=("$haproxy"); fi
+done
+"$root/scripts/bench/draining.py" "$program" "${haproxies[@]}"

@@ -52,9 +52,13 @@ export class PolledSockets implements Disposable {
       const copy = (number: number) => copies.use(copyDescriptor(process, number));
       const sockets = new Map<number, { fd: Fd; link: string }>();
       const sets: Fd[] = [];
-      for (const [number, link] of descriptorsOf(pid)) {
-        const isLent = number >= FIRST_FD && number < FIRST_FD + lent;
-        if (isLent && link.startsWith("socket:")) sockets.set(number, { fd: copy(number), link });
+      const descriptors = descriptorsOf(pid);
+      const isLent = (number: number) => number >= FIRST_FD && number < FIRST_FD + lent;
+      const links = descriptors.filter(([number]) => isLent(number)).map(([, link]) => link);
+      const lentLinks = new Set(links.filter((link) => link.startsWith("socket:")));
+      for (const [number, link] of descriptors) {
+        // Under whatever number: some servers duplicate a socket for each group of their threads.
+        if (lentLinks.has(link)) sockets.set(number, { fd: copy(number), link });
         if (link === "anon_inode:[eventpoll]") sets.push(copy(number));
       }
       if (sockets.size === 0 || sets.length === 0) return undefined;

@@ -14,19 +14,20 @@ import { PolledSockets } from "./polled_sockets.ts";
 const poller = new Poller();
 
 /**
- * Polls sockets 3, 4 and 5 and lets another process hold them, too. By a line it closes those named, and
+ * Polls sockets 3, 4 and 5, and 4 once more as 14, and lets another process hold them, too. By a line it closes those named, and
  * opens something else under their numbers.
  */
 const SERVER = `
 import os, select, socket, sys
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 assert [one.fileno() for one in sockets] == [3, 4, 5]
+os.dup2(4, 14)
 if os.fork() == 0:
     sys.stdin.read()
     os._exit(0)
 sets = [select.epoll() for _ in range(2)]
 for one in sets:
-    for socket in sockets: one.register(socket)
+    for number in [3, 4, 5, 14]: one.register(number)
 print("polls", flush=True)
 for line in sys.stdin:
     for number in line.split():
@@ -66,7 +67,7 @@ Deno.test("what a process has closed is taken out of its sets, and nothing else"
     assert(polled);
     const forgotten = polled.forget(poller, children, silentLog);
     assertEquals(polledInodes(program.pid), new Set(inodes));
-    await program.write("4 5\n");
+    await program.write("4 5 14\n");
     await forgotten;
     assertEquals(polledInodes(program.pid), new Set([first, third]), `${second} is not its own`);
   });
