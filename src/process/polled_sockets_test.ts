@@ -18,13 +18,12 @@ const poller = new Poller();
  * opens something else under their numbers.
  */
 const SERVER = `
-import os, select, socket, sys
+import os, select, signal, socket, sys
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 assert [one.fileno() for one in sockets] == [3, 4, 5]
 os.dup2(4, 14)
 if os.fork() == 0:
-    sys.stdin.read()
-    os._exit(0)
+    signal.pause()
 sets = [select.epoll() for _ in range(2)]
 for one in sets:
     for number in [3, 4, 5, 14]: one.register(number)
