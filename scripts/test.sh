@@ -18,8 +18,8 @@ case $part in
   *) echo "usage: scripts/test.sh [quick | nightly | checks | unit [ARG...] | system [ARG...]]" >&2; exit 2 ;;
 esac
 
-# These want the machine for themselves: they count what a load loses, or set up containers and services.
-ALONE=(tests/binder/crowd_test.ts tests/wrapper/loss_test.ts tests/container tests/systemd)
+# These want the machine for themselves: they measure what a load loses or costs, or set up containers and services.
+ALONE=(tests/binder/crowd_test.ts tests/wrapper/drain_test.ts tests/wrapper/loss_test.ts tests/container tests/systemd)
 # The part of the system tests that `quick` runs: what README promises first.
 PROMISES=(tests/binder/bind_test.ts tests/wrapper/reload_test.ts tests/cli/command_line_test.ts)
 # How long a nightly soak lasts.
@@ -200,6 +200,7 @@ case $part in
     fi
     ;;
   quick)
+    export MULTIBINDER_FUZZ_CASES=500
     checks
     unit_tests
     build && for file in "${PROMISES[@]}"; do tests "$file" "$file"; done
