@@ -237,7 +237,7 @@ class Binder {
     }
     const holder = this.#server?.attached.find(({ holds }) => holds.includes(address));
     return holder &&
-      `the wrapper with pid ${holder.peer.pid} has it, and would hand it back; stop that one first`;
+      `the wrapper with pid ${holder.peer.pid} uses it, and would have it bound again; stop that one first`;
   }
 
   /** What `status` shows. */

@@ -36,7 +36,7 @@ export interface Resources {
  * How long after the start an address in use may turn out to be one that a client hands back, in
  * milliseconds: clients try to reach a binder again several times a second.
  */
-const HAND_BACK_TIME = 2000;
+const HAND_BACK_TIME = 5000;
 
 /** Answers requests. */
 export class Requests {

@@ -119,7 +119,8 @@ class BinderSockets implements Sockets {
       if (!other || (param.backlog ?? 0) > (other.backlog ?? 0)) unique.set(key, param);
     }
     try {
-      // A binder that is awaited at the first start is not worth a delay when its sockets are held.
+      // At the first start a binder that is not there yet is waited for. A reload can do without one, as long
+      // as this process has copies of its sockets.
       const wait = this.#served.size === 0 ? this.#wait : 0;
       this.#candidate = await this.#ask(unique, wait);
     } catch (error) {
