@@ -214,7 +214,9 @@ Deno.test("an address that a connected wrapper has is kept for as long", async (
     const sockets = await wrapper.bind(params);
     await wrapper.adopt(params, sockets);
     sockets.forEach((fd) => fd.close());
-    const why = new RegExp(`the wrapper with pid ${Deno.pid} has it, and would hand it back`);
+    const why = new RegExp(
+      `the wrapper with pid ${Deno.pid} uses it, and would have it bound again`,
+    );
     assertMatch((await unbind()).stderr, why);
   }
   await settled(poller);
