@@ -12,6 +12,7 @@ import {
   MSG_CTRUNC,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
+  MSG_PEEK,
   SCM_MAX_FD,
   SCM_RIGHTS,
   SOL_SOCKET,
@@ -84,6 +85,45 @@ export function receiveMessage(socket: Fd, buffer: Uint8Array<ArrayBuffer>): Rec
     fds: receivedFds(Number(header.u64(msghdr.msg_controllen))),
     truncated: (header.i32(msghdr.msg_flags) & MSG_CTRUNC) !== 0,
   };
+}
+
+/** What one look at a stream gave. No bytes means that the peer has closed. */
+export interface ReceivedBytes {
+  /** Bytes written to the buffer. */
+  length: number;
+  /** Descriptors came with them: nothing has been taken then, neither these nor the bytes. */
+  withFds: boolean;
+}
+
+/**
+ * Receives bytes from a peer who has no descriptors to send, and leaves what comes with some where it is: a
+ * receive without room for them would close them, and might wait (see discard.ts). The socket is to have
+ * SO_OOBINLINE, or such a receive drops an urgent byte and what came with it.
+ * @returns undefined when it would block
+ * @throws {SystemError} ECONNRESET
+ */
+export function receiveBytes(
+  socket: Fd,
+  buffer: Uint8Array<ArrayBuffer>,
+): ReceivedBytes | undefined {
+  const length = receiveWithoutFds(socket, buffer, MSG_PEEK);
+  if (length === undefined) return undefined;
+  const withFds = (header.i32(msghdr.msg_flags) & MSG_CTRUNC) !== 0;
+  // No more than what has been looked at: the next byte may bring some.
+  if (length > 0 && !withFds) receiveWithoutFds(socket, buffer.subarray(0, length), 0);
+  return { length, withFds };
+}
+
+function receiveWithoutFds(
+  socket: Fd,
+  buffer: Uint8Array<ArrayBuffer>,
+  flags: number,
+): number | undefined {
+  prepare(buffer, 0);
+  return checkNonBlocking(
+    "recvmsg",
+    () => libc().recvmsg(socket.number, header.bytes, flags | MSG_DONTWAIT),
+  );
 }
 
 function prepare(bytes: Uint8Array<ArrayBuffer>, controlLength: number): void {

@@ -11,7 +11,7 @@ import { leavesNoDescriptors, openFile } from "../tests/support/descriptors.ts";
 import { check } from "./errno.ts";
 import { RLIMIT_NOFILE, SCM_MAX_FD } from "./constants.ts";
 import { Fd } from "./fd.ts";
-import { receiveMessage, sendMessage } from "./fd_passing.ts";
+import { receiveBytes, receiveMessage, sendMessage } from "./fd_passing.ts";
 import { libc } from "./libc.ts";
 import { createMemfd } from "./memfd.ts";
 import { fdLimit } from "./rlimit.ts";
@@ -195,6 +195,28 @@ Deno.test("at the descriptor limit those that fit arrive, and the loss is told",
         setLimit(soft);
         filling.forEach((fd) => fd.close());
       }
+    })
+  );
+});
+
+Deno.test("bytes are received, but not with descriptors: those stay where they are", async () => {
+  await leavesNoDescriptors(() =>
+    withFiles(1, (near, far, [file]) => {
+      assert(file !== undefined);
+      const buffer = new Uint8Array(100);
+      assertStrictEquals(receiveBytes(far, buffer), undefined, "it would block");
+      sendMessage(near, bytesOf("plain"));
+      assertEquals(receiveBytes(far, buffer), { length: 5, withFds: false });
+      assertStrictEquals(receiveBytes(far, buffer), undefined, "they are taken");
+      sendMessage(near, bytesOf("more"));
+      sendMessage(near, bytesOf("x"), [file]);
+      for (let round = 0; round < 2; round++) {
+        assertEquals(receiveBytes(far, buffer), { length: 5, withFds: true });
+      }
+      const received = receiveMessage(far, buffer);
+      assertEquals([received?.length, namesOf(received?.fds ?? [])], [5, [openFile(file)]]);
+      near.close();
+      assertEquals(receiveBytes(far, buffer), { length: 0, withFds: false });
     })
   );
 });

@@ -31,10 +31,21 @@ export function compile(name: Name): void {
   define(name, open({ [name]: symbols[name] })[name]);
 }
 
+const addresses = new Map<string, Deno.PointerObject>();
+
+/** The address of a function, for C to call. */
+export function addressOfFunction(name: string): Deno.PointerObject {
+  const known = addresses.get(name);
+  if (known) return known;
+  // Looked up as a variable, a symbol is its address.
+  const found = open({ [name]: { name, type: "pointer" } })[name] as Deno.PointerObject;
+  addresses.set(name, found);
+  return found;
+}
+
 function uncompiled(name: Name): (...args: never[]) => unknown {
   const definition: Deno.ForeignFunction & { name?: string } = symbols[name];
-  // Looked up as a variable, a symbol is its address.
-  const address = open({ [name]: { name: definition.name ?? name, type: "pointer" } })[name];
+  const address = addressOfFunction(definition.name ?? name);
   const pointer = new Deno.UnsafeFnPointer(address as Deno.PointerObject<never>, definition);
   let calls = 0;
   return (...args) => {

@@ -5,7 +5,6 @@ import {
   AF_UNIX,
   IPPROTO_TCP,
   SO_COOKIE,
-  SO_LINGER,
   SO_NETNS_COOKIE,
   SO_PEERCRED,
   SO_PEERGROUPS,
@@ -146,17 +145,6 @@ function peerGroups(fd: Fd): number[] {
       if (!(error instanceof SystemError) || error.code !== "ERANGE") throw error;
     }
   }
-}
-
-/**
- * Closes a descriptor that a stranger has sent. The last close of a TCP socket with SO_LINGER waits for
- * its unsent data, non-blocking or not, and this program would wait with it.
- */
-export function discard(fd: Fd): void {
-  const noLinger = new Int32Array([0, 0]); // struct linger
-  // What is no socket has no such option.
-  libc().setsockopt(fd.number, SOL_SOCKET, SO_LINGER, noLinger, noLinger.byteLength);
-  fd.close();
 }
 
 /**

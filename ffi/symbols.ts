@@ -63,6 +63,8 @@ export const symbols = {
   pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
+  // int ioctl(int fd, unsigned long request, ...)
+  ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
   // int fcntl(int fd, int command, ...)
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   fcntl_wait: {
@@ -114,6 +116,8 @@ export const symbols = {
 
   // int execve(const char *path, char *const argv[], char *const envp[])
   execve: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
+  // int clone(int (*function)(void *), void *stack, int flags, void *argument, ...)
+  clone: { parameters: ["pointer", "pointer", "i32", "pointer"], result: "i32" },
   // pid_t waitpid(pid_t pid, int *status, int options)
   waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   // int epoll_ctl(int set, int operation, int fd, struct epoll_event *event)

@@ -21,13 +21,17 @@ const PROCESSORS = [
 ];
 
 const HEADERS = [
-  "arpa/inet.h errno.h fcntl.h grp.h netdb.h netinet/in.h netinet/tcp.h poll.h pwd.h signal.h",
-  "spawn.h stddef.h string.h sys/epoll.h sys/eventfd.h sys/file.h sys/mman.h sys/resource.h sys/socket.h sys/stat.h sys/uio.h",
+  "arpa/inet.h errno.h fcntl.h grp.h linux/sockios.h netdb.h netinet/in.h netinet/tcp.h poll.h pwd.h sched.h",
+  "signal.h spawn.h stddef.h string.h sys/epoll.h sys/eventfd.h sys/file.h sys/ioctl.h sys/mman.h sys/resource.h",
+  "sys/socket.h sys/stat.h sys/uio.h",
   "sys/syscall.h sys/un.h sys/wait.h time.h unistd.h",
 ].flatMap((line) => line.split(" "));
 
 /** Constants that no header for programs has, and the place in the kernel that defines them. */
-const KERNEL_CONSTANTS: Record<string, string> = { SCM_MAX_FD: "include/net/scm.h" };
+const KERNEL_CONSTANTS: Record<string, string> = {
+  SCM_MAX_FD: "include/net/scm.h",
+  SO_PASSRIGHTS: "include/uapi/asm-generic/socket.h of Linux 6.16",
+};
 
 /** The FFI type of each C type that is no pointer; the compiler checks its size and sign as well. */
 const SCALARS: Record<string, keyof typeof FFI_SCALARS> = {
@@ -36,6 +40,7 @@ const SCALARS: Record<string, keyof typeof FFI_SCALARS> = {
   "int": "i32",
   "long": "i64",
   "short": "i16",
+  "unsigned long": "u64",
   "unsigned int": "u32",
   "mode_t": "u32",
   "nfds_t": "usize",
@@ -53,6 +58,7 @@ const FFI_SCALARS = {
   i32: { size: 4, signed: true },
   u32: { size: 4, signed: false },
   i64: { size: 8, signed: true },
+  u64: { size: 8, signed: false },
   isize: { size: 8, signed: true },
   usize: { size: 8, signed: false },
 };

@@ -74,6 +74,7 @@ class Binder {
       patience: 1000,
       givesWay: false,
       handOver: () => this.#handOver(),
+      letGo: (keep) => this.#server?.closeExcept(keep),
     });
   }
 

@@ -1,6 +1,7 @@
 /** What clients may ask of a binder. */
 
-import { acceptQueue, discard, socketCookie } from "../../ffi/socket.ts";
+import { discard } from "../../ffi/discard.ts";
+import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
 import { type Address, formatAddress, hasFile, resolveAddress } from "../sockets/address.ts";
 import { UserError } from "../errors.ts";
 import { BindError, makerOf } from "../sockets/listen.ts";

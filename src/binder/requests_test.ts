@@ -240,7 +240,8 @@ Deno.test("a stranger can bind and ask, but neither hand back nor upgrade", asyn
       assert(other);
       using socket = await listenOn(param);
       const client = connect();
-      for (const attempt of [client.adopt([param], [socket]), client.call("upgrade", [])]) {
+      using sends = connect();
+      for (const attempt of [sends.adopt([param], [socket]), client.call("upgrade", [])]) {
         const error = await assertRejects(() => attempt, RefusedError);
         assertEquals([error.code, error.data?.code], [RPC.notPermitted, "EPERM"]);
         assertMatch(error.message, new RegExp(`^Not permitted: uid ${Deno.uid()} may not `));

@@ -1,11 +1,19 @@
 /** One connection of the control socket, as a stream of messages with their descriptors. */
 
-import { POLLIN, POLLOUT, SCM_MAX_FD, SHUT_RDWR } from "../../ffi/constants.ts";
+import {
+  POLLIN,
+  POLLOUT,
+  SCM_MAX_FD,
+  SHUT_RDWR,
+  SO_OOBINLINE,
+  SOL_SOCKET,
+} from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { receiveMessage, sendMessage } from "../../ffi/fd_passing.ts";
+import { discard, discardNow } from "../../ffi/discard.ts";
+import { receiveBytes, receiveMessage, sendMessage } from "../../ffi/fd_passing.ts";
 import type { Poller } from "../../ffi/poll.ts";
-import { discard, shutDown } from "../../ffi/socket.ts";
+import { setOption, shutDown } from "../../ffi/socket.ts";
 import { MessageSplitter } from "./framing.ts";
 import { encodeMessage } from "./messages.ts";
 
@@ -20,12 +28,26 @@ export class ChannelClosed extends Error {
   override readonly name = "ChannelClosed";
 }
 
+/** The peer, who may send no descriptors, has sent some. */
+export class UninvitedFds extends Error {
+  override readonly name = "UninvitedFds";
+
+  /** @param text what came before and with them */
+  constructor(readonly text: string) {
+    super("descriptors came that nobody had asked for");
+  }
+}
+
+/** Receives of one connection that is being closed, of 64 KiB each: more than a queue holds. */
+const MAX_DRAIN = 64;
+
 const buffer = new Uint8Array(64 * 1024);
 
 /** Sends and receives messages over a non-blocking UNIX stream socket, which it owns. */
 export class Channel {
   readonly #splitter: MessageSplitter;
   readonly #received: Fd[] = [];
+  #leavesFds = false;
   /** How many descriptors to keep until {@link takeFds}; any more are closed as they arrive. */
   maxFds = 0;
   /** Descriptors were lost on the way in, at this process's own limit. */
@@ -44,6 +66,13 @@ export class Channel {
     this.#splitter = new MessageSplitter(maxBytes, pending);
   }
 
+  /** Receives no descriptors from here on: what comes with some is left where it is. */
+  refuseFds(): void {
+    this.#leavesFds = true;
+    // Otherwise an urgent byte is dropped by the next receive, and its descriptors are closed by it.
+    setOption(this.fd, SOL_SOCKET, SO_OOBINLINE, 1);
+  }
+
   /** Bytes of a message that has not arrived whole. */
   get pending(): Uint8Array<ArrayBuffer> {
     return this.#splitter.pending;
@@ -56,6 +85,7 @@ export class Channel {
    * @returns undefined when the peer has closed the connection
    * @throws {ChannelClosed} after the timeout, or when the connection was closed here
    * @throws {FramingError} for bytes that are no message
+   * @throws {UninvitedFds} for descriptors from a peer that may send none; receiving is over then
    * @throws {SystemError} ECONNRESET
    */
   async receive(timeout: number): Promise<string | undefined> {
@@ -72,16 +102,31 @@ export class Channel {
       await this.#ready(POLLIN, left);
       // A turn has passed since it was ready.
       this.#mustBeOpen();
-      const received = receiveMessage(this.fd, buffer);
+      const received = this.#leavesFds ? this.#receiveBytes() : this.#receiveWithFds();
       if (received === undefined) continue;
-      this.truncated ||= received.truncated;
-      for (const fd of received.fds) {
-        if (this.#received.length < this.maxFds) this.#received.push(fd);
-        else discard(fd);
-      }
-      if (received.length === 0) return undefined;
-      this.#splitter.push(buffer.subarray(0, received.length));
+      if (received === 0) return undefined;
+      this.#splitter.push(buffer.subarray(0, received));
     }
+  }
+
+  #receiveWithFds(): number | undefined {
+    const received = receiveMessage(this.fd, buffer);
+    if (received === undefined) return undefined;
+    this.truncated ||= received.truncated;
+    for (const fd of received.fds) {
+      if (this.#received.length < this.maxFds) this.#received.push(fd);
+      else discard(fd);
+    }
+    return received.length;
+  }
+
+  #receiveBytes(): number | undefined {
+    const received = receiveBytes(this.fd, buffer);
+    if (!received?.withFds) return received?.length;
+    const bytes = buffer.subarray(0, received.length);
+    throw new UninvitedFds(
+      new TextDecoder().decode(this.pending) + new TextDecoder().decode(bytes),
+    );
   }
 
   /** Whether descriptors have been received that nobody has taken. */
@@ -124,29 +169,41 @@ export class Channel {
     this.poller.cancel(this.fd);
     this.fd.close();
     this.takeFds().forEach(discard);
+    discardNow();
   }
 
-  /**
-   * Closes the connection for every holder of it. What the peer has sent is read first: the kernel would
-   * close the descriptors among it itself, and wait for those that linger.
-   */
+  /** Gives the connection up without ending it: a successor may have it. */
+  leave(): void {
+    if (this.fd.closed) return;
+    this.poller.cancel(this.fd);
+    discard(this.fd);
+    this.takeFds().forEach(discard);
+  }
+
+  /** Closes the connection for every holder of it, whatever the peer has sent that was not received. */
   dismiss(): void {
     if (this.fd.closed) return;
     shutDown(this.fd, SHUT_RDWR);
-    this.#discardUnread();
-    this.close();
+    this.poller.cancel(this.fd);
+    // With descriptors left in its queue the connection would close them.
+    if (this.#drain()) this.fd.close();
+    else discard(this.fd);
+    this.takeFds().forEach(discard);
   }
 
-  #discardUnread(): void {
-    try {
-      for (;;) {
-        const received = receiveMessage(this.fd, buffer);
-        received?.fds.forEach(discard);
-        if (!received?.length) return;
+  /** Reads what is left, up to the first descriptor. @returns whether nothing is left */
+  #drain(): boolean {
+    for (let round = 0; round < MAX_DRAIN; round++) {
+      try {
+        const received = receiveBytes(this.fd, buffer);
+        if (!received?.length) return true;
+        if (received.withFds) return false;
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        // The peer has left its own queue unread. It is told once; what it has sent is there.
       }
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
     }
+    return false;
   }
 
   async #ready(events: number, timeout: number): Promise<void> {

@@ -9,6 +9,7 @@ import { POLLOUT } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { sendMessage } from "../../ffi/fd_passing.ts";
+import { discardNow } from "../../ffi/discard.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { raiseFdLimit } from "../../ffi/rlimit.ts";
@@ -144,12 +145,14 @@ Deno.test("descriptors that nobody asked for are closed as they come", async () 
     const before = openDescriptors();
     sendRaw(far, '{"a":1}', sent);
     await near.receive(LONG);
+    discardNow();
     assertStrictEquals(openDescriptors(), before);
 
     near.maxFds = 2;
     sendRaw(far, '{"a"', sent);
     sendRaw(far, ":1}", sent);
     await near.receive(LONG);
+    discardNow();
     assertStrictEquals(openDescriptors(), before + 2);
     near.close();
     assertStrictEquals(openDescriptors(), before - 1, "the two are closed with the connection");

@@ -2,6 +2,7 @@
 
 import { AF_UNIX, SOCK_NONBLOCK, SOCK_STREAM } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
+import { discard, discardNow } from "../../ffi/discard.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
 import { createSocket } from "../../ffi/socket.ts";
@@ -57,7 +58,9 @@ export function listenOn(path: string, mode: number, owner: Owner = {}): Control
 /** Closes the socket and removes its file, unless another binder's has taken the place. */
 export function removeControlSocket({ fd, path, file }: ControlSocket): void {
   removeIfSame(path, file);
-  fd.close();
+  // Those who wait to be accepted are closed with it.
+  discard(fd);
+  discardNow();
 }
 
 function why(path: string, error: unknown): string {

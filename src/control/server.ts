@@ -1,13 +1,14 @@
 /** The control socket: accepts clients and answers their requests, each client on its own. */
 
-import { POLLIN } from "../../ffi/constants.ts";
+import { POLLIN, SO_PASSRIGHTS, SOL_SOCKET } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { isReady, type Poller } from "../../ffi/poll.ts";
-import { acceptSocket, type Credentials, discard, peerCredentials } from "../../ffi/socket.ts";
+import { discard, discardNow } from "../../ffi/discard.ts";
+import { acceptSocket, type Credentials, peerCredentials, setOption } from "../../ffi/socket.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { Channel, ChannelClosed } from "./channel.ts";
+import { Channel, ChannelClosed, UninvitedFds } from "./channel.ts";
 import { FramingError } from "./framing.ts";
 import { parseRequest, type Request, type RequestId, RPC, RpcError } from "./messages.ts";
 
@@ -150,6 +151,8 @@ export class ControlServer {
     const { served, maxFds, maxBytes } = this.rights(peer);
     const channel = new Channel(fd, this.poller, pending, maxBytes);
     channel.maxFds = maxFds;
+    if (maxFds === 0) channel.refuseFds();
+    if (!served) stopFds(fd);
     const client: Client = {
       channel,
       peer,
@@ -209,11 +212,18 @@ export class ControlServer {
       }));
   }
 
+  /** Closes the connections that a successor does not get: execve would close them, and may wait. */
+  closeExcept(kept: readonly Fd[]): void {
+    const fds = new Set(kept);
+    for (const { channel } of this.#clients) if (!fds.has(channel.fd)) channel.dismiss();
+  }
+
   /** Closes every connection and the listening control socket. */
   close(): void {
-    this.#clients.forEach(({ channel }) => channel.close());
+    this.#clients.forEach(({ channel }) => channel.leave());
     this.poller.cancel(this.listening);
-    this.listening.close();
+    discard(this.listening);
+    discardNow();
   }
 
   #accept(): Fd | undefined {
@@ -261,7 +271,7 @@ export class ControlServer {
 
   /** Answers the first request of a peer that is not served, whatever it is. */
   async #refuse({ channel, peer }: Client): Promise<void> {
-    const text = await channel.receive(Math.min(REFUSAL_TIME, this.limits.idle));
+    const text = await this.#firstWords(channel);
     if (text === undefined) return;
     this.counters.requests++;
     this.counters.errors++;
@@ -271,6 +281,15 @@ export class ControlServer {
       "the binder lets in whom its --allow-uid and --allow-gid name";
     const error = { code: RPC.notPermitted, message, data: { code: "EPERM" } };
     await channel.send({ id: idOf(text), error }, [], REFUSAL_TIME);
+  }
+
+  async #firstWords(channel: Channel): Promise<string | undefined> {
+    try {
+      return await channel.receive(Math.min(REFUSAL_TIME, this.limits.idle));
+    } catch (error) {
+      if (error instanceof UninvitedFds) return error.text;
+      throw error;
+    }
   }
 
   async #answer(client: Client, text: string): Promise<void> {
@@ -308,11 +327,14 @@ export class ControlServer {
     const about = { pid: peer.pid, uid: peer.uid, error: messageOf(error) };
     if (error instanceof ChannelClosed) return this.log.debug("closed a silent client", about);
     if (error instanceof SystemError) return this.log.debug("lost a client", about);
-    if (!(error instanceof FramingError)) return this.log.error("failed to serve a client", about);
+    const answer = lastAnswer(error, peer);
+    if (answer === undefined) return this.log.error("failed to serve a client", about);
     this.counters.errors++;
-    this.log.warn("garbage on the control socket", about);
-    const body = { code: RPC.parseError, message: `Parse error: ${error.message}` };
-    await channel.send({ id: null, error: body }, [], ACCEPT_PAUSE).catch(() => {});
+    const what = error instanceof FramingError
+      ? "garbage on the control socket"
+      : "refused descriptors";
+    this.log.warn(what, about);
+    await channel.send(answer, [], ACCEPT_PAUSE).catch(() => {});
   }
 
   async #makeRoom(error: SystemError): Promise<void> {
@@ -352,6 +374,29 @@ function withRoom(clients: readonly Client[]): Set<Client> {
     kept.add(client);
   }
   return kept;
+}
+
+/** What a client is told before its connection is closed; undefined for what is no fault of its own. */
+function lastAnswer(error: unknown, { uid }: Peer): object | undefined {
+  if (error instanceof FramingError) {
+    return { id: null, error: { code: RPC.parseError, message: `Parse error: ${error.message}` } };
+  }
+  if (!(error instanceof UninvitedFds)) return undefined;
+  const message = `Not permitted: uid ${uid} may not send descriptors`;
+  return {
+    id: idOf(error.text),
+    error: { code: RPC.notPermitted, message, data: { code: "EPERM" } },
+  };
+}
+
+/** Has the kernel refuse descriptors from here on: those who are let in are told by us, and may go on. */
+function stopFds(fd: Fd): void {
+  try {
+    setOption(fd, SOL_SOCKET, SO_PASSRIGHTS, 0);
+  } catch (error) {
+    // ENOPROTOOPT before Linux 6.16, and perhaps not even that where system calls are filtered.
+    if (!(error instanceof SystemError)) throw error;
+  }
 }
 
 /** The id of what may be no request at all. */

@@ -7,6 +7,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { discardNow } from "../../ffi/discard.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { connectedPair } from "../../tests/support/connection.ts";
 import { leavesNoDescriptors, openDescriptors, openFile } from "../../tests/support/descriptors.ts";
@@ -113,16 +114,22 @@ Deno.test("clients that go away at any point disturb nobody", async () => {
   });
 });
 
-Deno.test("descriptors that come with a request are closed", async () => {
+Deno.test("descriptors of a client that may send none are not received, and end its connection", async () => {
   await using scene = serve(echo);
-  const client = scene.connect();
+  const [client, other] = [scene.connect(), scene.connect()];
   await isServed(client);
+  await isServed(other);
   using memfd = createMemfd("test");
   const before = openDescriptors();
-  sendRaw(client, '{"method":"echo"', new Array(253).fill(memfd));
+  sendRaw(client, '{"method":"echo","id":5', new Array(253).fill(memfd));
   sendRaw(client, "}", [memfd]);
-  await answer(client);
-  assertStrictEquals(openDescriptors(), before);
+  const { id, error } = await answer(client);
+  assertStrictEquals(id, null, "its request was not complete");
+  assertMatch(JSON.stringify(error), /may not send descriptors/);
+  await isClosed(client);
+  await isServed(other);
+  discardNow();
+  assertStrictEquals(openDescriptors(), before - 1);
 });
 
 Deno.test("at the limit the longest silent client makes room for the next", async () => {
@@ -361,7 +368,7 @@ Deno.test("descriptors are kept for whom they are allowed, until the answer", as
       fds.forEach((fd) => fd.close());
       return Promise.resolve({ result: true, fds: [] });
     };
-    for (const [allowed, method, got] of [[0, "take", 0], [2, "take", 2], [2, "leave", 0]]) {
+    for (const [allowed, method, got] of [[2, "take", 2], [2, "leave", 0]]) {
       await using scene = serve(take, {}, Number(allowed));
       const client = scene.connect();
       await client.send({ id: 0, method: "leave" }, [], LONG);
@@ -372,6 +379,7 @@ Deno.test("descriptors are kept for whom they are allowed, until the answer", as
       assertStrictEquals(taken, got);
       await client.send({ id: 0, method: "leave" }, [], LONG);
       await answer(client);
+      discardNow();
       assertStrictEquals(openDescriptors(), before, "what nobody took is closed after the answer");
     }
   });

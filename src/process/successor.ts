@@ -10,6 +10,7 @@
 
 import type { SignalName } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
+import { discardNow } from "../../ffi/discard.ts";
 import { Fd } from "../../ffi/fd.ts";
 import {
   createMemfd,
@@ -108,6 +109,7 @@ export function becomeSuccessor(
   using memfd = createSealedMemfd(STATE_NAME, state);
   const kept = [memfd, ...keep];
   kept.forEach((fd) => fd.closeOnExec = false);
+  discardNow();
   try {
     execute(
       PROGRAM,

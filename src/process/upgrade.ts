@@ -22,6 +22,8 @@ export interface UpgradeContext {
   givesWay: boolean;
   /** The state for the successor, and the descriptors it names. */
   handOver: () => { state: string; keep: Fd[] };
+  /** Told when this program is about to be replaced, of the descriptors that are kept. */
+  letGo?: (keep: readonly Fd[]) => void;
 }
 
 /** How an upgrade went. */
@@ -100,7 +102,7 @@ export class Upgrade {
   }
 
   async #attempt(): Promise<never> {
-    const { children, givesWay, handOver, log, notifier } = this.context;
+    const { children, givesWay, handOver, letGo, log, notifier } = this.context;
     const to = await this.successor.check(handOver().state, children);
     if (!await this.#quiet() && givesWay) {
       throw new UserError("a reload is under way; try again after it");
@@ -108,6 +110,7 @@ export class Upgrade {
     log.info("upgrading", { from: VERSION, to });
     // From here to the exec nothing may wait: what is in the state must stay true.
     const { state, keep } = handOver();
+    letGo?.(keep);
     // The successor says that it is ready.
     notifier.reloading();
     try {

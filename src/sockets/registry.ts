@@ -5,6 +5,7 @@ import { listenSocket } from "../../ffi/socket.ts";
 import { type Address, formatAddress, overlap } from "./address.ts";
 import { BindError, listen } from "./listen.ts";
 import { closeUnlessServed, type FileId, removeIfSame } from "./unix_path.ts";
+import { discard, discardNow } from "../../ffi/discard.ts";
 
 /** A socket held. */
 export interface Held {
@@ -78,6 +79,7 @@ export class Registry {
       });
     } catch (error) {
       fresh.forEach((key) => this.#release(key));
+      discardNow();
       throw error;
     }
   }
@@ -90,6 +92,7 @@ export class Registry {
   /** Closes the socket held for an address, and removes the file of a UNIX socket. */
   release(address: Address): void {
     this.#release(formatAddress(address));
+    discardNow();
   }
 
   /** Closes every socket but those given, and removes the files of UNIX sockets. */
@@ -97,6 +100,7 @@ export class Registry {
     for (const [key, held] of this.#held) {
       if (!kept.has(held)) this.#release(key);
     }
+    discardNow();
   }
 
   /** Closes every socket, and removes the files of those that have one. */
@@ -106,10 +110,14 @@ export class Registry {
 
   /** Closes every socket; the file of a UNIX socket stays when somebody else goes on serving that. */
   abandon(): void {
+    const named: { fd: Fd; path: string; file: FileId }[] = [];
     for (const { address, fd, file } of this.#held.values()) {
-      if (address.transport === "unix" && file) closeUnlessServed(fd, address.path, file);
-      else fd.close();
+      if (address.transport !== "unix") fd.close();
+      else if (file) named.push({ fd, path: address.path, file });
+      else discard(fd);
     }
+    closeUnlessServed(named);
+    discardNow();
     this.#held.clear();
   }
 
@@ -140,6 +148,8 @@ export class Registry {
     this.#held.delete(key);
     // While the socket is open no other file gets the number by which its own is known.
     if (held.address.transport === "unix" && held.file) removeIfSame(held.address.path, held.file);
-    held.fd.close();
+    // With a UNIX socket the kernel closes what lies in the queues of those who wait to be accepted.
+    if (held.address.transport === "unix") discard(held.fd);
+    else held.fd.close();
   }
 }

@@ -4,6 +4,7 @@
  */
 
 import { SystemError } from "../../ffi/errno.ts";
+import { discardAll } from "../../ffi/discard.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { createFile, openFile, openPlace, tryLock } from "../../ffi/file.ts";
 import { withUmask } from "../../ffi/process.ts";
@@ -86,15 +87,24 @@ export function removeIfSame(path: string, id: FileId): void {
   }
 }
 
-/** Closes a socket and removes its file, unless somebody else has the socket too and can go on serving. */
-export function closeUnlessServed(fd: Fd, path: string, file: FileId): void {
+/** Closes sockets and removes their files, unless somebody else has the socket too and can go on serving. */
+export function closeUnlessServed(
+  sockets: readonly { fd: Fd; path: string; file: FileId }[],
+): void {
   // Held, so that no other file gets its number.
-  using place = placeAt(path);
-  fd.close();
+  const places = sockets.map(({ path }) => placeAt(path));
+  const closed = discardAll(sockets.map(({ fd }) => fd));
+  sockets.forEach(({ path, file }, index) => {
+    using place = places[index];
+    if (closed && place && !isServed(place)) removeIfSame(path, file);
+  });
+}
+
+function isServed({ path }: Place): boolean {
   try {
-    if (place && servingPid(place.path) === undefined) removeIfSame(path, file);
+    return servingPid(path) !== undefined;
   } catch {
-    // Its queue is full, or it does not let us in: it is served.
+    return true; // Its queue is full, or it does not let us in.
   }
 }
 

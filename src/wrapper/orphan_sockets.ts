@@ -12,7 +12,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { openPlace } from "../../ffi/file.ts";
 import { copyDescriptor } from "../../ffi/pidfd.ts";
 import { effectiveUid } from "../../ffi/process.ts";
-import { discard } from "../../ffi/socket.ts";
+import { discard } from "../../ffi/discard.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
 import type { Log } from "../log.ts";
 import { type Address, formatAddress, toParts } from "../sockets/address.ts";

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { POLLIN, POLLOUT, SHUT_WR } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { receiveMessage, sendMessage } from "../../ffi/fd_passing.ts";
+import { type Received, receiveMessage, sendMessage } from "../../ffi/fd_passing.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { connectUnix, shutDown } from "../../ffi/socket.ts";
 
@@ -131,10 +131,20 @@ export async function converse(
   const parts: Uint8Array<ArrayBuffer>[] = [];
   for (;;) {
     await ready(POLLIN);
-    const received = receiveMessage(socket, buffer);
+    const received = receiveToEnd(socket, buffer);
     received?.fds.forEach((fd) => fd.close());
     if (received?.length === 0) return lines(joined(parts));
     if (received) parts.push(buffer.slice(0, received.length));
+  }
+}
+
+/** As receiveMessage; a connection that is given up with something unread ends in ECONNRESET, after the answers. */
+function receiveToEnd(socket: Fd, buffer: Uint8Array<ArrayBuffer>): Received | undefined {
+  try {
+    return receiveMessage(socket, buffer);
+  } catch (error) {
+    if (!(error instanceof SystemError && error.code === "ECONNRESET")) throw error;
+    return { length: 0, fds: [], truncated: false };
   }
 }
 
