@@ -4,7 +4,7 @@ import { LOCK_EX, LOCK_NB, O_CLOEXEC, O_CREAT, O_EXCL, O_PATH, O_RDWR } from "./
 import { check, checkNonBlocking } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
-import { cString } from "./memory.ts";
+import { cString, Struct } from "./memory.ts";
 
 /**
  * Opens a file as a place alone (O_PATH, open(2)): nothing happens to it, whatever its kind, and it stays
@@ -33,4 +33,30 @@ export function tryLock(fd: Fd): boolean {
 function open(path: string, flags: number, mode: number): Fd {
   const name = cString(path);
   return new Fd(check("open", () => libc().open(name, flags | O_CLOEXEC, mode)));
+}
+
+/** Bytes of names that are read at once: some hundred. */
+const NAMES = 8192;
+
+/**
+ * The names in a folder (getdents64(2)), read as they are asked for: there may be a million.
+ * @throws {SystemError}
+ */
+export function* folderNames(path: string): Generator<string> {
+  const name = cString(path);
+  const flags = O_CLOEXEC;
+  using folder = new Fd(check("open", () => libc().open(name, flags, 0)));
+  const entries = new Struct(NAMES);
+  for (;;) {
+    const length = Number(
+      check("getdents64", () => libc().getdents64(folder.number, entries.bytes, BigInt(NAMES))),
+    );
+    if (length === 0) return;
+    // struct linux_dirent64 { u64 d_ino; s64 d_off; unsigned short d_reclen; unsigned char d_type; char d_name[]; }
+    for (let at = 0; at < length; at += entries.i16(at + 16)) {
+      const end = entries.bytes.indexOf(0, at + 19);
+      const text = new TextDecoder().decode(entries.bytes.subarray(at + 19, end));
+      if (text !== "." && text !== "..") yield text;
+    }
+  }
 }

@@ -53,6 +53,8 @@ export const symbols = {
 
   // int open(const char *path, int flags, ...)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  // ssize_t getdents64(int fd, void *buffer, size_t length)
+  getdents64: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   // int flock(int fd, int operation)
   flock: { parameters: ["i32", "i32"], result: "i32" },
   // ssize_t read(int fd, void *buffer, size_t count)

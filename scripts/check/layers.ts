@@ -13,6 +13,7 @@ const SHARED = [
   "src/errors.ts",
   "src/escape.ts",
   "src/log.ts",
+  "src/turns.ts",
   "src/version.ts",
 ];
 

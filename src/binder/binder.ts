@@ -19,6 +19,7 @@ import { type Held, Registry, type Wanted } from "../sockets/registry.ts";
 import { takeListenFds } from "../systemd/listen_fds.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../process/upgrade.ts";
+import { giveTurn } from "../turns.ts";
 import { VERSION } from "../version.ts";
 import { Access } from "./access.ts";
 import { type BinderOptions, lookUpNames, type Rules } from "./options.ts";
@@ -177,7 +178,7 @@ class Binder {
   }
 
   #showStatus(): void {
-    const count = this.#registry.list().length;
+    const count = this.#registry.size;
     this.#notifier.status(`holding ${count} socket${count === 1 ? "" : "s"}`);
   }
 
@@ -242,24 +243,34 @@ class Binder {
   }
 
   /** What `status` shows. */
-  #describe(): object {
-    const attached = this.#server?.attached ?? [];
+  async #describe(): Promise<object> {
+    const holders = new Map<string, number[]>();
+    for (const { peer, holds } of this.#server?.attached ?? []) {
+      for (const address of holds) {
+        holders.set(address, [...holders.get(address) ?? [], peer.pid]);
+        await giveTurn();
+      }
+    }
+    const sockets = [];
+    for (const { address, fd, backlog } of this.#registry.list()) {
+      // Given up meanwhile.
+      if (fd.closed) continue;
+      const text = formatAddress(address);
+      sockets.push({
+        address: text,
+        backlog,
+        ...(address.transport === "tcp" && { queue: acceptQueue(fd) }),
+        holders: holders.get(text) ?? [],
+      });
+      await giveTurn();
+    }
     return {
       role: "binder",
       version: VERSION,
       pid: Deno.pid,
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       sock: this.options.sock,
-      sockets: this.#registry.list().map(({ address, fd, backlog }) => {
-        const text = formatAddress(address);
-        const holders = attached.filter(({ holds }) => holds.includes(text));
-        return {
-          address: text,
-          backlog,
-          ...(address.transport === "tcp" && { queue: acceptQueue(fd) }),
-          holders: holders.map(({ peer }) => peer.pid),
-        };
-      }),
+      sockets,
       missing: Object.values(this.#own).filter((text) => !this.#registry.holds(text)),
       clients: this.#server?.size ?? 0,
       ...this.#server?.counters,

@@ -2,14 +2,22 @@
 
 import { discard } from "../../ffi/discard.ts";
 import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
-import { type Address, formatAddress, hasFile, resolveAddress } from "../sockets/address.ts";
+import {
+  type Address,
+  type AddressParts,
+  formatAddress,
+  hasFile,
+  numericAddress,
+  resolveAddress,
+} from "../sockets/address.ts";
 import { UserError } from "../errors.ts";
-import { BindError, makerOf } from "../sockets/listen.ts";
+import { BindError, makerOf, namingHolder } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, parseBindParams, RPC, RpcError } from "../control/messages.ts";
 import type { Caller, Handler, Reply } from "../control/server.ts";
 import type { Held, Registry, Wanted } from "../sockets/registry.ts";
 import { fileId } from "../sockets/unix_path.ts";
+import { giveTurn, Queue } from "../turns.ts";
 import type { Access } from "./access.ts";
 import { refusal } from "./adoption.ts";
 import type { Policy } from "./policy.ts";
@@ -28,7 +36,7 @@ export interface Resources {
   /** Why an address that is held cannot be given up; undefined when it can. */
   keptFor: (address: string) => string | undefined;
   /** For `status`. */
-  describe: () => object;
+  describe: () => object | Promise<object>;
   /** For `upgrade`: does not return when it succeeds. */
   upgrade: () => Promise<never>;
 }
@@ -39,9 +47,21 @@ export interface Resources {
  */
 const HAND_BACK_TIME = 5000;
 
+/** Sockets that are bound without a turn for others; a longer batch is bound in pieces, one at a time. */
+const AT_ONCE = 50;
+
+/** Names of one user that wait to be looked up, or are. */
+const MAX_LOOKUPS = 16;
+/** Names of users who are not trusted that are looked up at once: there are four such turns in all. */
+const LOOKUPS_AT_ONCE = 3;
+
 /** Answers requests. */
 export class Requests {
   readonly #started = performance.now();
+  readonly #batches = new Queue(1);
+  /** Look-ups that wait or are under way, by user. */
+  readonly #lookUps = new Map<number, number>();
+  readonly #names = new Queue(LOOKUPS_AT_ONCE);
 
   /** @param handBackTime as {@link HAND_BACK_TIME} */
   constructor(readonly resources: Resources, readonly handBackTime: number = HAND_BACK_TIME) {}
@@ -56,9 +76,9 @@ export class Requests {
         return this.#adopt(request.params, caller);
       case "unbind":
         this.#insist(trusted, caller, "give addresses up");
-        return this.#unbind(parseBindParams(request.params));
+        return this.#unbind(parseBindParams(request.params), caller);
       case "status":
-        return Promise.resolve({ result: this.resources.describe(), fds: [] });
+        return this.#status();
       case "upgrade":
         this.#insist(trusted, caller, "upgrade the binder");
         caller.oweAnswer();
@@ -71,34 +91,52 @@ export class Requests {
   /**
    * Finds or binds sockets. While clients of a binder before may still hand theirs back, an address in use
    * is waited for.
+   * @param trusted whether it goes before those of others
    * @throws {BindError}
    */
-  async hold(wanted: readonly Wanted[]): Promise<Held[]> {
+  async hold(wanted: readonly Wanted[], trusted = true): Promise<Held[]> {
     const { registry, log } = this.resources;
     for (;;) {
       const left = this.#started + this.handBackTime - performance.now();
-      const before = new Set(registry.list());
       try {
-        // Who holds it is worth a search at the end alone: that takes long where many files are open.
-        const held = registry.bind(wanted, left <= 0);
-        for (const fresh of new Set(held).difference(before)) {
-          log.info("holding", { address: formatAddress(fresh.address), backlog: fresh.backlog });
-          this.resources.added(fresh);
-        }
-        return held;
+        return await this.#bindNew(wanted, trusted);
       } catch (error) {
         const inUse = error instanceof BindError && error.code === "EADDRINUSE";
-        if (!inUse || error.lasts || left <= 0) throw error;
+        if (!inUse || error.lasts || error.wanted === undefined) throw error;
+        // Who holds it is worth a search at the end alone: that takes long where many files are open.
+        if (left <= 0) throw await namingHolder(error, giveTurn);
         log.debug("waiting for a client to hand an address back", { address: error.address });
         await registry.changed(left);
       }
     }
   }
 
+  async #bindNew(wanted: readonly Wanted[], trusted: boolean): Promise<Held[]> {
+    const { registry } = this.resources;
+    for (let end = registry.unfinished(wanted); end; end = registry.unfinished(wanted)) await end;
+    const isShort = wanted.length <= AT_ONCE;
+    const { held, fresh } = isShort
+      ? registry.bindNew(wanted)
+      : await this.#batches.run(() => registry.bindInPieces(wanted, giveTurn), trusted);
+    for (const one of fresh) {
+      const { address, backlog } = one;
+      this.resources.log.info("holding", { address: formatAddress(address), backlog });
+      this.resources.added(one);
+    }
+    return held;
+  }
+
+  async #status(): Promise<Reply> {
+    return { result: await this.resources.describe(), fds: [] };
+  }
+
   async #bind(params: readonly BindParam[], caller: Caller): Promise<Reply> {
-    const wanted = await this.#understand(params);
-    for (const { address } of wanted) this.#permit(address);
-    const held = await this.#holdFor(wanted);
+    const wanted = await this.#understand(params, caller.peer.uid);
+    for (const { address } of wanted) {
+      this.#permit(address);
+      await giveTurn();
+    }
+    const held = await this.#holdFor(wanted, this.resources.access.trusts(caller.peer.uid));
     const addresses = held.map(({ address }) => formatAddress(address));
     const { pid, uid } = caller.peer;
     this.resources.log.debug("bind", { pid, uid, addresses: addresses.join(" ") });
@@ -118,7 +156,10 @@ export class Requests {
     const fds = caller.takeFds();
     try {
       const isEmpty = Array.isArray(params) && params.length === 0;
-      const wanted = await this.#understand(isEmpty ? [] : parseBindParams(params));
+      const wanted = await this.#understand(
+        isEmpty ? [] : parseBindParams(params),
+        caller.peer.uid,
+      );
       if (fds.length !== wanted.length) {
         const counts = `${fds.length} sockets for ${wanted.length} addresses`;
         throw new RpcError(RPC.invalidParams, `Invalid params: ${counts}`);
@@ -170,9 +211,9 @@ export class Requests {
   }
 
   /** Closes sockets, all or none. Copies that servers have are theirs, and go on. */
-  async #unbind(params: readonly BindParam[]): Promise<Reply> {
+  async #unbind(params: readonly BindParam[], { peer }: Caller): Promise<Reply> {
     const { registry, keptFor, log } = this.resources;
-    const addresses = (await this.#understand(params)).map(({ address }) => address);
+    const addresses = (await this.#understand(params, peer.uid)).map(({ address }) => address);
     for (const address of addresses) {
       const text = formatAddress(address);
       const why = registry.find(address) ? keptFor(text) : "it is not held";
@@ -186,18 +227,36 @@ export class Requests {
     return { result: addresses.map(formatAddress), fds: [] };
   }
 
-  async #understand(params: readonly BindParam[]): Promise<Wanted[]> {
+  async #understand(params: readonly BindParam[], uid: number): Promise<Wanted[]> {
     const wanted: Wanted[] = [];
     try {
       for (const { backlog, ...parts } of params) {
-        const found = resolveAddress(parts);
-        const address = found instanceof Promise ? await found : found;
+        const address = numericAddress(parts) ?? await this.#lookUp(parts, uid);
         wanted.push({ address, ...(backlog !== undefined && { backlog }) });
+        await giveTurn();
       }
       return wanted;
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       throw new RpcError(RPC.couldNotBind, `Could not bind: ${error.message}`);
+    }
+  }
+
+  /** Looks a name up. Those of users who are not trusted take turns that leave room for the trusted. */
+  async #lookUp(parts: AddressParts, uid: number): Promise<Address> {
+    if (this.resources.access.trusts(uid)) return await resolveAddress(parts);
+    const waiting = this.#lookUps.get(uid) ?? 0;
+    if (waiting >= MAX_LOOKUPS) {
+      const why = `uid ${uid} has ${waiting} names looked up already; try again later (EAGAIN)`;
+      throw new RpcError(RPC.couldNotBind, `Could not bind: ${why}`, { code: "EAGAIN" });
+    }
+    this.#lookUps.set(uid, waiting + 1);
+    try {
+      return await this.#names.run(() => resolveAddress(parts));
+    } finally {
+      const left = (this.#lookUps.get(uid) ?? 1) - 1;
+      if (left > 0) this.#lookUps.set(uid, left);
+      else this.#lookUps.delete(uid);
     }
   }
 
@@ -215,9 +274,9 @@ export class Requests {
     );
   }
 
-  async #holdFor(wanted: readonly Wanted[]): Promise<Held[]> {
+  async #holdFor(wanted: readonly Wanted[], trusted: boolean): Promise<Held[]> {
     try {
-      return await this.hold(wanted);
+      return await this.hold(wanted, trusted);
     } catch (error) {
       if (!(error instanceof BindError)) throw error;
       const { code, address } = error;

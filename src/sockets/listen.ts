@@ -51,6 +51,7 @@ export class BindError extends UserError {
    * An address and why it cannot be had.
    * @param code errno's name
    * @param lasts whether it is in use by what nobody hands back
+   * @param wanted the address; undefined when there is nobody to look for who has it
    */
   constructor(
     readonly address: string,
@@ -58,6 +59,7 @@ export class BindError extends UserError {
     why: string,
     cause: unknown,
     readonly lasts = false,
+    readonly wanted?: Address,
   ) {
     super(`${address}: ${why} (${code})`, { cause });
   }
@@ -66,7 +68,6 @@ export class BindError extends UserError {
 /**
  * Binds a listening socket (a bound one for UDP), in the blocking mode, close-on-exec.
  * @param backlog length of the accept queue
- * @param nameHolder whether to look for who uses an address in use: through every process's descriptors
  * @returns the socket, its address with the port that the kernel chose if 0 was asked for, and the file
  *   of a UNIX socket, which the caller removes in the end
  * @throws {BindError}
@@ -74,7 +75,6 @@ export class BindError extends UserError {
 export function listen(
   address: Address,
   backlog: number,
-  nameHolder = true,
 ): { fd: Fd; address: Address; file?: FileId } {
   let fd: Fd | undefined;
   let file: FileId | undefined;
@@ -95,7 +95,7 @@ export function listen(
     return { fd, address: withBoundPort(address, fd), ...(file && { file }) };
   } catch (error) {
     fd?.close();
-    if (error instanceof SystemError) throw explain(address, error, nameHolder);
+    if (error instanceof SystemError) throw explain(address, error);
     throw error;
   }
 }
@@ -172,42 +172,55 @@ function withBoundPort(address: Address, fd: Fd): Address {
     : { ...address, port: bound.port };
 }
 
-function explain(address: Address, error: SystemError, nameHolder: boolean): BindError {
+function explain(address: Address, error: SystemError): BindError {
   const { code } = error;
-  const why = reason(address, error, nameHolder) ?? error.message.replace(` (${code})`, "");
+  const why = reason(address, error) ?? error.message.replace(` (${code})`, "");
   const lasts = hasFile(address) && code === "EADDRINUSE" && !isSocket(address.path);
-  return new BindError(formatAddress(address), code, why, error, lasts);
+  return new BindError(formatAddress(address), code, why, error, lasts, address);
 }
 
 /** Milliseconds that searches for the holder of a port may still take, as of when. */
 const search = { credit: MAX_SEARCH, at: 0 };
 
 /**
- * Who holds a port, while that may be searched for: it means to look at every descriptor of the machine, and
- * clients that ask for such ports all the time must not have us do nothing else.
+ * Says of an address in use who holds it, while that may be searched for: it means to look at every descriptor
+ * of the machine, and clients that ask for such ports all the time must not have us do nothing else.
+ * @param pause called often; what it returns is waited for
  */
-function holderOf(address: InternetAddress): ReturnType<typeof portHolder> {
+export async function namingHolder(
+  error: BindError,
+  pause?: () => Promise<void> | undefined,
+): Promise<BindError> {
+  const { code, lasts, wanted } = error;
+  if (code !== "EADDRINUSE" || lasts || wanted === undefined) return error;
+  const why = wanted.transport === "unix"
+    ? hasFile(wanted) ? whyTaken(wanted.path) : undefined
+    : await holderOf(wanted, pause);
+  return why === undefined ? error : new BindError(error.address, code, why, error.cause);
+}
+
+async function holderOf(
+  wanted: InternetAddress,
+  pause?: () => Promise<void> | undefined,
+): Promise<string | undefined> {
   const start = performance.now();
   search.credit = Math.min(MAX_SEARCH, search.credit + SEARCH_SHARE * (start - search.at));
   search.at = start;
   if (search.credit <= 0) return undefined;
-  const holder = portHolder(address);
+  const holder = await portHolder(wanted, pause);
   search.credit -= performance.now() - start;
-  return holder;
+  return holder && `the address is in use by ${holder.command} (pid ${holder.pid})`;
 }
 
 /** In better words than the kernel's, if there are any. */
-function reason(address: Address, error: SystemError, nameHolder: boolean): string | undefined {
-  if (hasFile(address)) return reasonAtPath(address.path, error, nameHolder);
+function reason(address: Address, error: SystemError): string | undefined {
+  if (hasFile(address)) return reasonAtPath(address.path, error);
   if (address.transport === "unix") {
     return error.code === "EADDRINUSE" ? "another process has that name" : undefined;
   }
   switch (error.code) {
-    case "EADDRINUSE": {
-      const holder = nameHolder ? holderOf(address) : undefined;
-      const by = holder && ` by ${holder.command} (pid ${holder.pid})`;
-      return `the address is in use${by ?? ""}`;
-    }
+    case "EADDRINUSE":
+      return "the address is in use";
     case "EADDRNOTAVAIL":
       return "this machine has no such address; `ip address` lists its own";
     case "EACCES":
@@ -224,10 +237,10 @@ function reason(address: Address, error: SystemError, nameHolder: boolean): stri
   return undefined;
 }
 
-function reasonAtPath(path: string, error: SystemError, nameHolder: boolean): string | undefined {
+function reasonAtPath(path: string, error: SystemError): string | undefined {
   switch (error.code) {
     case "EADDRINUSE":
-      return nameHolder || !isSocket(path) ? whyTaken(path) : "the address is in use";
+      return isSocket(path) ? "the address is in use" : whyTaken(path);
     case "EACCES":
       return "no permission to create the socket in that folder";
     case "ENOENT":

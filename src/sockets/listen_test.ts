@@ -22,7 +22,7 @@ import { asStranger } from "../../tests/support/file_user.ts";
 import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
 import { type Address, formatAddress, resolveAddress, splitAddress } from "./address.ts";
 import { UserError } from "../errors.ts";
-import { BindError, DEFAULT_BACKLOG, listen, listeningAddress } from "./listen.ts";
+import { BindError, DEFAULT_BACKLOG, listen, listeningAddress, namingHolder } from "./listen.ts";
 import { fileId } from "./unix_path.ts";
 
 const open = async (text: string, backlog = DEFAULT_BACKLOG) =>
@@ -49,7 +49,7 @@ async function refusal(text: string): Promise<BindError> {
     (await open(text)).fd.close();
   } catch (error) {
     assert(error instanceof BindError && error instanceof UserError, String(error));
-    return error;
+    return await namingHolder(error);
   }
   return fail(`${text} was bound`);
 }

@@ -1,5 +1,6 @@
 /** Who holds a port: for the message when it is in use. */
 
+import { folderNames } from "../../ffi/file.ts";
 import type { InternetAddress } from "./address.ts";
 
 /** The state of a listening socket in /proc/net/tcp (TCP_LISTEN of include/net/tcp_states.h). */
@@ -10,41 +11,56 @@ const UDP_BOUND = "07";
 /** What is looked for: a port, and the host that it cannot be had on. */
 type Wanted = Pick<InternetAddress, "transport" | "host" | "port">;
 
+/** Milliseconds of work after which a search is given up. */
+const MAX_WORK = 1000;
+
 /**
  * Finds a process that holds a port on a host, or on every one.
- * @returns its pid and command; undefined when none can be seen: another user's, another container's
+ * @param pause called often; what it returns is waited for
+ * @returns its pid and command; undefined when none can be seen (another user's, another container's), or
+ *   there is too much to look through
  */
-export function portHolder(
+export async function portHolder(
   wanted: Wanted,
-): { pid: number; command: string } | undefined {
+  pause: () => Promise<void> | undefined = () => undefined,
+): Promise<{ pid: number; command: string } | undefined> {
   const inodes = new Set([
-    ...socketInodes(`/proc/net/${wanted.transport}`, wanted),
-    ...socketInodes(`/proc/net/${wanted.transport}6`, wanted),
+    ...await socketInodes(`/proc/net/${wanted.transport}`, wanted),
+    ...await socketInodes(`/proc/net/${wanted.transport}6`, wanted),
   ]);
   if (inodes.size === 0) return undefined;
-  for (const pid of namesIn("/proc").filter((name) => /^\d+$/.test(name))) {
+  let work = 0;
+  let since = performance.now();
+  for (const pid of namesIn("/proc")) {
+    if (!/^\d+$/.test(pid)) continue;
     for (const fd of namesIn(`/proc/${pid}/fd`)) {
       const link = attempt(() => Deno.readLinkSync(`/proc/${pid}/fd/${fd}`));
       const inode = /^socket:\[(\d+)\]$/.exec(link)?.[1];
-      if (inode === undefined || !inodes.has(inode)) continue;
-      const command = attempt(() => Deno.readTextFileSync(`/proc/${pid}/comm`));
-      return { pid: Number(pid), command: command.trim() };
+      if (inode !== undefined && inodes.has(inode)) {
+        const command = attempt(() => Deno.readTextFileSync(`/proc/${pid}/comm`));
+        return { pid: Number(pid), command: command.trim() };
+      }
+      const turn = pause();
+      if (turn === undefined) continue;
+      work += performance.now() - since;
+      if (work > MAX_WORK) return undefined;
+      await turn;
+      since = performance.now();
     }
   }
   return undefined;
 }
 
 /** The inodes of the sockets in one of the kernel's tables that are bound to the port. */
-function socketInodes(table: string, wanted: Wanted): string[] {
+async function socketInodes(table: string, wanted: Wanted): Promise<string[]> {
   const state = wanted.transport === "tcp" ? TCP_LISTEN : UDP_BOUND;
   const port = wanted.port.toString(16).toUpperCase().padStart(4, "0");
-  return attempt(() => Deno.readTextFileSync(table)).split("\n").slice(1)
-    .map((line) => line.trim().split(/\s+/))
-    .filter((column) => {
-      const [host = "", heldPort] = column[1]?.split(":") ?? [];
-      return heldPort === port && column[3] === state && conflicts(host, wanted.host);
-    })
-    .map((column) => column[9] ?? "");
+  // Most lines are connections, and there may be a hundred thousand.
+  const line = new RegExp(`^ *\\d+: ([0-9A-F]+):${port} \\S+ ${state} .*$`, "gm");
+  const text = await Deno.readTextFile(table).catch(() => "");
+  return [...text.matchAll(line)]
+    .filter(([, host = ""]) => conflicts(host, wanted.host))
+    .map(([found]) => found.trim().split(/\s+/)[9] ?? "");
 }
 
 /**
@@ -59,11 +75,11 @@ function conflicts(held: string, wanted: string): boolean {
   return bytes.join(".") === wanted;
 }
 
-function namesIn(folder: string): string[] {
+function* namesIn(folder: string): Generator<string> {
   try {
-    return [...Deno.readDirSync(folder)].map(({ name }) => name);
+    yield* folderNames(folder);
   } catch {
-    return [];
+    // As below.
   }
 }
 

@@ -14,13 +14,13 @@ const ANY: Exclude<Address, { transport: "unix" }>[] = [
   { transport: "udp", family: "inet6", host: "::1", port: 0 },
 ];
 
-Deno.test("the holder of a port is found by its pid and command while it holds it", () => {
+Deno.test("the holder of a port is found by its pid and command while it holds it", async () => {
   const command = Deno.readTextFileSync("/proc/self/comm").trim();
   for (const wanted of ANY) {
     const { fd, address } = listen(wanted, 1);
     assert(address.transport !== "unix");
-    assertEquals(portHolder(address), { pid: Deno.pid, command });
+    assertEquals(await portHolder(address), { pid: Deno.pid, command });
     fd.close();
-    assertNotStrictEquals(portHolder(address)?.pid, Deno.pid);
+    assertNotStrictEquals((await portHolder(address))?.pid, Deno.pid);
   }
 });

@@ -27,6 +27,9 @@ export interface Wanted {
 export class Registry {
   readonly #held = new Map<string, Held>();
   readonly #waiting: (() => void)[] = [];
+  /** What a batch has bound that is being bound in pieces, and the end of that. */
+  readonly #fresh = new Set<Held>();
+  #unfinished: Promise<void> | undefined;
 
   /** @param defaultBacklog for a request that names none */
   constructor(readonly defaultBacklog: number) {}
@@ -61,27 +64,81 @@ export class Registry {
   /**
    * Finds or binds the sockets for addresses, all or none: what was newly bound is closed again when a
    * later one fails, since nobody would accept from it.
-   * @param nameHolder whether to look for who uses an address in use
    * @returns one an address, in their order; the registry's
    * @throws {BindError} for the first that cannot be bound
    */
-  bind(wanted: readonly Wanted[], nameHolder = true): Held[] {
-    const fresh: string[] = [];
+  bind(wanted: readonly Wanted[]): Held[] {
+    return this.bindNew(wanted).held;
+  }
+
+  /** As {@link bind}. @returns those wanted, and which of them are new */
+  bindNew(wanted: readonly Wanted[]): { held: Held[]; fresh: Set<Held> } {
+    const fresh = new Set<Held>();
     try {
-      return wanted.map((one) => {
-        const held = this.#held.get(formatAddress(one.address));
-        if (held !== undefined) return this.#growBacklog(held, one.backlog);
-        const added = this.#listen(one, nameHolder);
-        const key = formatAddress(added.address);
-        this.#held.set(key, added);
-        fresh.push(key);
-        return added;
-      });
+      return { held: wanted.map((one) => this.#findOrListen(one, fresh)), fresh };
     } catch (error) {
-      fresh.forEach((key) => this.#release(key));
+      fresh.forEach((held) => this.#release(formatAddress(held.address)));
       discardNow();
       throw error;
     }
+  }
+
+  /**
+   * As {@link bind}, in pieces, for one batch at a time. What is newly bound is nobody else's before the last
+   * one is: {@link unfinished} tells.
+   * @param pause called often; what it returns is waited for
+   * @returns those wanted, and which of them are new
+   */
+  async bindInPieces(
+    wanted: readonly Wanted[],
+    pause: () => Promise<void> | undefined,
+  ): Promise<{ held: Held[]; fresh: Set<Held> }> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#unfinished = promise;
+    const fresh = this.#fresh;
+    const held: Held[] = [];
+    try {
+      for (const one of wanted) {
+        held.push(this.#findOrListen(one, fresh));
+        await pause();
+      }
+      return { held, fresh: new Set(fresh) };
+    } catch (error) {
+      for (const one of fresh) {
+        this.#release(formatAddress(one.address));
+        await pause();
+      }
+      discardNow();
+      throw error;
+    } finally {
+      fresh.clear();
+      this.#unfinished = undefined;
+      resolve();
+    }
+  }
+
+  /** The end of a batch that is being bound in pieces, if one of some addresses is new in that. */
+  unfinished(wanted: readonly Wanted[]): Promise<void> | undefined {
+    if (this.#unfinished === undefined) return undefined;
+    const isNew = wanted.some(({ address }) => {
+      const held = this.find(address);
+      return held !== undefined && this.#fresh.has(held);
+    });
+    return isNew ? this.#unfinished : undefined;
+  }
+
+  #findOrListen(wanted: Wanted, fresh: Set<Held>): Held {
+    const held = this.find(wanted.address);
+    if (held !== undefined) return this.#growBacklog(held, wanted.backlog);
+    const added = this.#listen(wanted);
+    this.#held.set(formatAddress(added.address), added);
+    fresh.add(added);
+    return added;
+  }
+
+  /** How many sockets are held. */
+  get size(): number {
+    return this.#held.size;
   }
 
   /** Every socket held, in the order in which they were bound. */
@@ -121,9 +178,9 @@ export class Registry {
     this.#held.clear();
   }
 
-  #listen({ address, backlog = this.defaultBacklog }: Wanted, nameHolder: boolean): Held {
+  #listen({ address, backlog = this.defaultBacklog }: Wanted): Held {
     try {
-      return { ...listen(address, backlog, nameHolder), backlog };
+      return { ...listen(address, backlog), backlog };
     } catch (error) {
       if (!(error instanceof BindError) || error.code !== "EADDRINUSE") throw error;
       const own = this.list().find((held) => overlap(held.address, address));

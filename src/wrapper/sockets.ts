@@ -16,7 +16,7 @@ import {
   NoBinderError,
   RefusedError,
 } from "../control/client.ts";
-import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
+import { BindError, DEFAULT_BACKLOG, namingHolder } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import type { BindParam } from "../control/messages.ts";
 import { type Held, Registry, type Wanted } from "../sockets/registry.ts";
@@ -207,9 +207,17 @@ class OwnSockets implements Sockets {
       this.#announce?.();
       this.#announce = undefined;
     }
-    const held = this.#registry.bind(wanted);
+    const held = await this.#bind(wanted);
     this.#candidate = new Set(held);
     return held.map(({ fd }) => fd);
+  }
+
+  async #bind(wanted: readonly Wanted[]): Promise<Held[]> {
+    try {
+      return this.#registry.bind(wanted);
+    } catch (error) {
+      throw error instanceof BindError ? await namingHolder(error) : error;
+    }
   }
 
   commit(): void {
