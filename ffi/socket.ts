@@ -4,6 +4,7 @@ import { check, checkNonBlocking, SystemError } from "./errno.ts";
 import {
   AF_UNIX,
   IPPROTO_TCP,
+  SIOCOUTQ,
   SO_COOKIE,
   SO_NETNS_COOKIE,
   SO_PEERCRED,
@@ -154,6 +155,13 @@ function peerGroups(fd: Fd): number[] {
 export function shutDown(fd: Fd, how: number): void {
   // It fails on a connection that is gone already.
   libc().shutdown(fd.number, how);
+}
+
+/** Whether the other end of a UNIX connection has read all that was sent (SIOCOUTQ), or is gone. */
+export function isAllRead(fd: Fd): boolean {
+  const length = new Int32Array(1);
+  check("ioctl", () => libc().ioctl(fd.number, BigInt(SIOCOUTQ), length));
+  return length[0] === 0;
 }
 
 /**

@@ -62,9 +62,19 @@ export class Access {
     const served = this.mayAdopt(uid) || anyone || uids.includes(uid) ||
       [gid, ...groups].some((group) => gids.includes(group));
     if (this.mayAdopt(uid)) {
-      return { served, maxFds: MAX_HANDED_BACK, maxBytes: MAX_MESSAGE_BYTES };
+      return {
+        served,
+        trusted: this.trusts(uid),
+        maxFds: MAX_HANDED_BACK,
+        maxBytes: MAX_MESSAGE_BYTES,
+      };
     }
-    return { served, maxFds: 0, maxBytes: served ? MAX_CLIENT_BYTES : MAX_STRANGER_BYTES };
+    return {
+      served,
+      trusted: false,
+      maxFds: 0,
+      maxBytes: served ? MAX_CLIENT_BYTES : MAX_STRANGER_BYTES,
+    };
   }
 
   /** Whether a user may hand sockets back. */

@@ -37,7 +37,12 @@ Deno.test("those who may hand sockets back may ask for some, and no more than th
 
 Deno.test("everyone may be let in, and gets no power by that", () => {
   const access = new Access(accessRules({ uids: ["*"], gids: [] }, OWN));
-  assertEquals(access.rights(peer(65534)), { served: true, maxFds: 0, maxBytes: 262144 });
+  assertEquals(access.rights(peer(65534)), {
+    served: true,
+    trusted: false,
+    maxFds: 0,
+    maxBytes: 262144,
+  });
   assertEquals([0, OWN, 65534].map((uid) => access.trusts(uid)), [true, true, false]);
   assert(access.rights(peer(OWN)).maxFds > 0);
 });

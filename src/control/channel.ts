@@ -9,7 +9,7 @@ import {
   SOL_SOCKET,
 } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
-import type { Fd } from "../../ffi/fd.ts";
+import { Fd } from "../../ffi/fd.ts";
 import { discard, discardNow } from "../../ffi/discard.ts";
 import { receiveBytes, receiveMessage, sendMessage } from "../../ffi/fd_passing.ts";
 import type { Poller } from "../../ffi/poll.ts";
@@ -38,6 +38,9 @@ export class UninvitedFds extends Error {
   }
 }
 
+/** Milliseconds until the next attempt to send what the kernel had no room for. */
+const PAUSE = 50;
+
 /** Receives of one connection that is being closed, of 64 KiB each: more than a queue holds. */
 const MAX_DRAIN = 64;
 
@@ -50,6 +53,8 @@ export class Channel {
   #leavesFds = false;
   /** How many descriptors to keep until {@link takeFds}; any more are closed as they arrive. */
   maxFds = 0;
+  /** Told how many bytes are going to be kept of what has not been given out; what it throws ends a receive. */
+  keep: ((bytes: number) => void) | undefined;
   /** Descriptors were lost on the way in, at this process's own limit. */
   truncated = false;
 
@@ -105,6 +110,7 @@ export class Channel {
       const received = this.#leavesFds ? this.#receiveBytes() : this.#receiveWithFds();
       if (received === undefined) continue;
       if (received === 0) return undefined;
+      this.keep?.(this.#splitter.pending.length + received);
       this.#splitter.push(buffer.subarray(0, received));
     }
   }
@@ -139,26 +145,46 @@ export class Channel {
     return this.#received.splice(0);
   }
 
+  /** Sends a message, as {@link sendBytes} does. */
+  async send(message: object, fds: readonly Fd[], timeout: number): Promise<void> {
+    await this.sendBytes(encodeMessage(message), fds, timeout);
+  }
+
   /**
    * Sends a message. More descriptors than one sendmsg takes go with parts of its bytes, so that the
    * last has arrived when the message is complete.
    * @param fds stay the caller's
    * @param timeout milliseconds that the peer may leave its end unread
+   * @param fdsAtOnce descriptors in one sendmsg
    * @throws {ChannelClosed} after the timeout, or when the connection was closed here
-   * @throws {SystemError} EPIPE or ECONNRESET when the peer is gone
+   * @throws {SystemError} EPIPE or ECONNRESET when the peer is gone; ETOOMANYREFS, ENOBUFS or ENOMEM when
+   *   nothing could be sent, and another message may be
    */
-  async send(message: object, fds: readonly Fd[], timeout: number): Promise<void> {
-    for (const chunk of chunks(encodeMessage(message), fds)) {
+  async sendBytes(
+    message: Uint8Array<ArrayBuffer>,
+    fds: readonly Fd[],
+    timeout: number,
+    fdsAtOnce: number = SCM_MAX_FD,
+  ): Promise<void> {
+    let begun = false;
+    for (const chunk of chunks(message, fds, Math.min(fdsAtOnce, SCM_MAX_FD))) {
       let { bytes, fds } = chunk;
-      while (bytes.length > 0) {
+      for (let tries = 0; bytes.length > 0; tries++) {
         this.#mustBeOpen();
-        const sent = sendMessage(this.fd, bytes, fds);
-        if (sent === undefined) {
-          await this.#ready(POLLOUT, timeout);
-          continue;
+        try {
+          const sent = sendMessage(this.fd, bytes, fds);
+          if (sent === undefined) {
+            await this.#ready(POLLOUT, timeout);
+            continue;
+          }
+          begun = true;
+          bytes = bytes.subarray(sent);
+          fds = [];
+        } catch (error) {
+          // The peer reads on, or others do, and there is room again.
+          if (!begun || !isLack(error) || tries * PAUSE > timeout) throw error;
+          await new Promise((resolve) => setTimeout(resolve, PAUSE));
         }
-        bytes = bytes.subarray(sent);
-        fds = [];
       }
     }
   }
@@ -180,14 +206,17 @@ export class Channel {
     this.takeFds().forEach(discard);
   }
 
-  /** Closes the connection for every holder of it, whatever the peer has sent that was not received. */
-  dismiss(): void {
+  /**
+   * Closes the connection for every holder of it, whatever the peer has sent that was not received.
+   * @param close closes the descriptor; `clean` when nothing that was sent is left
+   */
+  dismiss(close: (fd: Fd, clean: boolean) => void = closeSafely): void {
     if (this.fd.closed) return;
     shutDown(this.fd, SHUT_RDWR);
     this.poller.cancel(this.fd);
-    // With descriptors left in its queue the connection would close them.
-    if (this.#drain()) this.fd.close();
-    else discard(this.fd);
+    const clean = this.#drain();
+    this.#splitter.forget();
+    close(new Fd(this.fd.release()), clean);
     this.takeFds().forEach(discard);
   }
 
@@ -218,13 +247,30 @@ export class Channel {
   }
 }
 
-function* chunks(bytes: Uint8Array<ArrayBuffer>, fds: readonly Fd[]): Generator<Chunk> {
-  const count = Math.max(1, Math.ceil(fds.length / SCM_MAX_FD));
-  const size = Math.ceil(bytes.length / count);
+/** With descriptors left in its queue a connection closes them. */
+function closeSafely(fd: Fd, clean: boolean): void {
+  if (clean) fd.close();
+  else discard(fd);
+}
+
+/** Whether a call failed for what others, or this connection, may give back. */
+export function isLack(error: unknown): error is SystemError {
+  return error instanceof SystemError &&
+    ["ETOOMANYREFS", "ENOBUFS", "ENOMEM"].includes(error.code);
+}
+
+function* chunks(
+  bytes: Uint8Array<ArrayBuffer>,
+  fds: readonly Fd[],
+  atOnce: number,
+): Generator<Chunk> {
+  const count = Math.max(1, Math.ceil(fds.length / atOnce));
+  // A byte for each at least: an address has more than one.
+  const start = (index: number) => Math.floor(index * bytes.length / count);
   for (let index = 0; index < count; index++) {
     yield {
-      bytes: bytes.subarray(index * size, (index + 1) * size),
-      fds: fds.slice(index * SCM_MAX_FD, (index + 1) * SCM_MAX_FD),
+      bytes: bytes.subarray(start(index), start(index + 1)),
+      fds: fds.slice(index * atOnce, (index + 1) * atOnce),
     };
   }
 }

@@ -9,6 +9,25 @@
 /** Bytes of one message at most, unless told otherwise: some 10,000 addresses. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024;
 
+/** Sizes of the room for a message: a few are used again and again, or each would be garbage for long. */
+const SIZES = [4096, 65_536, 262_144, 1_048_576 + 65_536];
+/** How many of each size are kept. */
+const SPARES = 4;
+
+const spare = new Map<number, Uint8Array<ArrayBuffer>[]>(SIZES.map((size) => [size, []]));
+
+function room(length: number): Uint8Array<ArrayBuffer> {
+  const size = SIZES.find((size) => size >= length) ?? 2 * length;
+  return spare.get(size)?.pop() ?? new Uint8Array(size);
+}
+
+function release(bytes: Uint8Array<ArrayBuffer>): void {
+  const same = spare.get(bytes.length);
+  if (same && same.length < SPARES) same.push(bytes);
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
 /** The stream cannot be cut into messages any further. */
 export class FramingError extends Error {
   override readonly name = "FramingError";
@@ -38,7 +57,7 @@ export class MessageSplitter {
     readonly maxBytes: number = MAX_MESSAGE_BYTES,
     pending: Uint8Array<ArrayBuffer> = new Uint8Array(),
   ) {
-    this.#bytes = pending;
+    this.#bytes = pending.slice();
     this.#length = pending.length;
   }
 
@@ -51,8 +70,9 @@ export class MessageSplitter {
   push(bytes: Uint8Array<ArrayBuffer>): void {
     const needed = this.#length + bytes.length;
     if (needed > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(needed, 2 * this.#length));
+      const larger = room(needed);
       larger.set(this.pending);
+      release(this.#bytes);
       this.#bytes = larger;
     }
     this.#bytes.set(bytes, this.#length);
@@ -71,13 +91,24 @@ export class MessageSplitter {
       throw new FramingError(`message longer than ${this.maxBytes} bytes`);
     }
     if (end === undefined) return undefined;
-    const message = this.#bytes.slice(0, end);
+    const text = this.#decode(end);
     this.#drop(end);
     this.#scanned = 0;
     // One long message is no reason to keep its room for as long as the client stays connected.
-    if (this.#length === 0) this.#bytes = new Uint8Array();
+    if (this.#length === 0) this.forget();
+    return text;
+  }
+
+  /** Drops what is pending. */
+  forget(): void {
+    release(this.#bytes);
+    this.#bytes = new Uint8Array();
+    this.#length = 0;
+  }
+
+  #decode(end: number): string {
     try {
-      return new TextDecoder("utf-8", { fatal: true }).decode(message);
+      return decoder.decode(this.#bytes.subarray(0, end));
     } catch {
       throw new FramingError("message is not UTF-8");
     }

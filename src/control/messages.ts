@@ -134,10 +134,12 @@ export function parseAnswer(text: string): Answer {
   };
 }
 
+const encoder = new TextEncoder();
+
 /** A message as it goes over the wire. */
 export function encodeMessage(message: object): Uint8Array<ArrayBuffer> {
   const text = JSON.stringify({ jsonrpc: "2.0", ...message }) + "\n";
-  return new Uint8Array(new TextEncoder().encode(text));
+  return encoder.encode(text) as Uint8Array<ArrayBuffer>;
 }
 
 function parseObject(text: string, fail: (why: string) => Error): Record<string, unknown> {

@@ -1,6 +1,6 @@
 /** The control socket: accepts clients and answers their requests, each client on its own. */
 
-import { POLLIN, SO_PASSRIGHTS, SOL_SOCKET } from "../../ffi/constants.ts";
+import { POLLIN, SO_PASSRIGHTS, SO_SNDBUF, SOL_SOCKET } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { isReady, type Poller } from "../../ffi/poll.ts";
@@ -8,9 +8,19 @@ import { discard, discardNow } from "../../ffi/discard.ts";
 import { acceptSocket, type Credentials, peerCredentials, setOption } from "../../ffi/socket.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { Channel, ChannelClosed, UninvitedFds } from "./channel.ts";
+import { giveTurn } from "../turns.ts";
+import { type Bounds, Budget, type User } from "./budget.ts";
+import { Channel, ChannelClosed, isLack, UninvitedFds } from "./channel.ts";
 import { FramingError } from "./framing.ts";
-import { parseRequest, type Request, type RequestId, RPC, RpcError } from "./messages.ts";
+import {
+  encodeMessage,
+  parseRequest,
+  type Request,
+  type RequestId,
+  RPC,
+  RpcError,
+} from "./messages.ts";
+import { sendBuffer, Unread } from "./unread.ts";
 
 /** Who is at the other end. */
 export type Peer = Credentials;
@@ -19,6 +29,8 @@ export type Peer = Credentials;
 export interface Rights {
   /** Whether its requests are handled; each is refused otherwise. */
   served: boolean;
+  /** Whether there is always room for it, whatever others take. */
+  trusted: boolean;
   /** How many descriptors it may send with a request. */
   maxFds: number;
   /** Bytes of a request at most. */
@@ -81,6 +93,10 @@ interface Client {
   /** Its answer is on the way, and waits for nothing but the client. */
   answered: boolean;
   served: boolean;
+  /** Whose share of everything it has. */
+  user: User;
+  /** Bytes that are kept of its request and of the answer. */
+  kept: number;
   holds?: readonly string[];
   owed?: RequestId | undefined;
 }
@@ -97,6 +113,17 @@ const ACCEPTED_AT_ONCE = 64;
 /** Milliseconds without accepting after a failure that only time mends (no memory, no descriptors). */
 const ACCEPT_PAUSE = 100;
 
+const MIB = 1024 * 1024;
+
+/** Bytes of the requests under way and of answers that wait to be sent. */
+const BYTES: Bounds = { user: 4 * MIB, others: 16 * MIB, all: 48 * MIB };
+
+/** Bytes that are not counted: 512 clients have 4 MiB of them. */
+const FREE = 8192;
+
+/** Bytes of a request that has to wait for its turn: others must not wait until it is even read. */
+const LONG = 4096;
+
 /** Bytes of unfinished requests that are handed over in all: nobody else is served while they are written. */
 const MAX_HANDED = 8 * 1024 * 1024;
 
@@ -106,6 +133,8 @@ export class ControlServer {
   readonly #clients = new Set<Client>();
   /** Told once no request is being answered any more. */
   #answered: PromiseWithResolvers<void> | undefined;
+  readonly #bytes = new Budget(BYTES);
+  readonly #unread = new Unread();
   readonly counters = { connections: 0, requests: 0, errors: 0 };
 
   constructor(
@@ -148,8 +177,10 @@ export class ControlServer {
       this.log.warn("cannot tell who a client is", { error: messageOf(error) });
       return new Channel(fd, this.poller).dismiss();
     }
-    const { served, maxFds, maxBytes } = this.rights(peer);
+    const { served, trusted, maxFds, maxBytes } = this.rights(peer);
     const channel = new Channel(fd, this.poller, pending, maxBytes);
+    // Little: what a client does not read waits here, and is counted, not in the kernel.
+    setOption(fd, SOL_SOCKET, SO_SNDBUF, sendBuffer({ uid: peer.uid, trusted }));
     channel.maxFds = maxFds;
     if (maxFds === 0) channel.refuseFds();
     if (!served) stopFds(fd);
@@ -159,8 +190,11 @@ export class ControlServer {
       busy: false,
       answered: false,
       served,
+      user: { uid: peer.uid, trusted },
+      kept: 0,
       ...(holds && { holds }),
     };
+    channel.keep = (bytes) => this.#keep(client, bytes);
     this.#clients.add(client);
     const attached = this.attached.length;
     if (this.#clients.size - attached > this.limits.clients) this.#dropIdlest();
@@ -216,11 +250,13 @@ export class ControlServer {
   closeExcept(kept: readonly Fd[]): void {
     const fds = new Set(kept);
     for (const { channel } of this.#clients) if (!fds.has(channel.fd)) channel.dismiss();
+    this.#unread.closeEnded();
   }
 
   /** Closes every connection and the listening control socket. */
   close(): void {
     this.#clients.forEach(({ channel }) => channel.leave());
+    this.#unread.closeEnded();
     this.poller.cancel(this.listening);
     discard(this.listening);
     discardNow();
@@ -249,24 +285,39 @@ export class ControlServer {
     try {
       if (!client.served) return await this.#refuse(client);
       if (owed) await channel.send(owed, [], this.limits.idle);
-      for (;;) {
-        const text = await channel.receive(client.holds ? Infinity : this.limits.idle);
-        if (text === undefined) break;
-        client.busy = true;
-        this.#clients.delete(client);
-        this.#clients.add(client);
-        await this.#answer(client, text);
-        channel.takeFds().forEach(discard);
-        client.busy = client.answered = false;
-        this.#tellAnswered();
-      }
+      while (await this.#serveOne(client));
     } catch (error) {
       await this.#complain(client, error);
     } finally {
       this.#clients.delete(client);
       this.#tellAnswered();
-      channel.dismiss();
+      this.#forget(client);
+      this.#dismiss(client);
     }
+  }
+
+  /**
+   * Answers the next request. A suspended function keeps all that it has named: a long request would be kept
+   * until the next one, were this in a loop.
+   * @returns false when there is none
+   */
+  async #serveOne(client: Client): Promise<boolean> {
+    const { channel } = client;
+    const text = await channel.receive(client.holds ? Infinity : this.limits.idle);
+    if (text === undefined) return false;
+    client.busy = true;
+    this.#clients.delete(client);
+    this.#clients.add(client);
+    await this.#answer(client, text);
+    channel.takeFds().forEach(discard);
+    client.busy = client.answered = false;
+    this.#forget(client);
+    this.#tellAnswered();
+    return true;
+  }
+
+  #dismiss({ channel }: Client): void {
+    channel.dismiss((fd, clean) => this.#unread.close(fd, clean));
   }
 
   /** Answers the first request of a peer that is not served, whatever it is. */
@@ -295,12 +346,14 @@ export class ControlServer {
   async #answer(client: Client, text: string): Promise<void> {
     const { channel, peer } = client;
     this.counters.requests++;
-    let request: Request | undefined;
+    let id: RequestId = null;
     try {
-      request = parseRequest(text);
-      const { result, fds } = await this.#handle(request, client);
+      if (text.length > LONG) await giveTurn();
+      this.#expect(client, text);
+      const answer = await this.#replyTo(client, text, (known) => id = known);
+      this.#keep(client, text.length + answer.bytes.length);
       client.answered = true;
-      await channel.send({ id: request.id, result }, fds, this.limits.idle);
+      await this.#send(client, answer);
     } catch (error) {
       if (!(error instanceof RpcError)) throw error;
       client.owed = undefined;
@@ -308,7 +361,59 @@ export class ControlServer {
       client.answered = true;
       const { pid, uid } = peer;
       this.log.warn("refused a request", { pid, uid, error: error.message.slice(0, SHOWN) });
-      await channel.send({ id: request?.id ?? null, error: error.body }, [], this.limits.idle);
+      await channel.send({ id, error: error.body }, [], this.limits.idle);
+    }
+  }
+
+  /** Counts what is kept of a client's request and answer, beyond what everybody may have. */
+  #keep(client: Client, bytes: number): void {
+    if (bytes <= FREE || bytes <= client.kept) return;
+    if (!this.#bytes.take(client.user, bytes - client.kept)) {
+      throw lacking("requests and answers", client.peer, "ENOBUFS");
+    }
+    client.kept = bytes;
+  }
+
+  #forget(client: Client): void {
+    this.#bytes.give(client.user, client.kept);
+    client.kept = 0;
+  }
+
+  /** Refuses a long request for more sockets than could be sent, before anything is made of it. */
+  #expect({ channel, peer, user }: Client, text: string): void {
+    if (text.length <= LONG || channel.fd.closed) return;
+    const { fd } = channel;
+    const expected = occurrences(text, '"address"');
+    if (!this.#unread.take(fd, user, expected)) throw lacking("descriptors", peer, "ETOOMANYREFS");
+    this.#unread.giveBack(fd, expected);
+  }
+
+  /** Has a request handled. Nothing of it is kept beyond this: its answer may wait for long. */
+  async #replyTo(
+    client: Client,
+    text: string,
+    identify: (id: RequestId) => void,
+  ): Promise<{ bytes: Uint8Array<ArrayBuffer>; fds: readonly Fd[] }> {
+    const request = parseRequest(text);
+    identify(request.id);
+    const { result, fds } = await this.#handle(request, client);
+    return { bytes: encodeMessage({ id: request.id, result }), fds };
+  }
+
+  async #send(
+    { channel, peer, user }: Client,
+    { bytes, fds }: { bytes: Uint8Array<ArrayBuffer>; fds: readonly Fd[] },
+  ): Promise<void> {
+    if (fds.length > 0 && !channel.fd.closed && !this.#unread.take(channel.fd, user, fds.length)) {
+      throw lacking("descriptors", peer, "ETOOMANYREFS");
+    }
+    try {
+      await channel.sendBytes(bytes, fds, this.limits.idle, this.#unread.atOnce(user));
+    } catch (error) {
+      if (isLack(error)) {
+        throw lacking(`what the kernel has room for (${error.message})`, peer, error.code);
+      }
+      throw error;
     }
   }
 
@@ -330,10 +435,7 @@ export class ControlServer {
     const answer = lastAnswer(error, peer);
     if (answer === undefined) return this.log.error("failed to serve a client", about);
     this.counters.errors++;
-    const what = error instanceof FramingError
-      ? "garbage on the control socket"
-      : "refused descriptors";
-    this.log.warn(what, about);
+    this.log.warn(complaintAbout(error), about);
     await channel.send(answer, [], ACCEPT_PAUSE).catch(() => {});
   }
 
@@ -343,20 +445,23 @@ export class ControlServer {
     if (!helps) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
   }
 
-  /** Of the user with the most clients, so that no user's crowd costs another one a connection. */
+  /**
+   * Of the user with the most clients, so that no user's crowd costs another one a connection: an idle one,
+   * or, if that user is not trusted, one that is busy.
+   */
   #dropIdlest(): boolean {
-    const idle = [...this.#clients].filter((client) =>
-      !client.holds && (!client.busy || client.answered)
+    const mayGo = [...this.#clients].filter(({ answered, busy, holds, user }) =>
+      !holds && (!busy || answered || !user.trusted)
     );
-    const crowds = Map.groupBy(idle, ({ peer }) => peer.uid);
+    const crowds = Map.groupBy(mayGo, ({ user }) => user.uid);
     const [largest = []] = [...crowds.values()].sort((a, b) => b.length - a.length);
-    const [client] = largest;
+    const client = largest.find(({ answered, busy }) => !busy || answered) ?? largest[0];
     if (client === undefined) return false;
     const { pid, uid } = client.peer;
     this.log.warn("too many clients, closed the longest silent one", { pid, uid });
     // At once: its own task removes it only later, and others may come before.
     this.#clients.delete(client);
-    client.channel.dismiss();
+    this.#dismiss(client);
     return true;
   }
 }
@@ -376,11 +481,30 @@ function withRoom(clients: readonly Client[]): Set<Client> {
   return kept;
 }
 
+/** The refusal of what would be more than a client's share. */
+function lacking(what: string, { uid }: Peer, code: string): RpcError {
+  const why = `too much waits for clients of uid ${uid}: ${what}; ` +
+    "it is served again when they have read their answers, or are gone";
+  return new RpcError(RPC.failed, why, { code });
+}
+
+function occurrences(text: string, part: string): number {
+  let count = 0;
+  for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length)) count++;
+  return count;
+}
+
+function complaintAbout(error: unknown): string {
+  if (error instanceof FramingError) return "garbage on the control socket";
+  return error instanceof RpcError ? "refused a request" : "refused descriptors";
+}
+
 /** What a client is told before its connection is closed; undefined for what is no fault of its own. */
 function lastAnswer(error: unknown, { uid }: Peer): object | undefined {
   if (error instanceof FramingError) {
     return { id: null, error: { code: RPC.parseError, message: `Parse error: ${error.message}` } };
   }
+  if (error instanceof RpcError) return { id: null, error: error.body };
   if (!(error instanceof UninvitedFds)) return undefined;
   const message = `Not permitted: uid ${uid} may not send descriptors`;
   return {

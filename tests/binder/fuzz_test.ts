@@ -10,6 +10,8 @@ import { ControlConnection, settle } from "../support/control_client.ts";
 import { assertAnswer, AT_ONCE, CASES, conversations, converse } from "../support/fuzz.ts";
 import { settled } from "../support/poller.ts";
 import { openFds } from "../support/process.ts";
+import { startProgram } from "../support/program.ts";
+import { ignoreUnless } from "../support/users.ts";
 import { processStatus } from "../support/process_status.ts";
 
 /** No name server is to be asked for the host names that come about. */
@@ -65,4 +67,36 @@ Deno.test(`${CASES} hostile conversations leave the binder as it was`, async () 
     `${after.memory} KiB, descriptors ${before.fds} to ${after.fds}\n`;
   Deno.stdout.writeSync(new TextEncoder().encode(said));
   await settled(poller);
+});
+
+Deno.test({
+  name: "descriptors of every kind, from every kind of peer, leave nothing and stop nobody",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be several users needs root"),
+  async fn() {
+    const address = "127.0.0.1";
+    await using binder = await startBinder([`${address}:80`], {
+      args: ["--allow", "127.0.0.1:80-90", "--mode", "0666", "--allow-uid", "65533"],
+      through: NO_NETWORK,
+    });
+    const { pid } = binder.program;
+    const countFds = () => openFds(pid).size;
+    await settle(binder.sock, () => true);
+    const before = countFds();
+    const script = new URL("../support/every_descriptor.py", import.meta.url).pathname;
+    for (const uid of ["0", "65533", "65534"]) {
+      const seed = crypto.randomUUID();
+      await using sender = startProgram(
+        ["python3", script, binder.sock, uid, String(Math.ceil(CASES / 30)), seed],
+      );
+      await sender.waitFor(/done/).catch((error) => {
+        throw new Error(`uid ${uid}, seed ${seed}`, { cause: error });
+      });
+      const [kinds = ""] = await sender.waitFor(/^kinds .*/);
+      Deno.stdout.writeSync(new TextEncoder().encode(`uid ${uid}: ${kinds}\n`));
+      using honest = await ControlConnection.open(binder.sock);
+      assertStrictEquals((await honest.bind({ address, port: 80 }))?.result, true);
+    }
+    await settle(binder.sock, () => countFds() <= before + 1);
+    assertNotMatch(binder.program.stderr, / error | at .*\.ts:/);
+  },
 });

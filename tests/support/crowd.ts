@@ -5,7 +5,7 @@ import type { Binder } from "./binder.ts";
 import { ControlConnection } from "./control_client.ts";
 
 /** How long an honest client may have to wait for its answer among hostile ones, in milliseconds. */
-const PROMPT = 2000;
+export const PROMPT = 2000;
 
 /** Opens connections that say `text` and nothing more. They are closed at the end of the scope. */
 export async function crowd(

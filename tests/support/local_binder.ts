@@ -77,6 +77,7 @@ export async function startLocalBinder(
   const answer = options.answer?.(record) ?? record;
   const rights = ({ uid }: { uid: number }) => ({
     served: true,
+    trusted: trusts(uid),
     maxFds: trusts(uid) ? 1000 : 0,
     maxBytes: MAX_MESSAGE_BYTES,
   });

@@ -39,7 +39,7 @@ export class Scene implements AsyncDisposable {
     this.path = path;
     const log = createLog({ format: "text", level: "debug" }, (line) => this.log.push(line));
     const bounds = { clients: 100, idle: LONG, ...limits };
-    const rights = { served: true, maxFds, maxBytes: MAX_MESSAGE_BYTES };
+    const rights = { served: true, trusted: true, maxFds, maxBytes: MAX_MESSAGE_BYTES };
     this.server = new ControlServer(fd, poller, handle, log, () => rights, bounds);
   }
 
