@@ -51,6 +51,8 @@ export class Channel {
   readonly #splitter: MessageSplitter;
   readonly #received: Fd[] = [];
   #leavesFds = false;
+  /** Whether everything that will ever come has been received. */
+  #ended = false;
   /** How many descriptors to keep until {@link takeFds}; any more are closed as they arrive. */
   maxFds = 0;
   /** Told how many bytes are going to be kept of what has not been given out; what it throws ends a receive. */
@@ -109,7 +111,10 @@ export class Channel {
       this.#mustBeOpen();
       const received = this.#leavesFds ? this.#receiveBytes() : this.#receiveWithFds();
       if (received === undefined) continue;
-      if (received === 0) return undefined;
+      if (received === 0) {
+        this.#ended = true;
+        return undefined;
+      }
       this.keep?.(this.#splitter.pending.length + received);
       this.#splitter.push(buffer.subarray(0, received));
     }
@@ -214,7 +219,7 @@ export class Channel {
     if (this.fd.closed) return;
     shutDown(this.fd, SHUT_RDWR);
     this.poller.cancel(this.fd);
-    const clean = this.#drain();
+    const clean = this.#ended || this.#drain();
     this.#splitter.forget();
     close(new Fd(this.fd.release()), clean);
     this.takeFds().forEach(discard);

@@ -95,6 +95,8 @@ interface Client {
   served: boolean;
   /** Whose share of everything it has. */
   user: User;
+  /** Whether it has made a request yet. */
+  hasAsked?: boolean;
   /** Bytes that are kept of its request and of the answer. */
   kept: number;
   holds?: readonly string[];
@@ -179,8 +181,6 @@ export class ControlServer {
     }
     const { served, trusted, maxFds, maxBytes } = this.rights(peer);
     const channel = new Channel(fd, this.poller, pending, maxBytes);
-    // Little: what a client does not read waits here, and is counted, not in the kernel.
-    setOption(fd, SOL_SOCKET, SO_SNDBUF, sendBuffer({ uid: peer.uid, trusted }));
     channel.maxFds = maxFds;
     if (maxFds === 0) channel.refuseFds();
     if (!served) stopFds(fd);
@@ -305,6 +305,11 @@ export class ControlServer {
     const { channel } = client;
     const text = await channel.receive(client.holds ? Infinity : this.limits.idle);
     if (text === undefined) return false;
+    if (client.hasAsked !== true) {
+      client.hasAsked = true;
+      // Little: what a client does not read waits here, and is counted, not in the kernel.
+      setOption(channel.fd, SOL_SOCKET, SO_SNDBUF, sendBuffer(client.user));
+    }
     client.busy = true;
     this.#clients.delete(client);
     this.#clients.add(client);

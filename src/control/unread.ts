@@ -12,7 +12,7 @@ import { type Bounds, Budget, type User } from "./budget.ts";
  * goes out in one message, and of the trusted a long one in few.
  */
 export function sendBuffer({ trusted }: User): number {
-  return trusted ? 65_536 : 8192;
+  return trusted ? 16_384 : 8192;
 }
 
 /** The smallest and a full message of descriptors, as the kernel counts them: with what it needs itself. */

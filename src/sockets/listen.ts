@@ -179,8 +179,8 @@ function explain(address: Address, error: SystemError): BindError {
   return new BindError(formatAddress(address), code, why, error, lasts, address);
 }
 
-/** Milliseconds that searches for the holder of a port may still take, as of when. */
-const search = { credit: MAX_SEARCH, at: 0 };
+/** Milliseconds that searches for the holder of a port may still take, as of when; and the last one. */
+const search = { credit: MAX_SEARCH, at: 0, last: Promise.resolve<unknown>(undefined) };
 
 /**
  * Says of an address in use who holds it, while that may be searched for: it means to look at every descriptor
@@ -200,6 +200,16 @@ export async function namingHolder(
 }
 
 async function holderOf(
+  wanted: InternetAddress,
+  pause?: () => Promise<void> | undefined,
+): Promise<string | undefined> {
+  // One at a time: those who wait find how much time there is left after it.
+  const found = search.last.then(() => searchFor(wanted, pause));
+  search.last = found.catch(() => {});
+  return await found;
+}
+
+async function searchFor(
   wanted: InternetAddress,
   pause?: () => Promise<void> | undefined,
 ): Promise<string | undefined> {
