@@ -90,7 +90,7 @@ export function discardNow(): void {
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
     // They stay open until there is memory, or room for a process.
-    waiting.push(...fds);
+    waiting.push(...fds.filter((fd) => !fd.closed));
     timer = setTimeout(discardNow, RETRY);
   }
 }
@@ -119,24 +119,34 @@ function closeApart(fds: readonly Fd[]): boolean {
   heldUp = heldUp.filter((pid) => !isReaped(pid));
   if (heldUp.length >= MAX_HELD_UP) throw new SystemError("clone", EAGAIN);
   const pid = cloneSleeping();
+  heldUp.push(pid);
   fds.forEach((fd) => fd.close());
   libc().kill(pid, SIGNALS.SIGKILL);
   // Until its end, which takes a millisecond, it has copies of all our descriptors: a port that we give up is
   // not free. One that is made to wait has let go of those.
   const now = performance.now();
   if (now >= impatient && !waitForEnd(pid)) impatient = now + IMPATIENCE;
-  if (isReaped(pid)) return true;
-  heldUp.push(pid);
-  return false;
+  if (!isReaped(pid)) return false;
+  heldUp = heldUp.filter((one) => one !== pid);
+  return true;
 }
 
 /** Waits a little for the end of a process. @returns whether it has come */
 function waitForEnd(pid: number): boolean {
-  using process = openProcess(pid);
-  if (process === undefined) return true;
+  using process = tryToOpen(pid);
+  if (process === undefined) return false;
   const set = new Struct(LAYOUT.pollfd.size);
   set.setI32(LAYOUT.pollfd.fd, process.number).setI32(LAYOUT.pollfd.events, POLLIN);
   return libc().poll(set.bytes, 1n, PATIENCE) > 0;
+}
+
+function tryToOpen(pid: number): Fd | undefined {
+  try {
+    return openProcess(pid);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    return undefined; // It ends all the same, and is reaped the next time.
+  }
 }
 
 /** Whether such a process has ended. It tells nobody, so that whoever waits for children does not meet it. */

@@ -37,7 +37,7 @@ first=$((20000 + RANDOM % 11000))
 } >many.cfg.eta
 "$program" bind 2>/dev/null &
 binder=$!
-until "$program" healthcheck 2>/dev/null; do :; done
+until "$program" healthcheck 2>/dev/null; do kill -0 "$binder"; done
 
 hyperfine --shell=none --warmup 3 --runs 30 --export-json result.json \
   ./hello "$program --version" "$program exec -- haproxy -c -f many.cfg.eta" >/dev/null 2>&1

@@ -93,7 +93,9 @@ export function renderJson(level: Level, message: string, fields: Fields = {}): 
 }
 
 function quoteIfNeeded(value: string): string {
-  return /^[^\s"=\p{Cc}]+$/u.test(value) ? value : escapeControls(JSON.stringify(value));
+  return /^[^\s"=\p{Cc}]+$/u.test(value)
+    ? escapeControls(value)
+    : escapeControls(JSON.stringify(value));
 }
 
 const encoder = new TextEncoder();

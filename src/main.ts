@@ -19,7 +19,10 @@ async function main(args: readonly string[]): Promise<number> {
       print(`multibinder ${VERSION}\n`);
       return EXIT.ok;
     case "help":
-      if (rest.length > 0) return await main([...rest.slice(0, 1), "--help"]);
+      if (Object.hasOwn(COMMANDS, rest[0] ?? "")) {
+        return await main([...rest.slice(0, 1), "--help"]);
+      }
+      if (rest.length > 0) throw await unknown(rest);
       print(await help());
       return EXIT.ok;
     case "-h":
@@ -33,7 +36,12 @@ async function main(args: readonly string[]): Promise<number> {
   }
   // The original's call: its only argument is the control socket.
   if (name.includes("/") && rest.length === 0) return await main(["bind", "--sock", name]);
-  throw (await import("./cli/unknown_command.ts")).unknownCommand(args, Object.keys(COMMANDS));
+  throw await unknown(args);
+}
+
+async function unknown(args: readonly string[]): Promise<Error> {
+  const { unknownCommand } = await import("./cli/unknown_command.ts");
+  return unknownCommand(args, Object.keys(COMMANDS));
 }
 
 async function run(name: string, args: readonly string[]): Promise<number> {

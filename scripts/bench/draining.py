@@ -94,7 +94,8 @@ def one_round(multibinder, haproxy, folder):
     sock = f"{folder}/sock"
     binder = subprocess.Popen([multibinder, "bind", "--sock", sock], stderr=subprocess.DEVNULL)
     while subprocess.run([multibinder, "healthcheck", "--sock", sock], stderr=subprocess.DEVNULL).returncode:
-        pass
+        if binder.poll() is not None:
+            sys.exit("the binder does not start")
     with socket.create_server(("127.0.0.1", 0)) as slow:
         ours = Site(multibinder, haproxy, folder, "ours", sock, port, slow)
         old = ours.pid

@@ -37,7 +37,10 @@ export async function runBinder(options: BinderOptions, log: Log): Promise<numbe
   const before = inheritedState(parseState);
   raiseFdLimit();
   await reserveFds(2048);
-  const addresses = fromCommandLine(() => options.addresses.flatMap(expandAddresses));
+  // A successor has what the program before made of the same words.
+  const addresses = before
+    ? Object.keys(before.own)
+    : fromCommandLine(() => options.addresses.flatMap(expandAddresses));
   const binder = new Binder({ ...options, addresses }, log);
   const started = binder.start(before);
   // A start may wait for names and for addresses in use, and be told to stop meanwhile.
@@ -306,8 +309,11 @@ class Binder {
     this.log.info("stopping", { signal });
     this.#isStopping = true;
     this.#notifier.stopping();
-    this.#close();
-    this.#stop.resolve(EXIT.ok);
+    try {
+      this.#close();
+    } finally {
+      this.#stop.resolve(EXIT.ok);
+    }
   }
 
   #close(): void {

@@ -27,7 +27,7 @@ export interface PassedSockets {
 const MAX_NAME = 255;
 
 /** How each name in the store begins. */
-const STORE_NAME = /^(tcp|udp|unix)-/;
+const STORE_NAME = /^(tcp|udp|unix|abns)-/;
 
 /** A socket's name in the store, such as `tcp-0.0.0.0-80`: printable ASCII without a colon. */
 export function storeName(address: Address): string {

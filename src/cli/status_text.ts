@@ -44,7 +44,9 @@ function table(rows: readonly Members[], now: number): string {
   return all.map((line) => {
     const padded = line.map((cell, at) => {
       const isLast = at === line.length - 1;
-      return (PAINTS[cell] ?? plain)(isLast ? cell : cell.padEnd(widths[at] ?? 0));
+      return (Object.hasOwn(PAINTS, cell) ? PAINTS[cell] ?? plain : plain)(
+        isLast ? cell : cell.padEnd(widths[at] ?? 0),
+      );
     });
     return `  ${padded.join("  ")}\n`;
   }).join("");

@@ -3,6 +3,7 @@
 import { EXIT, fromCommandLine } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
 import { splitAddress } from "../sockets/address.ts";
+import { expandAddresses } from "../sockets/address_list.ts";
 import { print } from "./output.ts";
 import { request } from "./request.ts";
 import { SOCK } from "./shared_options.ts";
@@ -24,7 +25,7 @@ export const subcommand = defineSubcommand({
   sections: { "What that means": MEANING },
   examples: ["multibinder unbind :8080 unix:/run/site.sock"],
   async run({ options, words }) {
-    const params = fromCommandLine(() => words.map(splitAddress));
+    const params = fromCommandLine(() => words.flatMap(expandAddresses).map(splitAddress));
     const result = await request(this, options.sock, "unbind", undefined, params);
     const addresses = Array.isArray(result) ? result.map(String) : [];
     print(addresses.map((address) => `gave up ${escapeControls(address)}\n`).join(""));

@@ -107,7 +107,7 @@ export class Channel {
       // A peer whose next byte is always there already would never meet the poller's time limit.
       if (left <= 0 && reads > 0) throw new ChannelClosed("the message is not complete in time");
       await this.#ready(POLLIN, left);
-      // A turn has passed since it was ready.
+      // Other code has run since poll said so, and may have closed the connection.
       this.#mustBeOpen();
       const received = this.#leavesFds ? this.#receiveBytes() : this.#receiveWithFds();
       if (received === undefined) continue;

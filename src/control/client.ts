@@ -234,7 +234,7 @@ export class ControlClient implements Disposable {
       const { error, result } = await this.#exchange({ method, id: ++this.#lastId, params }, fds);
       const received = this.channel.takeFds();
       if (error === undefined) return { result, fds: received };
-      received.forEach((fd) => fd.close());
+      received.forEach(discard);
       const message = error.code === RPC.methodNotFound
         ? `${this.path} answers "${error.message}": ${this.peer.instead}`
         : error.message;

@@ -23,8 +23,10 @@ export function lackOf(read: () => string, isRoot: boolean): UserError | undefin
   try {
     limits = read();
   } catch (error) {
-    // Without the file the start may succeed as well; without a descriptor for it, it does not.
-    return error instanceof Deno.errors.NotFound ? undefined : tooFewFiles("almost none is left");
+    // Without /proc, or the right to read there, nothing is known, and the start goes on. Without a descriptor
+    // for the file the runtime would fail next.
+    const isTooFew = error instanceof Error && /os error 24/.test(error.message);
+    return isTooFew ? tooFewFiles("almost none is left") : undefined;
   }
   // The soft limit on open files is raised to the hard one.
   const files = numberAfter(limits, /^Max open files +\S+ +(\d+)/m);

@@ -17,7 +17,7 @@ import { copyDescriptor, openProcess } from "../../ffi/pidfd.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { FIRST_FD, type SpawnOptions } from "../../ffi/spawn.ts";
 import { messageOf } from "../errors.ts";
-import type { Log } from "../log.ts";
+import type { Fields, Log } from "../log.ts";
 import type { Children } from "./children.ts";
 import { ownCommand } from "./successor.ts";
 
@@ -39,11 +39,12 @@ export class PolledSockets implements Disposable {
 
   /**
    * Looks at what a process polls, while it still has the sockets.
-   * @param lent how many sockets it was lent: its descriptors from 3 on
+   * @param lent how many sockets it was lent, its descriptors from 3 on; undefined when that cannot be read
    * @returns undefined when there is nothing to take out, or no right to (ptrace(2))
    */
-  static of(pid: number, lent: number, log: Log): PolledSockets | undefined {
-    if (lent === 0) return undefined;
+  static of(pid: number, lent: number | undefined, log: Log): PolledSockets | undefined {
+    if (lent === undefined) tellOfMissingRight(log, { pid });
+    if (!lent) return undefined;
     using copies = new DisposableStack();
     try {
       const process = openProcess(pid);
@@ -65,31 +66,48 @@ export class PolledSockets implements Disposable {
       copies.move();
       return new PolledSockets(pid, process, sockets, sets);
     } catch (error) {
-      log.debug("may not look at what it polls", { pid, error: messageOf(error) });
+      tellOfMissingRight(log, { pid, error: messageOf(error) });
       return undefined;
     }
   }
 
   /**
-   * Waits until the process has closed them, which it was told to, and takes them out of its sets. Ends
-   * with the process at the latest.
+   * Waits until the process has closed them, which it was told to, and takes them out of its sets: all, or
+   * some first and the others when they follow. Ends with the process at the latest.
    */
   async forget(poller: Poller, children: Pick<Children, "start">, log: Log): Promise<void> {
     using _ = this;
     const ends = async (ms: number) => await poller.wait(this.process, POLLIN, ms) !== 0;
-    for (let pause = FIRST_PAUSE; this.#closed().length === 0;) {
+    const left = new Set(this.sockets.keys());
+    for (let pause = FIRST_PAUSE; left.size > 0;) {
       if (await ends(pause)) return;
       pause = Math.min(2 * pause, MAX_PAUSE);
+      if (this.#closed(left).length === 0) continue;
+      // Most have nothing else to do.
+      if (await ends(CLOSING_TIME)) return;
+      const closed = this.#closed(left);
+      closed.forEach((number) => left.delete(number));
+      await this.#takeOut(closed, children, log);
     }
-    // Most have nothing else to do.
-    if (await ends(CLOSING_TIME)) return;
+  }
+
+  async #takeOut(
+    closed: readonly number[],
+    children: Pick<Children, "start">,
+    log: Log,
+  ): Promise<void> {
     const { pid } = this;
     try {
-      const { exited } = children.start(this.#command(this.#closed()));
-      log.debug("took out of its epoll sets what it has closed", { pid, ...await exited });
+      const status = await children.start(this.#command(closed)).exited;
+      if (!("code" in status && status.code === 0)) {
+        throw new Error(`the helper ended with ${JSON.stringify(status)}`);
+      }
+      log.debug("removed the sockets that the old server closed from its epoll sets", { pid });
     } catch (error) {
-      const why = messageOf(error);
-      log.warn("cannot take out of its epoll sets what it has closed", { pid, error: why });
+      log.warn("cannot remove the sockets that the old server closed from its epoll sets", {
+        pid,
+        error: messageOf(error),
+      });
     }
   }
 
@@ -99,10 +117,11 @@ export class PolledSockets implements Disposable {
     this.sets.forEach((fd) => fd.close());
   }
 
-  /** Numbers of the sockets that it has no more; by now they may be those of something else. */
-  #closed(): number[] {
-    return [...this.sockets].filter(([number, { link }]) => linkOf(this.pid, number) !== link)
-      .map(([number]) => number);
+  /** Those of some sockets that it has no more; by now their numbers may be those of something else. */
+  #closed(numbers: ReadonlySet<number>): number[] {
+    return [...numbers].filter((number) =>
+      linkOf(this.pid, number) !== this.sockets.get(number)?.link
+    );
   }
 
   /** A process of our own, in which the sockets have the numbers that they had over there. */
@@ -117,6 +136,17 @@ export class PolledSockets implements Disposable {
     const argv: SpawnOptions["argv"] = [own, ...words, "unpoll", numbers.join(), sets.join()];
     return { argv, env: Deno.env.toObject(), fds: [...fds, ...this.sets] };
   }
+}
+
+let isTold = false;
+
+/** Once: it will be the same for each generation. */
+function tellOfMissingRight(log: Log, about: Fields): void {
+  if (isTold) return;
+  isTold = true;
+  const what =
+    "an old server may use up to a core while it drains: this process has no right to trace it";
+  log.warn(`${what} (CAP_SYS_PTRACE in a container; see docs/draining.md)`, about);
 }
 
 /** The descriptors of a process, and what /proc shows of each. */

@@ -5,7 +5,7 @@
  */
 
 import { lackOf } from "./limits.ts";
-import { dropOwnVariables } from "./own_variables.ts";
+import { dropOwnVariables, STATE_VARIABLE } from "./own_variables.ts";
 import { catchSignals } from "./signals.ts";
 
 /** The commands that run until they are told to stop; `multibinder PATH` is short for one. */
@@ -14,7 +14,10 @@ const ROLES = ["bind", "exec"];
 const [command = ""] = Deno.args;
 const isRole = ROLES.includes(command) || command.includes("/");
 
-const lack = isRole
+/** A successor lives with these limits already, and an end now would lose all that it was handed. */
+const isSuccessor = Deno.env.has(STATE_VARIABLE);
+
+const lack = isRole && !isSuccessor
   ? lackOf(() => Deno.readTextFileSync("/proc/self/limits"), Deno.uid() === 0)
   : undefined;
 if (isRole && !lack) catchSignals();

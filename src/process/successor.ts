@@ -83,12 +83,21 @@ export async function checkSuccessor(state: string, children: Children): Promise
     }
     throw error;
   }
-  const timer = setTimeout(() => sendSignal(child.pid, "SIGKILL"), CHECK_TIMEOUT);
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    sendSignal(child.pid, "SIGKILL");
+  }, CHECK_TIMEOUT);
   const status = await child.exited;
   clearTimeout(timer);
   const said = readOutput(output, 4096).trim();
   const version = /^multibinder (\S+) understands the state$/m.exec(said)?.[1];
   if ("code" in status && status.code === 0 && version !== undefined) return version;
+  if (isLate) {
+    throw new UserError(
+      `${PROGRAM} did not finish its self-check within ${CHECK_TIMEOUT / 1000} s`,
+    );
+  }
   const how = "code" in status ? `exit code ${status.code}` : `signal ${status.signal}`;
   throw new UserError(`${PROGRAM} failed its self-check (${how})${said && `: ${said}`}`);
 }
@@ -98,7 +107,7 @@ export async function checkSuccessor(state: string, children: Children): Promise
  * @param state for it
  * @param keep every descriptor that it is to have
  * @param blocked signals that wait until the new program calls unblockSignals
- * @throws {SystemError} when it could not be executed; everything is as before then
+ * @throws {SystemError} when it could not be executed; what was kept is as before then
  */
 export function becomeSuccessor(
   state: string,
@@ -138,7 +147,7 @@ export function inheritedState<State extends CommonState>(
 ): State | undefined {
   const variable = takeStateVariable();
   if (variable === undefined) return undefined;
-  const [, number, limit] = /^(\d{1,10})(?::(\d{1,20}))?$/.exec(variable) ?? [];
+  const [, number, limit] = /^(\d{1,9})(?::(\d{1,20}))?$/.exec(variable) ?? [];
   if (number === undefined) throw distrust(variable, "it is set by an upgrade in place alone");
   const json = stateIn(Number(number), (why) => distrust(variable, why));
   const state = parse(json.text);

@@ -72,8 +72,8 @@ export interface Service {
    */
   start(launch: Launch): Started;
   /**
-   * Whether a process of it closes the sockets that it was lent while its epoll sets keep them, and so goes
-   * on being woken for what others accept from them.
+   * Whether the server closes inherited sockets without removing them from its epoll sets first, so that it
+   * is still woken for connections that others accept.
    */
   readonly leavesSocketsPolled?: boolean;
   /**
@@ -88,7 +88,7 @@ export interface Service {
 
 /** A generation that was started. */
 export interface Started extends Child {
-  /** Resolves to undefined once it is up, or to the reason why nobody will tell that any more. */
+  /** Resolves to undefined once it is up, or to the reason why its readiness can no longer be learnt. */
   ready: Promise<string | undefined>;
 }
 

@@ -7,10 +7,10 @@ import { SystemError } from "../../ffi/errno.ts";
 import { discardAll } from "../../ffi/discard.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { createFile, openFile, openPlace, tryLock } from "../../ffi/file.ts";
-import { withUmask } from "../../ffi/process.ts";
+import { effectiveUid, withUmask } from "../../ffi/process.ts";
 import { bindSocket, connectUnix, listenSocket, peerCredentials } from "../../ffi/socket.ts";
 import { UserError } from "../errors.ts";
-import { Folder } from "./folder.ts";
+import { Folder, isTrusted } from "./folder.ts";
 
 /** A file's identity, by which a socket is known to be still ours. */
 export interface FileId {
@@ -55,8 +55,10 @@ export function listenAtPath(
   using _turn = takeTurn(path);
   bindInPlaceOfStale(fd, path, folder, given ? 0o600 : permissions?.mode);
   // A socket's address is the path that it is bound to: that cannot be one through the folder held.
-  const file = fileId(folder.file(path));
-  if (file === undefined) throw new UserError(REPLACED);
+  using place = placeAt(folder.file(path));
+  // The folder may have been swapped for another between the two: what lies here is then not ours to remove.
+  if (!place?.info.isSocket || place.info.uid !== effectiveUid()) throw new UserError(REPLACED);
+  const file = place.id;
   try {
     listenSocket(fd, backlog);
     if (given) give(path, permissions);
@@ -87,12 +89,28 @@ export function removeIfSame(path: string, id: FileId): void {
   }
 }
 
+/** How many sockets are closed at a time. */
+const AT_ONCE = 100;
+
 /** Closes sockets and removes their files, unless somebody else has the socket too and can go on serving. */
 export function closeUnlessServed(
   sockets: readonly { fd: Fd; path: string; file: FileId }[],
 ): void {
+  // Each takes a descriptor more while it is looked at, and there may be few left.
+  for (let at = 0; at < sockets.length; at += AT_ONCE) {
+    closeSomeUnlessServed(sockets.slice(at, at + AT_ONCE));
+  }
+}
+
+function closeSomeUnlessServed(sockets: Parameters<typeof closeUnlessServed>[0]): void {
   // Held, so that no other file gets its number.
-  const places = sockets.map(({ path }) => placeAt(path));
+  const places = sockets.map(({ path }) => {
+    try {
+      return placeAt(path);
+    } catch {
+      return undefined; // Its file stays, and is replaced at the next start.
+    }
+  });
   const closed = discardAll(sockets.map(({ fd }) => fd));
   sockets.forEach(({ path, file }, index) => {
     using place = places[index];
@@ -290,7 +308,10 @@ function lockFile(name: string): Fd | undefined {
   }
   // Of a program that was killed, or has its turn.
   using place = placeAt(name);
-  if (!place?.info.isFile) return undefined;
+  const isOurs = place?.info.isFile && isTrusted(place.info.uid) &&
+    ((place.info.mode ?? 0) & 0o077) === 0;
+  // Anybody else could hold a lock on it for ever.
+  if (!place || !isOurs) return undefined;
   try {
     return openFile(place.path);
   } catch (error) {

@@ -135,7 +135,7 @@ Deno.test("a program that has its turn is waited for by none, and its stale lock
     // A folder that somebody else locks is no obstacle.
     using folder = Deno.openSync(dir.path);
     folder.lockSync(true);
-    using turn = Deno.openSync(`${path}.lock`, { create: true, write: true });
+    using turn = Deno.openSync(`${path}.lock`, { create: true, write: true, mode: 0o600 });
     turn.lockSync(true);
     using fd = newSocket();
     assertObjectMatch(assertThrows(() => listenAtPath(fd, path, 1), Error), {

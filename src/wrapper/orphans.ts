@@ -47,12 +47,13 @@ export function marksOf(service: string, lent: number): Record<string, string> {
   };
 }
 
-/** How many sockets a generation says that it was lent, 0 where that cannot be read. */
-export function lentTo(pid: number): number {
+/** How many sockets a generation says that it was lent; undefined where that may not be read. */
+export function lentTo(pid: number): number | undefined {
   try {
     return Number(valueOf(MARKS.sockets, variablesOf(pid))) || 0;
-  } catch {
-    return 0;
+  } catch (error) {
+    // It has ended, and polls nothing any more.
+    return error instanceof Deno.errors.NotFound ? 0 : undefined;
   }
 }
 

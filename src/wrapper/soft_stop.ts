@@ -26,7 +26,8 @@ export class SoftStop {
    */
   tell(pid: number, send: (signal: SignalName) => boolean): boolean {
     const { leavesSocketsPolled = false, stopSignals } = this.service;
-    // What nobody else has is gone when it is closed, and a copy of ours would keep clients waiting for nothing.
+    // If nobody else holds the sockets, our copies would be all that keeps them open, and clients would
+    // queue at them in vain.
     const isNeeded = leavesSocketsPolled && this.isShared();
     const polled = isNeeded ? PolledSockets.of(pid, lentTo(pid), this.log) : undefined;
     try {

@@ -62,7 +62,7 @@ async function heldSockets(
     }));
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    // Where none was named there need not be one.
+    // Without --sock it is no error that no binder runs.
     if (sock !== undefined || !isAbsent(error)) {
       log.warn("checking without the binder's sockets", { why: messageOf(error) });
     }

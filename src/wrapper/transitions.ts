@@ -1,6 +1,6 @@
 /**
  * What a supervisor does about each event, in each state: three tables, and below them what stands in
- * their cells. What a row does not name is of no matter in that state.
+ * their cells. Events that a row does not name are ignored in that state.
  * @module
  */
 

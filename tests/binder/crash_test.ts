@@ -234,7 +234,7 @@ Deno.test({
     const before = heldBy(binder.program.pid, sock);
     await using wrapper = await startWrapper(site(tag(target), "ok"), {
       sock,
-      args: ["--render-dir", rendered.path],
+      args: ["--render-dir", rendered.path, "--control", `${rendered.path}/control.sock`],
       through: UNPRIVILEGED,
     });
     await using load = new Load(target, { workers: 2 });

@@ -96,7 +96,8 @@ export class Wrapper implements AsyncDisposable {
     this.folder = this.#resources.use(tempDir());
     this.template = template;
     // Long enough for a generation that dies at once to be noticed, short enough for many reloads.
-    const args = ["--settle", "20ms", ...options.args ?? []];
+    const args = [...options.args ?? []];
+    if (!args.includes("--settle")) args.unshift("--settle", "20ms");
     const at = args.indexOf("--control");
     if (at < 0) args.push("--control", this.folder.file("control.sock"));
     this.control = args.at(at < 0 ? -1 : at + 1) ?? "";
@@ -150,14 +151,20 @@ export class Wrapper implements AsyncDisposable {
     if (lastReload === null) throw new Error("it has no outcome");
     const old = before.generations.find(serves);
     // What stands in HAProxy's place in a test obeys as it likes.
-    if (lastReload.ok && old && processStatus(old.pid, "Name") === "haproxy") {
-      await hasStopped(old.pid);
-    }
+    if (lastReload.ok && old && isHaproxy(old.pid)) await hasStopped(old.pid);
     return lastReload;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#resources.disposeAsync();
+  }
+}
+
+function isHaproxy(pid: number): boolean {
+  try {
+    return /\/haproxy$/.test(Deno.readLinkSync(`/proc/${pid}/exe`));
+  } catch {
+    return false; // It has ended.
   }
 }
 

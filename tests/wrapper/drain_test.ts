@@ -70,9 +70,12 @@ async function hasLeft(pid: number, inodes: readonly number[]): Promise<void> {
 /** The inodes of the sockets that a server was lent, as its first descriptors. */
 function lentTo(pid: number, count = 1): number[] {
   const fds = openFds(pid);
-  return Array.from({ length: count }, (_, index) => {
+  const inodes = Array.from({ length: count }, (_, index) => {
     return Number(/\d+/.exec(fds.get(3 + index) ?? "")?.[0]);
   });
+  const polled = polledInodes(pid);
+  assert(inodes.every((inode) => polled.has(inode)), "it polls them as long as it serves");
+  return inodes;
 }
 
 for (const release of RELEASES) {
