@@ -151,7 +151,7 @@ export class Wrapper implements AsyncDisposable {
     if (lastReload === null) throw new Error("it has no outcome");
     const old = before.generations.find(serves);
     // What stands in HAProxy's place in a test obeys as it likes.
-    if (lastReload.ok && old && isHaproxy(old.pid)) await hasStopped(old.pid);
+    if (lastReload.ok && old && obeys(old.pid)) await hasStopped(old.pid);
     return lastReload;
   }
 
@@ -160,9 +160,11 @@ export class Wrapper implements AsyncDisposable {
   }
 }
 
-function isHaproxy(pid: number): boolean {
+/** Whether a process is a HAProxy, and no test has suspended it. */
+function obeys(pid: number): boolean {
   try {
-    return /\/haproxy$/.test(Deno.readLinkSync(`/proc/${pid}/exe`));
+    const isHaproxy = /\/haproxy$/.test(Deno.readLinkSync(`/proc/${pid}/exe`));
+    return isHaproxy && !processStatus(pid, "State")?.startsWith("T");
   } catch {
     return false; // It has ended.
   }
