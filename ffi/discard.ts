@@ -170,10 +170,11 @@ function cloneSleeping(): number {
   // A signal that reached the other process would run this one's handler a second time.
   libc().pthread_sigmask(SIG_BLOCK, every, before);
   try {
-    // Memory is shared, or a copy of its map would take ten times as long; an emulator may refuse that.
+    // Memory is shared, or a copy of its map would take ten times as long. qemu refuses that, and anything
+    // that does not look like fork(2); then whoever waits for children may meet it.
     const pid = libc().clone(sleep, top, CLONE_VM, life);
     if (pid > 0) return pid;
-    return check("clone", () => libc().clone(sleep, top, 0, life));
+    return check("clone", () => libc().clone(sleep, top, SIGNALS.SIGCHLD, life));
   } finally {
     libc().pthread_sigmask(SIG_SETMASK, before, new Uint8Array(LAYOUT.sigset_t.size));
   }
