@@ -19,7 +19,7 @@ import type { Held, Registry, Wanted } from "../sockets/registry.ts";
 import { fileId } from "../sockets/unix_path.ts";
 import { giveTurn, Queue } from "../turns.ts";
 import type { Access } from "./access.ts";
-import { refusal } from "./adoption.ts";
+import { refusal } from "./handed_back.ts";
 import type { Policy } from "./policy.ts";
 
 /** What the requests work on. */

@@ -45,7 +45,7 @@ export function configTexts(path: string): ConfigText[] {
  */
 export function insistOnReloadable(files: readonly ConfigText[], words: readonly string[]): void {
   const lines = files.flatMap(({ path, text }) =>
-    text.split("\n").map((line, index) => ({ at: `${path}:${index + 1}`, line: uncommented(line) }))
+    unconditional(text.split("\n")).map((line, index) => ({ at: `${path}:${index + 1}`, line }))
   );
   const noReuse = words.includes("-dR")
     ? "-dR"
@@ -70,6 +70,19 @@ function refusal(at: string, keyword: string, address: string, what: string): Us
     `${at}: ${address} is ${what}, which two generations cannot bind at once, so that no reload would ` +
       `succeed; ${remedy}`,
   );
+}
+
+/**
+ * The lines that HAProxy reads in any case, without comments and quotes; others are empty. What stands
+ * between `.if` and `.endif` may be left out, which only HAProxy can tell.
+ */
+function unconditional(lines: readonly string[]): string[] {
+  let depth = 0;
+  return lines.map((line) => {
+    if (/^\s*\.if\b/.test(line)) depth++;
+    else if (/^\s*\.endif\b/.test(line)) depth--;
+    return depth > 0 ? "" : uncommented(line).replaceAll(/["']/g, "");
+  });
 }
 
 /** A line without its comment; a `#` in quotes or after a backslash is none. */

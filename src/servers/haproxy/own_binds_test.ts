@@ -12,6 +12,7 @@ Deno.test("what two processes cannot bind at once is refused, with file, line an
       /^site\.cfg:2: abns@h is an abstract name, .*bind\('abns@h'\)/,
     ],
     ["bind abnsz@h", /bind\('abnsz@h'\)/],
+    ['bind "abns@h"', /: abns@h is/],
     ["bind :80,abns@h", /: abns@h is/],
     ["stats socket abns@s level admin", /give it a path/],
     ["dgram-bind abns@d", /give it a path/],
@@ -36,6 +37,9 @@ Deno.test("what two can bind, what is inherited and what is said by the way is n
       "description 'bind abns@h'",
       "bind :443 # no abns@h",
       "dgram-bind :514",
+      ".if defined(NEVER)",
+      "bind abns@h",
+      ".endif",
     ].join("\n"),
   );
   check("noreuseport\nbind fd@3\nbind /run/site.sock\nserver s :80");

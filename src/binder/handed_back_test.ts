@@ -12,7 +12,7 @@ import { freePort, loopbackHost, tempDir } from "../../tests/support/temp_dir.ts
 import { ignoreUnless } from "../../tests/support/users.ts";
 import { type Address, resolveAddress, splitAddress } from "../sockets/address.ts";
 import { listen } from "../sockets/listen.ts";
-import { refusal } from "./adoption.ts";
+import { refusal } from "./handed_back.ts";
 
 async function parse(text: string): Promise<Address> {
   return await resolveAddress(splitAddress(text));
