@@ -90,7 +90,9 @@ class Binder {
     this.#listenForSignals();
     unblockSignals();
     if (this.#isStopping) return;
-    const isOpen = options.addresses.length + this.#configured.length === 0;
+    // Whoever lists what clients may ask for does not mean everything else as well.
+    const listed = [...options.addresses, ...this.#configured, ...options.allow];
+    const isOpen = listed.length === 0;
     const rules = this.#rules = before?.rules ?? await lookUpNames(options, isOpen);
     const policy = new Policy(rules.policy);
     this.#registry.list().filter(({ address }) => this.#isConfigured(address))

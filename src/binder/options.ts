@@ -46,7 +46,7 @@ export interface Rules {
  * @throws {UserError} for a name that is not known, or a malformed pattern
  */
 export async function lookUpNames(options: BinderOptions, isOpen: boolean): Promise<Rules> {
-  const policy = await parsePatterns(isOpen ? ["*", ...options.allow] : options.allow);
+  const policy = await parsePatterns(isOpen ? ["*"] : options.allow);
   const user = options.user === undefined ? undefined : account(options.user);
   const { owner = user && String(user.uid), group } = options;
   return {

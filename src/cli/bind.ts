@@ -15,8 +15,8 @@ ADDRESS is one of
   unix:/run/site.sock  a UNIX stream socket
   udp::443             a UDP socket; any of the above after "udp:"
 
-With addresses, clients get these alone unless --allow adds more; without any,
-clients may ask for any address. PATTERN is HOST:PORTS: HOST as in an address, or
+With addresses or --allow, clients get these alone; without any, clients may ask
+for any address. PATTERN is HOST:PORTS: HOST as in an address, or
 * for every one; PORTS a number, a range such as 8000-8099, or *. A lone * allows
 everything. --backlog is for addresses that are asked for without a length.
 `;

@@ -187,6 +187,11 @@ Deno.test("clients get the addresses of the command line and what --allow adds, 
     assertEquals(got, ["ok", "ok", "EACCES", "ok", "ok", "EACCES"]);
   }
   {
+    // A list without any address is a list all the same.
+    await using binder = await startBinder([], { args: ["--allow", `${host}:8000-8009`] });
+    assertEquals(await ask(binder.sock, 8000, 8010, 2080), ["ok", "EACCES", "EACCES"]);
+  }
+  {
     await using binder = await startBinder();
     assertEquals(await ask(binder.sock, 2080, 2443), ["ok", "ok"]);
   }
