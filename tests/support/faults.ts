@@ -165,14 +165,13 @@ export class Patient implements AsyncDisposable {
         fds.forEach(close);
       };
     } else if (deed === "bind, port in use") {
-      const other = Deno.listen({ hostname: this.#host, port: this.#count });
+      const place = { hostname: this.#host, port: this.#count };
       act = async (client) => {
+        using _other = Deno.listen(place);
         try {
           await bind(client);
         } catch (error) {
           if (!(error instanceof RefusedError) || error.data?.code !== "EADDRINUSE") throw error;
-        } finally {
-          other.close();
         }
       };
     }
