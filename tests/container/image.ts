@@ -49,7 +49,10 @@ containerTest("the health check tells a binder that hangs or is gone", async () 
     ...["run", "--rm", "-v", `${volume.name}:/run`, MULTIBINDER, "healthcheck"],
   );
   assertStrictEquals(code, 1);
-  assertMatch(stderr, /no binder at \/run\/multibinder\.sock: nobody listens .*ECONNREFUSED/);
+  assertMatch(
+    stderr,
+    /neither a binder nor a wrapper at \/run\/multibinder\.sock: nobody listens .*ECONNREFUSED/,
+  );
 });
 
 async function check(container: Container): Promise<number> {

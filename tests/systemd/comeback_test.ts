@@ -41,8 +41,15 @@ const DEEDS: Record<string, (host: Host) => Promise<void>> = {
     host.write(ADDRESSES, "ADDRESSES=:80\n");
   },
   "seven times kill -9": async (host) => {
+    let last = "0";
     for (let count = 0; count < 7; count++) {
-      await until(async () => await host.show(BINDER, "ActiveState") === "active");
+      let pid = last;
+      // The one before is still shown for a moment.
+      await until(async () => {
+        pid = await host.show(BINDER, "MainPID");
+        return pid !== "0" && pid !== last;
+      });
+      last = pid;
       await host.kill(BINDER);
     }
   },

@@ -68,7 +68,7 @@ containerTest("the documentation's walk-through, typed in its order", async () =
     "--files-from=/dev/null",
   );
   await type();
-  assertMatch(await type(), /Status: "holding 2 sockets"[^]*address 0\.0\.0\.0:443/);
+  assertMatch(await type(), /Status: "holding 2 sockets"[^]*\n {2}0\.0\.0\.0:443 /);
   await type();
   assertStrictEquals(await get(host.target), "hello");
   await type();
