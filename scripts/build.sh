@@ -18,14 +18,17 @@ frozen=()
 # Each subcommand is named: a package that cannot be had is no error behind a dynamic import.
 "$DENO" cache --quiet --no-check "${frozen[@]}" src/main.ts src/cli/*.ts
 
-# Of the standard library the program carries the folders whose modules it imports: every file in a program
-# costs a little of each start, and the whole library made it a tenth slower.
+# Every file in a program costs a little of each start. Of the standard library the program carries the folders
+# whose modules it imports, and of each package no type declarations, source maps, documentation and CommonJS.
 npm=$("$DENO" info --json | sed -n 's/^ *"npmCache": "\(.*\)",\?$/\1/p')
 used=$(grep -rhoE --include='*.ts' --exclude='*_test.ts' '"@std/[a-z]+' src | sed 's/.*@std.//' | sort -u)
 unused=()
 for folder in "$npm"/*/deno-std/*/*/; do
   grep -qx "$(basename "$folder")" <<<"$used" || unused+=(--exclude "$folder")
 done
+while read -r file; do unused+=(--exclude "$file"); done < <(
+  find "$npm"/*/{acorn,eta} -type f ! -name package.json ! -name '*.mjs' ! -name core.js
+)
 
 # --no-code-cache: a program that root runs must not load code from a file in /tmp that anyone can make.
 # --allow-all: with less, Deno opens nothing below /dev and /proc. What is denied is never used.

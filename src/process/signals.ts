@@ -5,8 +5,6 @@
  * @module
  */
 
-import { sendSignal } from "../../ffi/process.ts";
-
 const SIGNALS = ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;
 
 export type RoleSignal = typeof SIGNALS[number];
@@ -36,12 +34,15 @@ export function listenForSignals(handlers: Readonly<Record<RoleSignal, () => voi
   early.splice(0).forEach((name) => handlers[name]());
 }
 
-/** For what is no role after all: each signal does to this process what it does to any. */
-export function leaveSignals(): void {
+/**
+ * For what is no role after all: each signal does to this process what it does to any.
+ * @param send kill(2), which is given: every start of the program loads this file, and would load libc's
+ */
+export function leaveSignals(send: (pid: number, name: RoleSignal) => void): void {
   // A signal may have come that this program is told of only later: the catchers stay.
   take = (name) => {
     stopCatching(name);
-    sendSignal(Deno.pid, name);
+    send(Deno.pid, name);
   };
   early.splice(0).forEach(take);
 }

@@ -2,6 +2,7 @@
 
 import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
+import { sendSignal } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
 import { Children } from "../process/children.ts";
 import type { BindParam } from "../control/messages.ts";
@@ -32,7 +33,7 @@ export async function runOnce(
   log: Log,
 ): Promise<number> {
   // It ends by itself, and at once when it is told to.
-  leaveSignals();
+  leaveSignals(sendSignal);
   const children = new Children();
   const templates = planTargets(service.configs, options.renderDir);
   const files = targetsOf(templates);
