@@ -72,14 +72,26 @@ class Haproxy implements Service {
   }
 
   run(launch: Launch): Child {
-    return launch.start(toArgv(this.command, launch.files), { env: cleanEnvironment(launch.env) });
+    const env = cleanEnvironment(launch.env);
+    const child = launch.start(toArgv(this.command, launch.files), { env });
+    if (this.purpose !== "check") return child;
+    const exited = child.exited.then((status) => {
+      if (exitCodeOf(status) === 0) this.#insistOnReloadable(launch);
+      return status;
+    });
+    return { ...child, exited };
   }
 
   async check(launch: Launch, timeout: number): Promise<void> {
     const argv = toArgv(this.command, launch.files, ["-c"]);
     const env = cleanEnvironment(launch.env);
     await checkConfig(launch, { who: "HAProxy", argv, env, timeout, reasonOf });
-    const paths = this.configs.map((path) => launch.files.get(path) ?? path);
+    this.#insistOnReloadable(launch);
+  }
+
+  /** HAProxy's check binds nothing, and does not see what no second generation could bind. */
+  #insistOnReloadable({ files }: Launch): void {
+    const paths = this.configs.map((path) => files.get(path) ?? path);
     insistOnReloadable(paths.flatMap(configTexts), this.command.words);
   }
 

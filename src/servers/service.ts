@@ -56,6 +56,8 @@ export interface Service {
   /**
    * Runs the command as it was given, with rendered files in the place of templates: for a purpose after
    * which it ends by itself.
+   * @returns the process; `exited` rejects with a {@link UserError} when a config was checked that the
+   *   server finds valid, and that no generation could run
    * @throws {UserError} when the program cannot be run
    */
   run(launch: Launch): Child;
@@ -76,12 +78,6 @@ export interface Service {
    * is still woken for connections that others accept.
    */
   readonly leavesSocketsPolled?: boolean;
-  /**
-   * What must be done before the soft stop of a process: the signal for it follows when this is done. It
-   * need not end early when the process does, but must end some time. Without it the signal is sent at
-   * once.
-   */
-  prepareStop?(stopping: StoppingProcess): Promise<void>;
   /** How grave a line of its output is. */
   levelOf(line: string): Level;
 }
@@ -90,13 +86,4 @@ export interface Service {
 export interface Started extends Child {
   /** Resolves to undefined once it is up, or to the reason why its readiness can no longer be learnt. */
   ready: Promise<string | undefined>;
-}
-
-/** A process of a service, which is to stop. */
-export interface StoppingProcess {
-  readonly pid: number;
-  /** Whether another generation serves the same sockets by now, so that connections do not wait for us. */
-  readonly othersServe: boolean;
-  /** Sends it a signal. @returns false when it has ended; nobody else is signalled then */
-  signal(name: SignalName): boolean;
 }

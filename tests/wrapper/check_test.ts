@@ -115,3 +115,17 @@ Deno.test("an address that is malformed is refused by a check, too", async () =>
     assertMatch(stderr, /malformed address/);
   }
 });
+
+Deno.test("what a start refuses although HAProxy calls it valid is refused by a check, too", async () => {
+  using folder = tempDir();
+  const template = site([`<%= bind('${loopbackHost()}:80') %>`, "abns@inner accept-proxy"], "ok");
+  const { code, stderr } = await check(folder, template);
+  assertEquals(code, 1);
+  assertMatch(stderr, /site\.cfg:\d+: abns@inner is an abstract name, .*bind\('abns@inner'\)/);
+  const withoutReuse = site([tag(newTarget()), "127.0.0.1:61083"], "ok") +
+    "\nglobal\n  noreuseport\n";
+  assertMatch(
+    (await check(folder, withoutReuse)).stderr,
+    /127\.0\.0\.1:61083 is a port without SO_REUSEPORT/,
+  );
+});
