@@ -47,8 +47,6 @@ export interface GenerationEvents {
   "ready-timeout": { pid: number };
   /** It has stayed up for the settle time. */
   "settle-timeout": { pid: number };
-  /** What had to be done before its soft stop is done. */
-  "stop-prepared": { pid: number };
   /** It should have finished its connections by now. */
   "drain-timeout": { pid: number };
   /** It should have obeyed the hard stop by now. */
@@ -70,8 +68,6 @@ export type Action =
   | { do: "prepare" }
   /** Start what was prepared; `started` or `failed` tells how that went. */
   | { do: "start"; generation: number; preparation: Preparation }
-  /** Do what must precede a soft stop; `stop-prepared` tells that it is done. */
-  | { do: "prepare-stop"; pid: number; othersServe: boolean }
   | { do: "signal"; pid: number; kind: "soft" | "hard" | "kill" }
   /** Tell the event `then` in so many milliseconds, unless it is about a process that has ended. */
   | { do: "timer"; ms: number; then: Event }

@@ -15,8 +15,8 @@ export interface Generation {
  */
 export type Role = "starting" | "settling" | "dropped" | "serving" | "retired";
 
-/** What was done to stop it: its soft stop is prepared, it was told to stop softly, or hard. */
-export type Told = "nothing" | "prepare" | "soft" | "hard";
+/** What was done to stop it: it was told to stop softly, or hard. */
+export type Told = "nothing" | "soft" | "hard";
 
 /** The generations, for `status` and for a successor. */
 export interface SupervisorSnapshot {
@@ -30,8 +30,6 @@ interface GenerationSnapshot {
   state: "starting" | "serving" | "draining";
   /** It was told to stop hard, if so. */
   isStopped?: true;
-  /** It was not told to stop yet, although it is to: what must precede that is being done. */
-  isPreparingStop?: true;
 }
 
 const STATES = {
@@ -49,18 +47,17 @@ export function snapshotOf({ number, pid, role, told }: Generation): GenerationS
     pid,
     state: STATES[role],
     ...(told === "hard" && { isStopped: true }),
-    ...(told === "prepare" && { isPreparingStop: true }),
   };
 }
 
 /** A generation that an earlier program has started; nothing was starting when it handed over. */
 export function generationOf(snapshot: GenerationSnapshot): Generation {
-  const { number, pid, state, isStopped, isPreparingStop } = snapshot;
+  const { number, pid, state, isStopped } = snapshot;
   if (state === "serving") return { number, pid, role: "serving", told: "nothing" };
   return {
     number,
     pid,
     role: "retired",
-    told: isStopped ? "hard" : isPreparingStop ? "prepare" : "soft",
+    told: isStopped ? "hard" : "soft",
   };
 }

@@ -67,19 +67,6 @@ export class Generations {
     });
   }
 
-  /** Does what must precede a soft stop. */
-  async prepareStop(pid: number, othersServe: boolean): Promise<void> {
-    const process = this.#processes.get(pid);
-    if (process === undefined) return;
-    const signal = process.signal.bind(process);
-    try {
-      await this.#service.prepareStop?.({ pid, othersServe, signal });
-    } catch (error) {
-      this.log.error("cannot prepare the stop of the server", { pid, error: messageOf(error) });
-    }
-    if (process.isRunning) this.tell({ type: "stop-prepared", pid });
-  }
-
   /** Stops a generation, if it still runs. */
   signal(pid: number, kind: "soft" | "hard" | "kill"): void {
     const process = this.#processes.get(pid);

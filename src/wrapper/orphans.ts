@@ -18,7 +18,6 @@ import type { Fd } from "../../ffi/fd.ts";
 import { openProcess, signalProcess } from "../../ffi/pidfd.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
-import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { descendsFrom, isExecutedBy } from "../process/origin.ts";
 import { MARKS } from "../process/own_variables.ts";
@@ -90,7 +89,7 @@ export function findOrphans(service: string, log: Log): Orphan[] {
  */
 export async function retireOrphan(
   { pid, process }: Pick<Orphan, "pid" | "process">,
-  service: Pick<Service, "stopSignals" | "prepareStop">,
+  service: Pick<Service, "stopSignals">,
   tell: (pid: number, send: (signal: SignalName) => boolean) => boolean,
   drain: number,
   endDrain: AbortSignal,
@@ -101,17 +100,12 @@ export async function retireOrphan(
   const { soft, hard } = service.stopSignals;
   let isDraining = true;
   let isOver = false;
-  const drainEnds = new Promise((resolve) => endDrain.addEventListener("abort", resolve));
   endDrain.addEventListener("abort", () => isDraining && poller.cancel(process));
   try {
     log.info("draining a generation of a wrapper that died", { pid });
     // It may have executed another program since it was found.
     const signal = (name: SignalName) =>
       !isOver && isExecutedBy(trusted(), pid) && signalProcess(process, name);
-    const prepared = service.prepareStop?.({ pid, othersServe: true, signal }).catch((error) =>
-      log.error("cannot prepare the stop of the server", { pid, error: messageOf(error) })
-    );
-    if (!endDrain.aborted) await Promise.race([prepared, drainEnds]);
     const steps = [[soft, drain], [hard, hardStopTime], ["SIGKILL", Infinity]] as const;
     for (const [step, [name, patience]] of steps.entries()) {
       isDraining = step === 0;

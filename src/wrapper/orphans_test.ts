@@ -9,7 +9,6 @@ import { ignoreUnless, UNPRIVILEGED } from "../../tests/support/users.ts";
 import { openProcess } from "../../ffi/pidfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { createLog } from "../log.ts";
-import type { Service, StoppingProcess } from "../servers/service.ts";
 import { findOrphans, marksOf, retireOrphan } from "./orphans.ts";
 import type { SoftStop } from "./soft_stop.ts";
 
@@ -165,14 +164,13 @@ async function retire(
   drain: number,
   hardStopTime: number,
   endDrain: AbortSignal = NEVER,
-  prepareStop?: Service["prepareStop"],
 ): Promise<string[]> {
   const process = openProcess(server.pid) ?? fail("it does not run");
   const lines: string[] = [];
   const log = createLog({ format: "text", level: "info" }, (line) => lines.push(line));
   await retireOrphan(
     { pid: server.pid, process },
-    { ...SERVICE, ...(prepareStop && { prepareStop }) },
+    SERVICE,
     TELL,
     drain,
     endDrain,
@@ -221,35 +219,6 @@ Deno.test("a drain that is to end early does, whether it has begun or not", asyn
     stop.abort();
     assertStrictEquals((await retired).at(-1), `info drained pid=${server.pid}`);
     assertStrictEquals((await server.exited).code, 0);
-  }
-});
-
-Deno.test("what must precede a soft stop is done first, unless the drain is to end", async () => {
-  for (const end of ["done", "failed", "aborted"] as const) {
-    await using server = startProgram(["python3", "-c", SERVER, "SIGTERM"]);
-    await server.waitFor(/^up$/);
-    const stop = new AbortController();
-    const preparation = Promise.withResolvers<void>();
-    const asked = Promise.withResolvers<StoppingProcess>();
-    const retired = retire(server, LONG, LONG, stop.signal, (stopping) => {
-      asked.resolve(stopping);
-      return preparation.promise;
-    });
-    const { pid, othersServe, signal } = await asked.promise;
-    assertEquals({ pid, othersServe }, { pid: server.pid, othersServe: true });
-    signal("SIGHUP");
-    await server.waitFor(/^got SIGHUP$/);
-    assertEquals(server.stdout.includes("SIGUSR1"), false);
-    if (end === "done") preparation.resolve();
-    if (end === "failed") preparation.reject(new Error("no such thread"));
-    if (end === "aborted") stop.abort();
-    await server.waitFor(/^got SIGUSR1$/);
-    stop.abort();
-    const lines = await retired;
-    assertEquals(lines.some((line) => line.includes('error="no such thread"')), end === "failed");
-    assertStrictEquals((await server.exited).code, 0);
-    assertEquals(signal("SIGHUP"), false, "nobody else is signalled");
-    preparation.resolve();
   }
 });
 

@@ -51,7 +51,6 @@ const state = object<WrapperState>({
       pid,
       state: oneOf("starting", "serving", "draining"),
       isStopped: orAbsent(oneOf(true)),
-      isPreparingStop: orAbsent(oneOf(true)),
     })),
     lastNumber: natural,
   }),

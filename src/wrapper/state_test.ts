@@ -11,7 +11,7 @@ const STATE: WrapperState = {
   generations: {
     generations: [
       { number: 2, pid: 99, state: "draining", isStopped: true },
-      { number: 3, pid: 100, state: "draining", isPreparingStop: true },
+      { number: 3, pid: 100, state: "draining" },
       { number: 4, pid: 101, state: "serving" },
     ],
     lastNumber: 4,
@@ -45,7 +45,7 @@ Deno.test("what an older program does not say may be absent, what a newer one sa
 });
 
 Deno.test("whatever is absent, malformed or misplaced is refused, and named", () => {
-  const optional = /^(pid|binder|.*\.(isStopped|isPreparingStop|port|backlog|holds|owed))$/;
+  const optional = /^(pid|binder|.*\.(isStopped|port|backlog|holds|owed))$/;
   const nullable = /^(binder|control|lastReload)$/;
   let refused = 0;
   for (const { at, instead, json } of damages(STATE)) {

@@ -34,13 +34,6 @@ export interface State {
   exitCode: number;
 }
 
-/** What a supervisor goes by. */
-export interface Rules {
-  limits: SupervisorLimits;
-  /** Whether something must be done before a soft stop. */
-  preparesStop: boolean;
-}
-
 /** Whether a stop was asked for. */
 export function isStop(phase: Phase): boolean {
   return ["delaying", "stopping", "halting", "stopped"].includes(phase);
@@ -52,12 +45,8 @@ export class Step {
   readonly actions: Action[] = [];
 
   /** @param before is left as it is */
-  constructor(before: State, readonly rules: Rules) {
+  constructor(before: State, readonly limits: SupervisorLimits) {
     this.state = { ...before, generations: before.generations.map((one) => ({ ...one })) };
-  }
-
-  get limits(): SupervisorLimits {
-    return this.rules.limits;
   }
 
   get serving(): Generation | undefined {
@@ -84,22 +73,9 @@ export class Step {
   /** Stops a generation softly, under a cap. */
   stopSoft(generation: Generation): void {
     const { pid } = generation;
-    if (this.rules.preparesStop) this.#prepareStop(generation);
-    else this.tellSoft(generation);
-    this.do({ do: "timer", ms: this.limits.drain, then: { type: "drain-timeout", pid } });
-  }
-
-  #prepareStop(generation: Generation): void {
-    generation.told = "prepare";
-    const others = isStop(this.state.phase) ? undefined : this.serving;
-    const othersServe = others !== undefined && others !== generation;
-    this.do({ do: "prepare-stop", pid: generation.pid, othersServe });
-  }
-
-  /** Tells a generation to stop softly. */
-  tellSoft(generation: Generation): void {
     generation.told = "soft";
-    this.do({ do: "signal", pid: generation.pid, kind: "soft" });
+    this.do({ do: "signal", pid, kind: "soft" });
+    this.do({ do: "timer", ms: this.limits.drain, then: { type: "drain-timeout", pid } });
   }
 
   /** Stops a generation hard. */

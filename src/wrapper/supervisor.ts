@@ -21,12 +21,11 @@ import {
   type WholeEvents,
 } from "./events.ts";
 import { generationOf, snapshotOf, type SupervisorSnapshot } from "./generation.ts";
-import { isStop, type Rules, type State, Step } from "./step.ts";
+import { isStop, type State, Step } from "./step.ts";
 import { PHASES, ROLES, STOPS } from "./transitions.ts";
 
 /** See the module's description. */
 export class Supervisor {
-  readonly #rules: Rules;
   #state: State = {
     phase: "idle",
     generations: [],
@@ -36,10 +35,7 @@ export class Supervisor {
     exitCode: EXIT.ok,
   };
 
-  /** @param preparesStop whether something must be done before a soft stop */
-  constructor(readonly limits: SupervisorLimits, preparesStop = false) {
-    this.#rules = { limits, preparesStop };
-  }
+  constructor(readonly limits: SupervisorLimits) {}
 
   /** Whether a start or reload is under way. */
   get busy(): boolean {
@@ -71,7 +67,7 @@ export class Supervisor {
     const generations = snapshot.generations.map(generationOf);
     const { lastNumber } = snapshot;
     const lastServed = generations.find(({ role }) => role === "serving")?.pid;
-    const step = new Step({ ...this.#state, generations, lastNumber, lastServed }, this.#rules);
+    const step = new Step({ ...this.#state, generations, lastNumber, lastServed }, this.limits);
     for (const generation of step.retired) {
       const { pid, told } = generation;
       const drainCap: Action = {
@@ -79,8 +75,7 @@ export class Supervisor {
         ms: this.limits.drain,
         then: { type: "drain-timeout", pid },
       };
-      if (told === "prepare") step.stopSoft(generation);
-      else if (told === "soft") step.do(drainCap);
+      if (told === "soft") step.do(drainCap);
       else step.do({ do: "timer", ms: HARD_STOP_TIME, then: { type: "kill-timeout", pid } });
     }
     this.#state = step.state;
@@ -89,15 +84,15 @@ export class Supervisor {
 
   /** Takes an event. @returns what is to be done, in this order */
   handle(event: Event): Action[] {
-    const { state, actions } = transition(this.#state, event, this.#rules);
+    const { state, actions } = transition(this.#state, event, this.limits);
     this.#state = state;
     return actions;
   }
 }
 
 /** What comes of an event: the next state, and what is to be done, in this order. */
-export function transition(before: State, event: Event, rules: Rules): Step {
-  const step = new Step(before, rules);
+export function transition(before: State, event: Event, limits: SupervisorLimits): Step {
+  const step = new Step(before, limits);
   if (isOfWhole(event)) takeOfWhole(step, event);
   else takeOfOne(step, event);
   return step;

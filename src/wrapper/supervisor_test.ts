@@ -27,8 +27,6 @@ function brief(action: Action): string[] {
       return [`${action.kind} ${action.pid}`];
     case "timer":
       return [`${timerOf(action.then)} timer ${pidOf(action.then)}`];
-    case "prepare-stop":
-      return [`prepare to stop ${action.pid}${action.othersServe ? " while others serve" : ""}`];
     case "commit":
       return [`commit ${action.pid}`];
     case "exit":
@@ -57,8 +55,8 @@ class Scenario {
   /** The outcomes told so far. */
   readonly outcomes: string[] = [];
 
-  constructor(limits: Partial<SupervisorLimits> = {}, preparesStop = false) {
-    this.supervisor = new Supervisor({ ...LIMITS, ...limits }, preparesStop);
+  constructor(limits: Partial<SupervisorLimits> = {}) {
+    this.supervisor = new Supervisor({ ...LIMITS, ...limits });
   }
 
   /** Events lead to these actions, and to no others. */
@@ -110,7 +108,6 @@ const ready = (pid: number): Event => ({ type: "ready", pid });
 const unready = (pid: number): Event => ({ type: "unready", pid, why: "nobody tells" });
 const exited = (pid: number, status: ExitStatus): Event => ({ type: "exited", pid, status });
 const timeout = (timer: Timer, pid: number): Event => ({ type: `${timer}-timeout`, pid });
-const stopPrepared = (pid: number): Event => ({ type: "stop-prepared", pid });
 const OK = { code: 0 };
 const KILLED = { signal: 9 };
 
@@ -451,55 +448,6 @@ Deno.test("one generation more than may drain ends the oldest one's drain", () =
   it.replace(50, 60);
 });
 
-Deno.test("where a soft stop must be prepared, its signal follows when that is done", () => {
-  const it = new Scenario({}, true);
-  it.serve(10);
-  it.startNext(20);
-  it.expect([ready(20), timeout("settle", 20)], [
-    "settle timer 20",
-    "commit 20",
-    "prepare to stop 10 while others serve",
-    "drain timer 10",
-  ]);
-  it.expect([stopPrepared(10)], ["soft 10"]);
-  it.expect([stopPrepared(10), stopPrepared(20), stopPrepared(99)], []);
-  it.expect([timeout("drain", 10)], ["hard 10", "kill timer 10"]);
-  it.expect([stop], ["prepare to stop 20", "drain timer 20"]);
-  it.expect([stopPrepared(20)], ["soft 20"]);
-});
-
-Deno.test("a hard stop does not wait for the preparation of a soft one, and nothing follows", () => {
-  for (const hard of [timeout("drain", 10), stop]) {
-    const it = new Scenario({}, true);
-    it.serve(10);
-    it.expect([stop], ["prepare to stop 10", "drain timer 10"]);
-    it.expect([hard], ["hard 10", "kill timer 10"]);
-    it.expect([stopPrepared(10)], []);
-    it.expect([exited(10, OK), stopPrepared(10)], ["exit 0"]);
-  }
-});
-
-Deno.test("a successor prepares anew the soft stops that were not told yet", () => {
-  const before = new Scenario({}, true);
-  before.serve(10);
-  before.startNext(20);
-  before.expect([ready(20), timeout("settle", 20)], [
-    "settle timer 20",
-    "commit 20",
-    "prepare to stop 10 while others serve",
-    "drain timer 10",
-  ]);
-  const snapshot = JSON.parse(JSON.stringify(before.supervisor.snapshot()));
-  assertEquals(snapshot.generations[0].isPreparingStop, true);
-  for (const preparesStop of [true, false]) {
-    const it = new Scenario({}, preparesStop);
-    const actions = it.supervisor.restore(snapshot);
-    const first = preparesStop ? "prepare to stop 10 while others serve" : "soft 10";
-    assertEquals(actions.flatMap(brief), [first, "drain timer 10"]);
-    it.expect([stopPrepared(10)], preparesStop ? ["soft 10"] : []);
-  }
-});
-
 Deno.test("at a stop clients are told before the server is", () => {
   const it = new Scenario({ stopDelay: 5 });
   it.serve(10);
@@ -535,7 +483,6 @@ Deno.test("the first to serve is told from the others, and the last one is named
 });
 
 Deno.test("a step leaves the state before it as it was", () => {
-  const rules = { limits: LIMITS, preparesStop: false };
   const before: State = {
     phase: "trying",
     generations: [
@@ -549,10 +496,10 @@ Deno.test("a step leaves the state before it as it was", () => {
   };
   const copy = structuredClone(before);
   for (const event of [timeout("settle", 20), exited(10, OK), exited(20, OK), stop, reload]) {
-    const { state, actions } = transition(before, event, rules);
+    const { state, actions } = transition(before, event, LIMITS);
     assertEquals(before, copy);
-    assertEquals(transition(before, event, rules).state, state);
-    assertEquals(transition(before, event, rules).actions, actions);
+    assertEquals(transition(before, event, LIMITS).state, state);
+    assertEquals(transition(before, event, LIMITS).actions, actions);
   }
 });
 
@@ -744,8 +691,6 @@ class World {
   readonly supervisor: Supervisor;
   readonly children = new Map<number, SimulatedChild>();
   readonly timers: Event[] = [];
-  /** Pids whose soft stop is prepared. */
-  readonly stopping: number[] = [];
   /** The timer that is firing. */
   firing: Timer | undefined;
   /** Between `prepare` and its commit or rollback. */
@@ -771,9 +716,9 @@ class World {
   readonly served: number[] = [];
   withdrawn = false;
 
-  constructor(settle: number, stopDelay: number, readonly preparesStop: boolean) {
+  constructor(settle: number, stopDelay: number) {
     const limits = { ...LIMITS, settle, stopDelay, maxRetired: 2 };
-    this.supervisor = new Supervisor(limits, preparesStop);
+    this.supervisor = new Supervisor(limits);
     this.tell(reload);
   }
 
@@ -814,12 +759,6 @@ class World {
     this.firing = undefined;
   }
 
-  /** What must precede a soft stop is done, or makes no difference any more. */
-  finishStop(index: number): void {
-    const [pid] = this.stopping.splice(index, 1);
-    if (pid !== undefined) this.tell(stopPrepared(pid));
-  }
-
   /** Nobody will tell any more whether a child is up. */
   loseLatch(pid: number): void {
     this.firing = "ready";
@@ -846,8 +785,6 @@ class World {
         assert(action.then.type === "stop-timeout" || this.children.has(pidOf(action.then)));
         this.timers.push(action.then);
         return;
-      case "prepare-stop":
-        return this.#checkPreparation(action.pid, action.othersServe);
       case "commit":
         assert(this.reloading && !this.stopped);
         assertStrictEquals(action.pid, this.candidate);
@@ -878,15 +815,6 @@ class World {
     }
   }
 
-  #checkPreparation(pid: number, othersServe: boolean): void {
-    const child = this.children.get(pid);
-    assert(child && child.told.size === 0, "a stop is prepared once, and first");
-    assert(othersServe || this.stopped, "who is retired has a successor");
-    assert(!othersServe || (this.serving !== undefined && this.serving !== pid && !this.stopped));
-    child.told.add("prepare");
-    this.stopping.push(pid);
-  }
-
   #start(): void {
     let pid = 1;
     while (this.children.has(pid)) pid++;
@@ -909,7 +837,6 @@ class World {
       assert(pid !== this.candidate || isLate, "so is a candidate, unless it is late");
     }
     assert(kind !== "kill" || child.told.has("hard"), "a kill comes after a hard stop");
-    assert(kind !== "soft" || child.told.has("prepare") === this.preparesStop);
     assert(kind !== "soft" || !child.told.has("hard"), "a soft stop comes before a hard one");
     assert(pid !== this.serving || this.withdrawn, "clients are not to wait for what stops");
     child.told.add(kind);
@@ -929,7 +856,6 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
     what: fc.oneof(
       { weight: 60, arbitrary: fc.constantFrom("prepared", "ready", "ready", "timer", "timer") },
       { weight: 20, arbitrary: fc.constantFrom("reload", "reload", "failed", "exit", "no start") },
-      { weight: 15, arbitrary: fc.constant("stop prepared") },
       { weight: 5, arbitrary: fc.constant("unready") },
       { weight: 1, arbitrary: fc.constant("stop") },
     ),
@@ -944,11 +870,10 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
   const property = fc.property(
     fc.constantFrom(0, 1),
     fc.constantFrom(0, 5),
-    fc.boolean(),
     fc.array(step, { maxLength: 60, size: "max" }),
     endings,
-    (settle, stopDelay, preparesStop, steps, { answers, stubbornness }) => {
-      const world = new World(settle, stopDelay, preparesStop);
+    (settle, stopDelay, steps, { answers, stubbornness }) => {
+      const world = new World(settle, stopDelay);
       for (const { what, pick, status } of steps) {
         if (world.exitCode !== undefined) break;
         const pids = [...world.children.keys()];
@@ -958,9 +883,7 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
         else if (what === "stop") world.tell(stop);
         else if (what === "failed") world.finishPreparation(failed);
         else if (what === "prepared" || what === "no start") world.finishPreparation(prepared);
-        else if (what === "stop prepared") {
-          world.finishStop(pick % Math.max(1, world.stopping.length));
-        } else if (what === "timer") world.fire(pick % Math.max(1, world.timers.length));
+        else if (what === "timer") world.fire(pick % Math.max(1, world.timers.length));
         else if (pid !== undefined && what === "exit") world.end(pid, status);
         else if (pid !== undefined && what === "unready") world.loseLatch(pid);
         else if (pid !== undefined) {
@@ -971,7 +894,6 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
       }
       if (world.exitCode === undefined) world.tell(stop);
       if (answers && world.exitCode === undefined) world.finishPreparation(prepared);
-      for (let left = answers ? world.stopping.length : 0; left > 0; left--) world.finishStop(0);
       // Each round fires the timers of the one before: the delay, soft stop, hard stop, kill.
       for (let round = 0; round < 4 && world.exitCode === undefined; round++) {
         for (const [pid, { told }] of [...world.children]) {

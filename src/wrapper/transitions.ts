@@ -47,7 +47,6 @@ export const ROLES: Record<Role, GenerationRow> = {
 /** Events about a generation, by what was done to stop it. */
 export const STOPS: Record<Told, GenerationRow> = {
   nothing: {},
-  prepare: { "stop-prepared": tellSoft, "drain-timeout": capDrain },
   soft: { "drain-timeout": capDrain },
   hard: { "kill-timeout": kill },
 };
@@ -224,10 +223,6 @@ function drop(step: Step, { pid }: EventOf<"started">): void {
   const candidate = addCandidate(step, pid, "dropped");
   if (step.state.phase === "halting") step.stopHard(candidate);
   else step.stopSoft(candidate);
-}
-
-function tellSoft(step: Step, generation: Generation): void {
-  step.tellSoft(generation);
 }
 
 function capDrain(step: Step, generation: Generation): void {

@@ -81,7 +81,7 @@ class Wrapper {
     const templates = planTargets(service.configs, renderDir);
     const notifier = new Notifier(this.#poller, log);
     this.#sockets = chooseSockets({ sock, binderUid, wait, lasting: true }, this.#poller, log);
-    this.#supervisor = new Supervisor(limits, service.prepareStop !== undefined);
+    this.#supervisor = new Supervisor(limits);
     const startTime = wait + 2 * limits.ready + limits.settle;
     this.#reporter = new Reporter(notifier, this.#supervisor, startTime);
     const launcher = new Launcher(service, templates, this.#sockets, this.#children, limits.ready);
@@ -188,8 +188,6 @@ class Wrapper {
         return void this.#generations.prepare();
       case "start":
         return this.#generations.start(action.preparation);
-      case "prepare-stop":
-        return void this.#generations.prepareStop(action.pid, action.othersServe);
       case "signal":
         return this.#generations.signal(action.pid, action.kind);
       case "timer":

@@ -37,7 +37,6 @@ const python: Server = {
       start(launch) {
         return { ...this.run(launch), ready: Promise.resolve(undefined) };
       },
-      prepareStop: ({ signal }) => Promise.resolve(void signal("SIGUSR1")),
       levelOf: () => "error",
     };
   },
