@@ -12,6 +12,7 @@ const SHARED = [
   "src/duration.ts",
   "src/errors.ts",
   "src/escape.ts",
+  "src/finding.ts",
   "src/log.ts",
   "src/turns.ts",
   "src/version.ts",

@@ -15,6 +15,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ subcommand: Subco
   reload: () => import("./reload.ts"),
   upgrade: () => import("./upgrade.ts"),
   healthcheck: () => import("./healthcheck.ts"),
+  doctor: () => import("./doctor.ts"),
 };
 
 /** What the program starts itself as: without options, and not in the help. */

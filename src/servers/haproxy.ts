@@ -11,17 +11,23 @@
 import { resolve } from "node:path";
 import { SIGNALS } from "../../ffi/constants.ts";
 import { createPipe } from "../../ffi/pipe.ts";
+import type { Finding } from "../finding.ts";
 import type { Level } from "../log.ts";
 import type { Child } from "../process/children.ts";
+import { outputOf } from "../process/output_of.ts";
 import { ownCommand } from "../process/successor.ts";
 import { checkConfig } from "./check.ts";
 import { type CommandLine, EXAMPLE, parseCommandLine, toArgv } from "./haproxy/command_line.ts";
+import { examineBuild, examineConfig } from "./haproxy/diagnosis.ts";
 import { configTexts, insistOnReloadable } from "./haproxy/own_binds.ts";
 import { exitCodeOf, type Launch } from "./launch.ts";
 import type { Server, Service, Started } from "./service.ts";
 
 /** Signals of HAProxy without a master process. */
 const STOP_SIGNALS = { soft: "SIGUSR1", hard: "SIGTERM" } as const;
+
+/** Milliseconds for HAProxy to say what it is. */
+const EXAMINE_TIME = 5000;
 
 const HELP = `\
 HAProxy: each -f FILE that ends in .eta, .erb or .mb is a template, rendered to the same
@@ -118,6 +124,23 @@ class Haproxy implements Service {
     } finally {
       reader.close();
     }
+  }
+
+  async examine(launch: Launch): Promise<Finding[]> {
+    const [program] = this.command.words;
+    const { text } = await outputOf(
+      (outputs) => launch.start([program, "-vv"], outputs),
+      EXAMINE_TIME,
+    );
+    const configs = this.configs.map((path) => ({ path, texts: configTexts(path) }));
+    const lost = configs.filter(({ texts }) => texts.length === 0).map(({ path }): Finding => ({
+      check: "config",
+      level: "unknown",
+      message: `${path} cannot be read from here, or has no config in it`,
+    }));
+    const texts = configs.flatMap((one) => one.texts);
+    const config = texts.length > 0 ? examineConfig(texts, this.command.words) : [];
+    return [...examineBuild(text), ...lost, ...config];
   }
 
   levelOf(line: string): Level {

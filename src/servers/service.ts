@@ -9,6 +9,7 @@
  */
 
 import type { SignalName } from "../../ffi/constants.ts";
+import type { Finding } from "../finding.ts";
 import type { Level } from "../log.ts";
 import type { Child } from "../process/children.ts";
 import type { Launch, Words } from "./launch.ts";
@@ -80,6 +81,11 @@ export interface Service {
   readonly leavesSocketsPolled?: boolean;
   /** How grave a line of its output is. */
   levelOf(line: string): Level;
+  /**
+   * What of the program and of its config will bite, for `multibinder doctor`: looked at, and nothing changed.
+   * @throws {UserError} when the program cannot be run
+   */
+  examine?(launch: Launch): Promise<Finding[]>;
 }
 
 /** A generation that was started. */

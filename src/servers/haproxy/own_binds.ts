@@ -10,11 +10,11 @@
 import { UserError } from "../../errors.ts";
 
 /** Keywords whose first argument is one or more addresses to listen on. */
-const BINDS = /^\s*(bind|dgram-bind|stats\s+socket)\s+(\S+)/;
+export const BINDS = /^\s*(bind|dgram-bind|stats\s+socket)\s+(\S+)/;
 /** An address in the abstract namespace. */
 const ABSTRACT = /^(?:stream\+|dgram\+)?abnsz?@/;
 /** An address that is not a port, or is inherited. */
-const NO_PORT = /^(?:fd@|sockpair@|unix@|uxst@|uxdg@|\/|rhttp@|quic)/;
+export const NO_PORT = /^(?:fd@|sockpair@|unix@|uxst@|uxdg@|\/|rhttp@|quic)/;
 
 /** A config file, as HAProxy reads it. */
 export interface ConfigText {
@@ -44,9 +44,7 @@ export function configTexts(path: string): ConfigText[] {
  * @throws {UserError} naming file, line and remedy
  */
 export function insistOnReloadable(files: readonly ConfigText[], words: readonly string[]): void {
-  const lines = files.flatMap(({ path, text }) =>
-    unconditional(text.split("\n")).map((line, index) => ({ at: `${path}:${index + 1}`, line }))
-  );
+  const lines = readLines(files);
   const noReuse = words.includes("-dR")
     ? "-dR"
     : lines.find(({ line }) => /^\s*noreuseport\s*$/.test(line))?.at;
@@ -60,6 +58,13 @@ export function insistOnReloadable(files: readonly ConfigText[], words: readonly
       }
     }
   }
+}
+
+/** The lines that HAProxy reads in any case, without comments and quotes, and where each stands. */
+export function readLines(files: readonly ConfigText[]): { at: string; line: string }[] {
+  return files.flatMap(({ path, text }) =>
+    unconditional(text.split("\n")).map((line, index) => ({ at: `${path}:${index + 1}`, line }))
+  );
 }
 
 function refusal(at: string, keyword: string, address: string, what: string): UserError {

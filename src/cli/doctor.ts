@@ -1,0 +1,130 @@
+/** `multibinder doctor`: what in the surroundings will bite, and what to do about it. */
+
+import { green, red, setColorEnabled, yellow } from "@std/fmt/colors";
+import { isAbsent } from "../control/client.ts";
+import { EXIT, UserError } from "../errors.ts";
+import { escapeControls } from "../escape.ts";
+import type { Finding } from "../finding.ts";
+import { Children } from "../process/children.ts";
+import { examineMachine } from "../process/machine.ts";
+import { examineUnit } from "../process/unit.ts";
+import { Launch } from "../servers/launch.ts";
+import { SERVERS, understand } from "../servers/servers.ts";
+import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
+import { print } from "./output.ts";
+import { Running } from "./running.ts";
+import { SOCK } from "./shared_options.ts";
+import { defineSubcommand } from "./subcommand.ts";
+
+const WHAT = `
+It asks the binder or wrapper at the control socket, and looks at the kernel's
+settings and limits as that process has them, at the store of its systemd unit, and
+at the server that runs, or that COMMAND would run: its version, build and config.
+Nothing is changed. Where nobody answers, it looks at the machine as it is here.
+`;
+
+const ANSWER = `
+A line for each thing that was looked at, "ok", "unknown" (not to be seen from here),
+"warning" or "failure", and below it what to do. With --json it is a list of
+{check, level, message, remedy}: checks are added over time, never renamed, and a
+remedy is null where there is nothing to do.
+`;
+
+export const subcommand = defineSubcommand({
+  name: "doctor",
+  about: "tell what in the surroundings will bite, and what to do",
+  argument: { name: "-- COMMAND", about: "a server's command line, as after exec", count: "any" },
+  options: { sock: SOCK, json: { about: "print it as JSON" } },
+  talksTo: "either",
+  sections: { "What it looks at": WHAT, "Answer": ANSWER },
+  exitCodes: { "0": "nothing will break; there may be warnings", "1": "something will break" },
+  examples: [
+    "multibinder doctor",
+    "multibinder doctor --sock /run/site/control.sock --json",
+    ...SERVERS.map(({ example }) => `multibinder doctor -- ${example}`),
+  ],
+  async run({ options, words }) {
+    using children = new Children();
+    const running = await whoAnswers(options.sock);
+    const subject = running?.subject ??
+      { process: "self", name: "a program started here", sockets: 0, backlog: DEFAULT_BACKLOG };
+    const findings = [
+      ...running?.examine() ?? [nobody(options.sock)],
+      ...examineMachine(subject),
+      ...await examineStore(running, children),
+      ...await examineServer(running, words, children),
+    ];
+    setColorEnabled(Deno.stdout.isTerminal());
+    const rows = findings.map(({ remedy = null, ...rest }) => ({ ...rest, remedy }));
+    print(options.json ? `${JSON.stringify(rows, null, 2)}\n` : findings.map(describe).join(""));
+    return findings.some(({ level }) => level === "failure") ? EXIT.failure : EXIT.ok;
+  },
+});
+
+async function whoAnswers(sock: string): Promise<Running | undefined> {
+  try {
+    return await Running.ask(sock);
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+function nobody(sock: string): Finding {
+  return {
+    check: "running",
+    level: "unknown",
+    message: `neither a binder nor a wrapper answers at ${sock}: this is about the machine alone`,
+    remedy: "name a control socket with --sock",
+  };
+}
+
+/** The unit of a binder: a wrapper has nothing stored. */
+async function examineStore(running: Running | undefined, children: Children): Promise<Finding[]> {
+  if (running?.pid === undefined || running.status.role !== "binder") return [];
+  return [await examineUnit(running.pid, running.status.sockets.length, children)]
+    .filter((finding) => finding !== undefined);
+}
+
+/** The server that COMMAND names, or else the one that the wrapper runs, with the config that it has rendered. */
+async function examineServer(
+  running: Running | undefined,
+  words: readonly string[],
+  children: Children,
+): Promise<Finding[]> {
+  const command = words.length > 0 ? words : commandOf(running?.server);
+  const [program, ...rest] = command;
+  if (program === undefined) return [];
+  try {
+    const service = understand([program, ...rest]);
+    return await service.examine?.(new Launch(children, new Map())) ?? [];
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return [{
+      check: "server",
+      level: "failure",
+      message: error.message,
+      remedy:
+        "name the command as after multibinder exec: its program must be found, and its options right",
+    }];
+  }
+}
+
+/** The words of a running process; its relative paths are ours from then on. */
+function commandOf(pid: number | undefined): string[] {
+  if (pid === undefined) return [];
+  try {
+    const words = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0").slice(0, -1);
+    Deno.chdir(`/proc/${pid}/cwd`);
+    return words;
+  } catch {
+    return []; // It has just ended, or is not ours to look at.
+  }
+}
+
+const STYLES = { ok: green, unknown: String, warning: yellow, failure: red } as const;
+
+function describe({ level, message, remedy }: Finding): string {
+  const first = `${STYLES[level](level.padEnd(8))} ${escapeControls(message)}\n`;
+  return remedy === undefined ? first : `${first}         ${escapeControls(remedy)}\n`;
+}

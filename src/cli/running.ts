@@ -1,0 +1,211 @@
+/** What of a running binder or wrapper will bite, as far as its status and /proc tell. */
+
+import { ControlClient } from "../control/client.ts";
+import { PEERS } from "../control/peer.ts";
+import { type Finding, fine } from "../finding.ts";
+import { readFile, type Subject } from "../process/machine.ts";
+import { list, natural, object, orAbsent, orNull, text, truth } from "../process/shape.ts";
+import { VERSION } from "../version.ts";
+
+/** What is looked at of a status; a binder has not all of it, nor has a wrapper. */
+interface Status {
+  role: string;
+  version: string;
+  pid: number;
+  sockets: { address: string; backlog?: number; queue?: { limit: number } }[];
+  missing?: string[];
+  generations?: { number: number; pid: number; state: string }[];
+  binder?: { sock: string; connected: boolean } | null;
+  lastReload?: { ok: boolean; message: string } | null;
+}
+
+const status = object<Status>({
+  role: text(),
+  version: text(),
+  pid: natural,
+  sockets: list(object<Status["sockets"][number]>({
+    address: text(),
+    backlog: orAbsent(natural),
+    queue: orAbsent(object<{ limit: number }>({ limit: natural })),
+  })),
+  missing: orAbsent(list(text())),
+  generations: orAbsent(list(object<NonNullable<Status["generations"]>[number]>({
+    number: natural,
+    pid: natural,
+    state: text(),
+  }))),
+  binder: orAbsent(orNull(object<{ sock: string; connected: boolean }>({
+    sock: text(),
+    connected: truth,
+  }))),
+  lastReload: orAbsent(orNull(object<{ ok: boolean; message: string }>({
+    ok: truth,
+    message: text(),
+  }))),
+});
+
+/** Old generations that drain at once: more than reloads one after the other leave in passing. */
+const MANY = 3;
+
+/** A running binder or wrapper. */
+export class Running {
+  private constructor(
+    readonly sock: string,
+    readonly status: Status,
+    /** Its pid as we see it, if it is seen at all: another container's processes are not. */
+    readonly pid: number | undefined,
+  ) {}
+
+  /**
+   * Asks at a control socket.
+   * @throws {NoBinderError} when nobody answers there
+   */
+  static async ask(sock: string): Promise<Running> {
+    using client = ControlClient.connect(sock, undefined, undefined, PEERS.either);
+    const found = status(await client.call("status", []), "status");
+    return new Running(sock, found, pidOf(found, client.answering.pid));
+  }
+
+  get name(): string {
+    return `the ${this.status.role} at ${this.sock}`;
+  }
+
+  /** What its surroundings are looked at for; undefined when its process is not to be seen. */
+  get subject(): Subject | undefined {
+    const { sockets } = this.status;
+    const backlog = Math.max(0, ...sockets.map((one) => one.backlog ?? 0));
+    return this.pid === undefined
+      ? undefined
+      : { process: this.pid, name: this.name, sockets: sockets.length, backlog };
+  }
+
+  /** The process of the server that serves; undefined for none, and for a binder. */
+  get server(): number | undefined {
+    if (this.pid === undefined) return undefined;
+    return this.status.generations?.find(({ state }) => state === "serving")?.pid;
+  }
+
+  /** What its status and its program tell. */
+  examine(): Finding[] {
+    return [
+      this.#binary(),
+      ...this.#cutQueues(),
+      ...this.#missing(),
+      ...this.#generations(),
+      ...this.#lastReload(),
+      ...this.#binder(),
+    ];
+  }
+
+  #binary(): Finding {
+    const check = "binary";
+    const { version } = this.status;
+    const isReplaced = this.pid !== undefined && programOf(this.pid)?.endsWith(" (deleted)");
+    if (!isReplaced && version === VERSION) {
+      const message = `${this.name} is version ${version}, as this program`;
+      return this.pid === undefined || programOf(this.pid) === undefined
+        ? { check, level: "unknown", message: `${message}; its file cannot be seen from here` }
+        : fine(check, `${message}, and its file is the one on disk`);
+    }
+    return {
+      check,
+      level: "warning",
+      message: isReplaced
+        ? `${this.name} runs a program that was replaced on disk since (version ${version})`
+        : `${this.name} is version ${version}, and this program is ${VERSION}`,
+      remedy: `multibinder upgrade --sock ${this.sock}`,
+    };
+  }
+
+  /** What the kernel made of the lengths that were asked for. */
+  #cutQueues(): Finding[] {
+    const check = "accept_queue";
+    const cut = this.status.sockets.flatMap(({ address, backlog = 0, queue }) =>
+      queue && queue.limit < backlog ? [`${address} (${queue.limit} of ${backlog})`] : []
+    );
+    if (cut.length === 0) return [];
+    return [{
+      check,
+      level: "warning",
+      message: `accept queues are shorter than was asked for: ${some(cut)}`,
+      remedy:
+        "raise net.core.somaxconn where the binder runs (with --sysctl for a container), and start it again",
+    }];
+  }
+
+  #missing(): Finding[] {
+    const { missing } = this.status;
+    if (missing === undefined || missing.length === 0) return [];
+    return [{
+      check: "missing",
+      level: "failure",
+      message: `${this.name} does not hold ${some(missing)} of its command line`,
+      remedy: "its log says who has it: stop that one, and start the binder again",
+    }];
+  }
+
+  #generations(): Finding[] {
+    const check = "old_generations";
+    const { generations } = this.status;
+    if (generations === undefined) return [];
+    const old = generations.filter(({ state }) => state === "draining");
+    if (old.length < MANY) return [fine(check, `${old.length} old generations drain`)];
+    return [{
+      check,
+      level: "warning",
+      message: `${old.length} old generations drain at once (pids ${
+        some(old.map(({ pid }) => String(pid)))
+      }): ` +
+        "each has a process's memory, and clients that stay",
+      remedy:
+        "a shorter --drain, fewer --max-generations, or timeouts in the config for clients that stay",
+    }];
+  }
+
+  #lastReload(): Finding[] {
+    const { lastReload } = this.status;
+    if (!lastReload || lastReload.ok) return [];
+    return [{
+      check: "last_reload",
+      level: "failure",
+      message: `the last reload failed, and an older config is served: ${lastReload.message}`,
+      remedy: `mend the config, then multibinder reload --sock ${this.sock}`,
+    }];
+  }
+
+  #binder(): Finding[] {
+    const { binder } = this.status;
+    if (!binder || binder.connected) return [];
+    return [{
+      check: "binder",
+      level: "failure",
+      message:
+        `${this.name} has no connection to its binder at ${binder.sock}: a reload with a new address fails`,
+      remedy: "start the binder again: the wrapper hands its sockets back by itself",
+    }];
+  }
+}
+
+/** A few of many, and how many more there are. */
+function some(texts: readonly string[]): string {
+  const rest = texts.length - 5;
+  return texts.slice(0, 5).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+}
+
+/**
+ * The pid by which we see a process: what it calls itself, if that is so here as well. The kernel tells who made
+ * the control socket listen, in our numbers: itself, or for a unit's socket the first process.
+ */
+function pidOf({ pid }: Status, listener: number): number | undefined {
+  if (listener === pid) return pid;
+  const words = readFile(`/proc/${pid}/cmdline`)?.split("\0") ?? [];
+  return listener === 1 && words.includes("bind") ? pid : undefined;
+}
+
+function programOf(pid: number): string | undefined {
+  try {
+    return Deno.readLinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return undefined; // It has ended, or is not ours to look at.
+  }
+}

@@ -1,0 +1,130 @@
+/** `multibinder doctor`: what it finds on this machine, of the binder and the wrapper that run. */
+
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { multibinder, startBinder } from "../support/binder.ts";
+import { site, startWrapper, tag } from "../support/haproxy.ts";
+import { runProgram } from "../support/program.ts";
+import { loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless } from "../support/users.ts";
+
+interface Finding {
+  check: string;
+  level: "ok" | "unknown" | "warning" | "failure";
+  message: string;
+  remedy: string | null;
+}
+
+/** Runs it. @returns its exit code, and what it found by the name of the check */
+async function doctor(
+  args: readonly string[],
+  through: readonly string[] = [],
+): Promise<{ code: number; found: Map<string, Finding> }> {
+  const [file = "", ...rest] = [...through, multibinder(), "doctor", "--json", ...args];
+  const { code, stdout, stderr } = await runProgram([file, ...rest]);
+  assertStrictEquals(stderr, "");
+  const findings: Finding[] = JSON.parse(stdout);
+  for (const { level, remedy } of findings) assert(level === "ok" || level === "unknown" || remedy);
+  assertStrictEquals(code, findings.some(({ level }) => level === "failure") ? 1 : 0);
+  return { code, found: new Map(findings.map((one) => [one.check, one])) };
+}
+
+Deno.test("a wrapper: its binary, its generations, its server's version and config", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  await using binder = await startBinder([`${target.hostname}:80`]);
+  const global = ["close-spread-time 1s", "hard-stop-after 1m"];
+  const good = site(tag(target), "ok", { global });
+  await using wrapper = await startWrapper(good, { sock: binder.sock });
+  const look = () => doctor(["--sock", wrapper.control]);
+  const first = await look();
+  const fine = [
+    "binary",
+    "old_generations",
+    "server_version",
+    "server_build",
+    "plain_bind",
+    "close_spread_time",
+    "hard_stop_after",
+    "tcp_abort_on_overflow",
+    "descriptors",
+  ];
+  for (const check of fine) assertStrictEquals(first.found.get(check)?.level, "ok", check);
+  assertStrictEquals(first.code, 0);
+
+  // Each thing that is worse is found, and nothing else than what was made worse.
+  wrapper.template = site([tag(target), `${loopbackHost()}:81`], "ok", {
+    global: global.slice(0, 1),
+  });
+  assertStrictEquals((await wrapper.reload()).ok, true);
+  const second = await look();
+  const worse = [...second.found.values()].filter(({ check, level }) =>
+    level !== first.found.get(check)?.level
+  );
+  assertEquals(worse.map(({ check, level }) => `${check}: ${level}`).sort(), [
+    "hard_stop_after: warning",
+    "plain_bind: warning",
+  ]);
+  wrapper.template = "nonsense";
+  assertStrictEquals((await wrapper.reload()).ok, false);
+  const third = await look();
+  assertStrictEquals(third.found.get("last_reload")?.level, "failure");
+  assertStrictEquals(third.code, 1);
+});
+
+Deno.test("a binary that was replaced since, and queues that the kernel has cut", async () => {
+  using folder = tempDir();
+  const program = folder.file("multibinder");
+  Deno.copyFileSync(multibinder(), program);
+  const somaxconn = Number(Deno.readTextFileSync("/proc/sys/net/core/somaxconn"));
+  const args = ["--backlog", String(somaxconn + 1)];
+  await using binder = await startBinder([`${loopbackHost()}:0`], { program, args });
+  const before = await doctor(["--sock", binder.sock]);
+  assertStrictEquals(before.found.get("binary")?.level, "ok");
+  for (const check of ["somaxconn", "accept_queue"]) {
+    assertStrictEquals(before.found.get(check)?.level, "warning", check);
+  }
+  Deno.copyFileSync(multibinder(), `${program}.new`);
+  Deno.renameSync(`${program}.new`, program);
+  const { found, code } = await doctor(["--sock", binder.sock]);
+  assertStrictEquals(found.get("binary")?.level, "warning");
+  assertStrictEquals(found.get("binary")?.remedy, `multibinder upgrade --sock ${binder.sock}`);
+  assertStrictEquals(code, 0, "a warning is no failure");
+});
+
+Deno.test({
+  name: "limits are those of the process that answers, not those of who asks",
+  ignore: ignoreUnless(Deno.uid() === 0, "to set limits and settings of a network needs root"),
+  async fn() {
+    const addresses = Array.from({ length: 20 }, (_, at) => `${loopbackHost()}:${8000 + at}`);
+    const through = ["prlimit", "--nofile=100:100"];
+    await using binder = await startBinder(addresses, { through });
+    const limited = await doctor(["--sock", binder.sock]);
+    assertStrictEquals(limited.found.get("descriptors")?.level, "warning");
+    assertMatch(limited.found.get("descriptors")?.message ?? "", /may open 100 files/);
+    // In a network of its own a setting is nobody else's; the binder is not in that one.
+    const overflow = 'echo 1 > /proc/sys/net/ipv4/tcp_abort_on_overflow && exec "$0" "$@"';
+    const elsewhere = ["unshare", "--net", "sh", "-c", overflow];
+    const other = await doctor(["--sock", binder.sock], elsewhere);
+    assertStrictEquals(other.found.get("tcp_abort_on_overflow")?.level, "unknown");
+    const nobody = await doctor(["--sock", "/nonexistent/control.sock"], elsewhere);
+    assertStrictEquals(nobody.found.get("tcp_abort_on_overflow")?.level, "failure");
+    assertStrictEquals(nobody.code, 1);
+  },
+});
+
+Deno.test("a command that is to be run, and people who read", async () => {
+  using folder = tempDir();
+  const path = folder.file("site.cfg.eta");
+  Deno.writeTextFileSync(path, site("127.0.0.1:81", "ok"));
+  const sock = folder.file("nobody.sock");
+  const { found, code } = await doctor(["--sock", sock, "--", "haproxy", "-f", path]);
+  assertStrictEquals(found.get("running")?.level, "unknown");
+  assertStrictEquals(found.get("plain_bind")?.level, "failure", "none is inherited");
+  assertStrictEquals(code, 1);
+  const missing = await doctor(["--sock", sock, "--", folder.file("haproxy"), "-f", path]);
+  assertStrictEquals(missing.found.get("server")?.level, "failure");
+  assertMatch(missing.found.get("server")?.message ?? "", /^command not found: /);
+  const text = await runProgram([multibinder(), "doctor", "--sock", sock]);
+  for (const line of text.stdout.trimEnd().split("\n")) {
+    assertMatch(line, /^(ok|unknown|warning|failure| {8}) /);
+  }
+});
