@@ -1,6 +1,6 @@
 /**
  * Constants of Linux, the same on x86_64 and aarch64.
- * Source: the UAPI headers asm-generic/{socket,fcntl,poll,resource}.h and linux/{socket,in6,tcp,time}.h,
+ * Source: the UAPI headers asm-generic/{socket,fcntl,poll,resource}.h and linux/{socket,in6,tcp,time,netlink,sock_diag,unix_diag}.h,
  * glibc's spawn.h and netdb.h. `scripts/check/layouts.ts` compiles them against the headers.
  * @module
  */
@@ -8,9 +8,11 @@
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const AF_NETLINK = 16;
 
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 
@@ -22,6 +24,7 @@ export const SO_OOBINLINE = 10;
 export const SO_PEERCRED = 17;
 export const SO_ACCEPTCONN = 30;
 export const SO_DOMAIN = 39;
+export const SO_MEMINFO = 55;
 export const SO_COOKIE = 57;
 export const SO_PEERGROUPS = 59;
 export const SO_NETNS_COOKIE = 71;
@@ -29,8 +32,24 @@ export const SO_NETNS_COOKIE = 71;
 export const SO_PASSRIGHTS = 83;
 export const IPPROTO_TCP = 6;
 export const TCP_INFO = 11;
+export const TCP_LISTEN = 10;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
+
+/** Places in what SO_MEMINFO tells, each of 32 bits (linux/sock_diag.h), and how many there are. */
+export const SK_MEMINFO_RMEM_ALLOC = 0;
+export const SK_MEMINFO_RCVBUF = 1;
+export const SK_MEMINFO_DROPS = 8;
+export const SK_MEMINFO_VARS = 9;
+
+export const NETLINK_SOCK_DIAG = 4;
+export const SOCK_DIAG_BY_FAMILY = 20;
+export const NLM_F_REQUEST = 1;
+export const NLM_F_DUMP = 0x300;
+export const NLMSG_ERROR = 2;
+export const NLMSG_DONE = 3;
+export const UDIAG_SHOW_RQLEN = 0x10;
+export const UNIX_DIAG_RQLEN = 4;
 
 export const SCM_RIGHTS = 1;
 /** SCM_MAX_FD of net/scm.h: more descriptors in one message are EINVAL. */

@@ -50,6 +50,19 @@ export const LAYOUT = {
   timespec: { size: 16, tv_sec: 0, tv_nsec: 8 },
   // <netinet/tcp.h> struct tcp_info, of which the kernel fills as much as we ask for
   tcp_info: { size: 104, tcpi_unacked: 24, tcpi_sacked: 28 },
+  // <linux/netlink.h>
+  nlmsghdr: { size: 16, nlmsg_len: 0, nlmsg_type: 4, nlmsg_flags: 6, nlmsg_seq: 8 },
+  nlattr: { size: 4, nla_len: 0, nla_type: 2 },
+  // <linux/unix_diag.h>
+  unix_diag_req: {
+    size: 24,
+    sdiag_family: 0,
+    udiag_states: 4,
+    udiag_ino: 8,
+    udiag_show: 12,
+  },
+  unix_diag_msg: { size: 16, udiag_ino: 4 },
+  unix_diag_rqlen: { size: 8, udiag_rqueue: 0, udiag_wqueue: 4 },
   // <spawn.h>, opaque
   posix_spawn_file_actions_t: { size: 80 },
   posix_spawnattr_t: { size: 336 },

@@ -5,7 +5,12 @@ import {
   AF_UNIX,
   IPPROTO_TCP,
   SIOCOUTQ,
+  SK_MEMINFO_DROPS,
+  SK_MEMINFO_RCVBUF,
+  SK_MEMINFO_RMEM_ALLOC,
+  SK_MEMINFO_VARS,
   SO_COOKIE,
+  SO_MEMINFO,
   SO_NETNS_COOKIE,
   SO_PEERCRED,
   SO_PEERGROUPS,
@@ -23,11 +28,12 @@ import { decodeAddress, encodeAddress, type SocketAddress } from "./sockaddr.ts"
 
 /**
  * socket(2), close-on-exec.
- * @param family AF_UNIX, AF_INET or AF_INET6
- * @param type SOCK_STREAM or SOCK_DGRAM, with SOCK_NONBLOCK or not
+ * @param family AF_UNIX, AF_INET, AF_INET6 or AF_NETLINK
+ * @param type SOCK_STREAM, SOCK_DGRAM or SOCK_RAW, with SOCK_NONBLOCK or not
+ * @param protocol of the family; 0 for its own choice
  */
-export function createSocket(family: number, type: number): Fd {
-  return new Fd(check("socket", () => libc().socket(family, type | SOCK_CLOEXEC, 0)));
+export function createSocket(family: number, type: number, protocol = 0): Fd {
+  return new Fd(check("socket", () => libc().socket(family, type | SOCK_CLOEXEC, protocol)));
 }
 
 /** bind(2). */
@@ -174,6 +180,20 @@ export function acceptQueue(fd: Fd): { length: number; limit: number } {
   return {
     length: info.u32(LAYOUT.tcp_info.tcpi_unacked),
     limit: info.u32(LAYOUT.tcp_info.tcpi_sacked),
+  };
+}
+
+/**
+ * A socket's receive queue and what it has dropped, from SO_MEMINFO (Linux 4.12).
+ * @returns bytes received and not read yet, how many there may be, and how many connections (of a listening TCP
+ *   socket) or datagrams (of a UDP socket) the kernel has dropped since it was made
+ */
+export function receiveMemory(fd: Fd): { used: number; limit: number; drops: number } {
+  const info = readOption(fd, SOL_SOCKET, SO_MEMINFO, 4 * SK_MEMINFO_VARS);
+  return {
+    used: info.u32(4 * SK_MEMINFO_RMEM_ALLOC),
+    limit: info.u32(4 * SK_MEMINFO_RCVBUF),
+    drops: info.u32(4 * SK_MEMINFO_DROPS),
   };
 }
 
