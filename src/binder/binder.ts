@@ -22,6 +22,7 @@ import { Upgrade } from "../process/upgrade.ts";
 import { giveTurn } from "../turns.ts";
 import { VERSION } from "../version.ts";
 import { Access } from "./access.ts";
+import { Ledger } from "./ledger.ts";
 import { type BinderOptions, lookUpNames, type Rules } from "./options.ts";
 import { type PassedSockets, sortPassed, storeName } from "./passed_sockets.ts";
 import { Policy } from "./policy.ts";
@@ -52,6 +53,7 @@ class Binder {
   readonly #children = new Children();
   readonly #notifier: Notifier;
   readonly #registry: Registry;
+  readonly #ledger = new Ledger();
   readonly #upgrade: Upgrade;
   #isStopping = false;
   readonly #stop = Promise.withResolvers<number>();
@@ -106,6 +108,7 @@ class Binder {
       registry: this.#registry,
       policy,
       log,
+      ledger: this.#ledger,
       access,
       keptFor: (address) => this.#keptFor(address),
       describe: () => this.#describe(),
@@ -189,7 +192,11 @@ class Binder {
 
   #restoreSockets(before: BinderState): void {
     this.#control = { ...before.control, fd: Fd.inherited(before.control.fd) };
-    before.held.forEach((held) => this.#registry.add({ ...held, fd: Fd.inherited(held.fd) }));
+    for (const { lent = [], since = Date.now(), ...rest } of before.held) {
+      const held = { ...rest, since, fd: Fd.inherited(rest.fd) };
+      this.#registry.add(held);
+      this.#ledger.restore(held, lent);
+    }
     this.#own = before.own;
     this.#configured = before.configured ?? [];
     this.#startedAt = before.started;
@@ -293,7 +300,7 @@ class Binder {
       version: STATE_VERSION,
       pid: Deno.pid,
       control: { ...control, fd: control.fd.number },
-      held: held.map((one) => ({ ...one, fd: one.fd.number })),
+      held: held.map((one) => ({ ...one, fd: one.fd.number, lent: this.#ledger.of(one) })),
       own: this.#own,
       configured: this.#configured,
       ...(this.#rules && { rules: this.#rules }),

@@ -69,7 +69,7 @@ export function sortPassed(
     }
     seen.add(formatAddress(address));
     const limit = address.transport === "tcp" ? acceptQueue(fd).limit : backlog;
-    const held = { address, fd, backlog: limit };
+    const held = { address, fd, backlog: limit, since: Date.now() };
     if (address.transport === "unix" && address.path === sock) {
       fd.setNonBlocking();
       sorted.control = { fd, path: sock, file: { device: -1, inode: -1 } };

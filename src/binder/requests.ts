@@ -20,6 +20,7 @@ import { fileId } from "../sockets/unix_path.ts";
 import { giveTurn, Queue } from "../turns.ts";
 import type { Access } from "./access.ts";
 import { refusal } from "./handed_back.ts";
+import type { Ledger } from "./ledger.ts";
 import type { Policy } from "./policy.ts";
 
 /** What the requests work on. */
@@ -27,6 +28,7 @@ export interface Resources {
   registry: Registry;
   policy: Policy;
   log: Log;
+  ledger: Ledger;
   /** Who may do what is not for every client. */
   access: Pick<Access, "trusts" | "mayAdopt">;
   /** Told of each socket that is held from now on. */
@@ -139,6 +141,7 @@ export class Requests {
     const held = await this.#holdFor(wanted, this.resources.access.trusts(caller.peer.uid));
     const addresses = held.map(({ address }) => formatAddress(address));
     const { pid, uid } = caller.peer;
+    held.forEach((one) => this.resources.ledger.lend(one, caller.peer));
     this.resources.log.debug("bind", { pid, uid, addresses: addresses.join(" ") });
     return {
       // The original's clients ask for one and test for true.
@@ -202,6 +205,7 @@ export class Requests {
       address,
       fd: fd.duplicate(),
       backlog: backlog ?? queue ?? registry.defaultBacklog,
+      since: Date.now(),
       ...(file && { file }),
     };
     registry.add(adopted);

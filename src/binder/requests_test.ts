@@ -397,3 +397,20 @@ Deno.test("other reasons than an address in use are not waited for", async () =>
     );
   }, { handBackTime: LONG });
 });
+
+Deno.test("whom a socket was handed out to is noted, and who was refused is not", async () => {
+  await withBinder(async ({ binder, connect }) => {
+    using client = connect();
+    const [one, other] = params(2);
+    assert(other !== undefined);
+    await bound(client, [one]);
+    await bound(client, [one, other]);
+    await assertRejects(() => client.bind([{ address: "192.0.2.1", port: 1 }]), RefusedError);
+    const lent = binder.held().map((held) => binder.ledger.of(held));
+    const self = { pid: Deno.pid, uid: Deno.uid() };
+    assertEquals(lent.map((all) => all.map(({ last: _, ...rest }) => rest)), [
+      [{ ...self, count: 2 }],
+      [{ ...self, count: 1 }],
+    ]);
+  });
+});

@@ -33,6 +33,7 @@ import {
 } from "../sockets/address.ts";
 import { MAX_BACKLOG } from "../sockets/listen.ts";
 import type { FileId } from "../sockets/unix_path.ts";
+import type { Lending } from "./ledger.ts";
 import type { Rules } from "./options.ts";
 
 /** The format's version; the rule for change stands in `../process/state.ts`. */
@@ -57,6 +58,9 @@ interface HeldState {
   fd: number;
   backlog: number;
   file?: FileId;
+  /** Absent, both, before they were noted. */
+  since?: number;
+  lent?: readonly Lending[];
 }
 
 const port = whole(0, 65535);
@@ -102,6 +106,13 @@ const state = object<BinderState>({
     fd: descriptor,
     backlog: whole(0, MAX_BACKLOG),
     file: orAbsent(fileShape),
+    since: orAbsent(natural),
+    lent: orAbsent(list(object<Lending>({
+      pid: natural,
+      uid: whole(0, 2 ** 32 - 1),
+      count: natural,
+      last: natural,
+    }))),
   })),
   own: table(text()),
   configured: orAbsent(list(text())),

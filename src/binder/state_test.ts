@@ -17,6 +17,8 @@ const STATE: BinderState = {
       fd: 5,
       backlog: 1000,
       file: { device: 1, inode: 3 },
+      since: 1_700_000_000_001,
+      lent: [{ pid: 0, uid: 33, count: 2, last: 1_700_000_000_002 }],
     },
   ],
   own: { ":80": "0.0.0.0:80" },
@@ -56,7 +58,7 @@ Deno.test("what an older program does not say may be absent, what a newer one sa
 
 Deno.test("whatever is absent, malformed or misplaced is refused, and named", () => {
   const optional =
-    /^(pid|configured|rules|rules\.user|rules\.access\.adopters|rules\.owner\.[ug]id|held\[1\]\.(file|address\.padded)|clients\[\d\]\.(holds|owed)|rules\.policy\.hosts\[0\]\.host)$/;
+    /^(pid|configured|rules|rules\.user|rules\.access\.adopters|rules\.owner\.[ug]id|held\[1\]\.(file|since|lent|address\.padded)|clients\[\d\]\.(holds|owed)|rules\.policy\.hosts\[0\]\.host)$/;
   let refused = 0;
   for (const { at, instead, json } of damages(STATE)) {
     const isRead = instead === undefined && optional.test(at) ||

@@ -13,6 +13,8 @@ export interface Held {
   fd: Fd;
   /** Length of its accept queue as last asked for. */
   backlog: number;
+  /** Since when it is held, in milliseconds since 1970. */
+  since: number;
   /** The file of a UNIX socket, removed with it. */
   file?: FileId;
 }
@@ -180,7 +182,7 @@ export class Registry {
 
   #listen({ address, backlog = this.defaultBacklog }: Wanted): Held {
     try {
-      return { ...listen(address, backlog), backlog };
+      return { ...listen(address, backlog), backlog, since: Date.now() };
     } catch (error) {
       if (!(error instanceof BindError) || error.code !== "EADDRINUSE") throw error;
       const own = this.list().find((held) => overlap(held.address, address));

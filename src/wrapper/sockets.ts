@@ -235,7 +235,7 @@ class OwnSockets implements Sockets {
       // What lies at the path by now may be another's, and is not to be removed.
       const isOurs = hasFile(address) && leadsTo(address.path, fd);
       const file = isOurs ? fileId(address.path) : undefined;
-      this.#registry.add({ address, fd, backlog, ...(file && { file }) });
+      this.#registry.add({ address, fd, backlog, since: Date.now(), ...(file && { file }) });
     }
     this.#served = new Set(this.#registry.list());
   }

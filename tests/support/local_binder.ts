@@ -4,6 +4,7 @@ import { MAX_MESSAGE_BYTES } from "../../src/control/framing.ts";
 import "./libc.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
+import { Ledger } from "../../src/binder/ledger.ts";
 import { parsePatterns, Policy } from "../../src/binder/policy.ts";
 import { Requests } from "../../src/binder/requests.ts";
 import { DEFAULT_BACKLOG } from "../../src/sockets/listen.ts";
@@ -26,6 +27,7 @@ export interface LocalBinder extends AsyncDisposable {
   readonly log: readonly string[];
   readonly server: ControlServer;
   readonly registry: Registry;
+  readonly ledger: Ledger;
   /** What it holds. */
   held(): Held[];
 }
@@ -56,12 +58,14 @@ export async function startLocalBinder(
   const requests: BindParam[][] = [];
   const lines: string[] = [];
   const log = createLog({ format: "text", level: "debug" }, (line) => lines.push(line));
+  const ledger = new Ledger();
   const trusts = options.trusts ?? ((uid) => uid === effectiveUid());
   const refuse = () => Promise.reject(new RpcError(RPC.failed, "no upgrade here"));
   const resources = {
     registry,
     policy,
     log,
+    ledger,
     access: { trusts, mayAdopt: trusts },
     added: () => {},
     removed: () => {},
@@ -88,6 +92,7 @@ export async function startLocalBinder(
     log: lines,
     server,
     registry,
+    ledger,
     held: () => registry.list(),
     [Symbol.asyncDispose]: async () => {
       removeControlSocket({ ...control, fd: control.fd.duplicate() });
