@@ -2,7 +2,7 @@
 
 import { groupId, userId } from "../control/accounts.ts";
 import { MAX_MESSAGE_BYTES } from "../control/framing.ts";
-import type { Peer, Rights } from "../control/server.ts";
+import type { Peer, Rights } from "../control/handler.ts";
 
 /** Descriptors that one request of a trusted client may carry. */
 const MAX_HANDED_BACK = 65_536;

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import type { Peer } from "../control/server.ts";
+import type { Peer } from "../control/handler.ts";
 import { Access, accessRules } from "./access.ts";
 
 const OWN = 1000;

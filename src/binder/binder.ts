@@ -76,7 +76,7 @@ class Binder {
       log,
       children: this.#children,
       notifier: this.#notifier,
-      underWay: () => this.#notifier.underWay ?? this.#server?.underWay,
+      underWay: () => this.#notifier.underWay ?? this.#server?.clients.underWay,
       patience: 1000,
       givesWay: false,
       handOver: () => this.#handOver(),
@@ -249,7 +249,7 @@ class Binder {
     if (Object.values(this.#own).includes(address)) {
       return "the command line names it, so that the next start would take it again";
     }
-    const holder = this.#server?.attached.find(({ holds }) => holds.includes(address));
+    const holder = this.#server?.clients.attached.find(({ holds }) => holds.includes(address));
     return holder &&
       `the wrapper with pid ${holder.peer.pid} uses it, and would have it bound again; stop that one first`;
   }
@@ -257,7 +257,7 @@ class Binder {
   /** What `status` shows. */
   async #describe(): Promise<object> {
     const holders = new Map<string, number[]>();
-    for (const { peer, holds } of this.#server?.attached ?? []) {
+    for (const { peer, holds } of this.#server?.clients.attached ?? []) {
       for (const address of holds) {
         holders.set(address, [...holders.get(address) ?? [], peer.pid]);
         await giveTurn();
@@ -284,7 +284,7 @@ class Binder {
       sock: this.options.sock,
       sockets,
       missing: Object.values(this.#own).filter((text) => !this.#registry.holds(text)),
-      clients: this.#server?.size ?? 0,
+      clients: this.#server?.clients.size ?? 0,
       ...this.#server?.counters,
       ...this.#upgrade.describe(),
     };
@@ -293,7 +293,7 @@ class Binder {
   #handOver(): { state: string; keep: Fd[] } {
     const [control, server] = [this.#control, this.#server];
     if (!control || !server) throw new Error("an upgrade before the start");
-    const connections = server.connections();
+    const connections = server.clients.handedOver();
     const held = this.#registry.list();
     const state: BinderState = {
       role: "binder",

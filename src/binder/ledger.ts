@@ -1,6 +1,6 @@
 /** To whom each socket was handed out. */
 
-import type { Peer } from "../control/server.ts";
+import type { Peer } from "../control/handler.ts";
 import type { Held } from "../sockets/registry.ts";
 
 /** Who was handed a socket: one process. */

@@ -14,7 +14,7 @@ import { UserError } from "../errors.ts";
 import { BindError, makerOf, namingHolder } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, parseBindParams, RPC, RpcError } from "../control/messages.ts";
-import type { Caller, Handler, Reply } from "../control/server.ts";
+import type { Caller, Handler, Reply } from "../control/handler.ts";
 import type { Held, Registry, Wanted } from "../sockets/registry.ts";
 import { fileId } from "../sockets/unix_path.ts";
 import { giveTurn, Queue } from "../turns.ts";

@@ -119,7 +119,7 @@ Deno.test("two clients that hold the same socket give it back once", async () =>
     assertEquals(await second.adopt([param], [copy]), ["held"]);
     assertEquals(await first.adopt([param, param], [socket, copy]), ["held", "held"]);
     assertStrictEquals(binder.held().length, 1);
-    assertStrictEquals(binder.server.attached.length, 2);
+    assertStrictEquals(binder.server.clients.attached.length, 2);
   });
 });
 
@@ -194,7 +194,7 @@ Deno.test("as many sockets as addresses, or none is taken", async () => {
     assertObjectMatch(await assertRejects(() => client.adopt([{ address: "" }], [socket]), Error), {
       code: RPC.invalidParams,
     });
-    assertEquals([binder.held(), binder.server.attached], [[], []]);
+    assertEquals([binder.held(), binder.server.clients.attached], [[], []]);
     assertEquals(await client.adopt([wanted[0]], [socket]), ["adopted"]);
   });
 });
@@ -202,7 +202,7 @@ Deno.test("as many sockets as addresses, or none is taken", async () => {
 Deno.test("who holds nothing can stay connected as well", async () => {
   await withBinder(async ({ binder, connect }) => {
     assertEquals(await connect().adopt([], []), []);
-    assertEquals(binder.server.attached.map(({ holds }) => holds), [[]]);
+    assertEquals(binder.server.clients.attached.map(({ holds }) => holds), [[]]);
   });
 });
 
@@ -212,7 +212,7 @@ Deno.test("what a client holds is what it said last", async () => {
     const client = connect();
     using socket = await listenOn(a);
     await client.adopt([a], [socket]);
-    const holds = () => binder.server.attached.map(({ holds }) => holds);
+    const holds = () => binder.server.clients.attached.map(({ holds }) => holds);
     assertEquals(holds(), [[`${a.address}:${a.port}`]]);
     await client.adopt([], []);
     assertEquals(holds(), [[]]);
@@ -246,7 +246,7 @@ Deno.test("a stranger can bind and ask, but neither hand back nor upgrade", asyn
         assertEquals([error.code, error.data?.code], [RPC.notPermitted, "EPERM"]);
         assertMatch(error.message, new RegExp(`^Not permitted: uid ${Deno.uid()} may not `));
       }
-      assertEquals([binder.held(), binder.server.attached, upgrades], [[], [], 0]);
+      assertEquals([binder.held(), binder.server.clients.attached, upgrades], [[], [], 0]);
       assertEquals(await client.call("status", []), { role: "binder" });
       assertEquals(await bound(client, [other]), heldCookies(binder));
     },
@@ -282,7 +282,7 @@ Deno.test("the answer to an upgrade is left to the successor, unless it fails", 
     const client = connect();
     const answered = assertRejects(() => client.call("upgrade", []), NoBinderError);
     await begun.promise;
-    await until(() => binder.server.connections().some(({ owed }) => owed === 1));
+    await until(() => binder.server.clients.handedOver().some(({ owed }) => owed === 1));
     client.close();
     await answered;
   }, { upgrade });
@@ -291,7 +291,7 @@ Deno.test("the answer to an upgrade is left to the successor, unless it fails", 
     assertObjectMatch(await assertRejects(() => client.call("upgrade", []), Error), {
       code: RPC.failed,
     });
-    assertEquals(binder.server.connections().map(({ owed }) => owed), [undefined]);
+    assertEquals(binder.server.clients.handedOver().map(({ owed }) => owed), [undefined]);
     await client.call("status", []);
   });
 });

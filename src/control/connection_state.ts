@@ -2,7 +2,7 @@
 
 import { Fd } from "../../ffi/fd.ts";
 import type { RequestId } from "./messages.ts";
-import type { HandedConnection } from "./server.ts";
+import type { HandedConnection } from "./clients.ts";
 
 /** As {@link HandedConnection}, in JSON: `fd` is a number, `pending` is in base64. */
 export interface ConnectionState {

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } f
 import fc from "fast-check";
 import { Fd } from "../../ffi/fd.ts";
 import { connectionState, parseConnection } from "./connection_state.ts";
-import type { HandedConnection } from "./server.ts";
+import type { HandedConnection } from "./clients.ts";
 
 Deno.test("a connection is read back as it was written, through JSON", () => {
   const connection = fc.record({

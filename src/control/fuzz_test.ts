@@ -10,7 +10,7 @@ import { isServed, LONG, serve } from "../../tests/support/server_scene.ts";
 import { resolveAddress } from "../sockets/address.ts";
 import { UserError } from "../errors.ts";
 import { parseBindParams, RPC, RpcError } from "./messages.ts";
-import type { Handler } from "./server.ts";
+import type { Handler } from "./handler.ts";
 
 const poller = new Poller();
 

@@ -5,13 +5,14 @@ import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { isReady, type Poller } from "../../ffi/poll.ts";
 import { discard, discardNow } from "../../ffi/discard.ts";
-import { acceptSocket, type Credentials, peerCredentials, setOption } from "../../ffi/socket.ts";
+import { acceptSocket, peerCredentials, setOption } from "../../ffi/socket.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { giveTurn } from "../turns.ts";
-import { type Bounds, Budget, type User } from "./budget.ts";
+import { type Bounds, Budget } from "./budget.ts";
 import { Channel, ChannelClosed, isLack, UninvitedFds } from "./channel.ts";
-import { FramingError } from "./framing.ts";
+import { callerOf, type Client, Clients, type HandedConnection } from "./clients.ts";
+import type { Handler, Peer, Reply, Rights } from "./handler.ts";
 import {
   encodeMessage,
   parseRequest,
@@ -20,57 +21,8 @@ import {
   RPC,
   RpcError,
 } from "./messages.ts";
+import { complaintAbout, denial, lacking, lastAnswer } from "./refusal.ts";
 import { sendBuffer, Unread } from "./unread.ts";
-
-/** Who is at the other end. */
-export type Peer = Credentials;
-
-/** What a peer may do: decided once, when it is accepted. */
-export interface Rights {
-  /** Whether its requests are handled; each is refused otherwise. */
-  served: boolean;
-  /** Whether there is always room for it, whatever others take. */
-  trusted: boolean;
-  /** How many descriptors it may send with a request. */
-  maxFds: number;
-  /** Bytes of a request at most. */
-  maxBytes: number;
-}
-
-/** What a request is answered with. */
-export interface Reply {
-  result: unknown;
-  /** Sent along; they stay the handler's. */
-  fds: readonly Fd[];
-}
-
-/** A client, as a handler sees it. */
-export interface Caller {
-  readonly peer: Peer;
-  /** Takes the descriptors that came with the request; those left are closed after the answer. */
-  takeFds(): Fd[];
-  /**
-   * Keeps the connection for as long as the client wants: neither silence nor others end it.
-   * @param holds addresses whose sockets the client has
-   */
-  attach(holds: readonly string[]): void;
-  /** Leaves the answer to the program that succeeds this one. */
-  oweAnswer(): void;
-}
-
-/** Answers one request, or throws an {@link RpcError}. */
-export type Handler = (request: Request, caller: Caller) => Promise<Reply>;
-
-/** A connection, as it is handed to a succeeding program. */
-export interface HandedConnection {
-  fd: Fd;
-  /** What had arrived of a request. */
-  pending: Uint8Array<ArrayBuffer>;
-  /** Of an attached client. */
-  holds?: readonly string[];
-  /** Id of a request whose answer the successor owes. */
-  owed?: RequestId;
-}
 
 /** Bounds on what clients may take. */
 export interface Limits {
@@ -84,24 +36,6 @@ export interface Limits {
 }
 
 export const DEFAULT_LIMITS: Limits = { clients: 512, idle: 60_000 };
-
-interface Client {
-  channel: Channel;
-  peer: Peer;
-  /** Between a request and its answer. */
-  busy: boolean;
-  /** Its answer is on the way, and waits for nothing but the client. */
-  answered: boolean;
-  served: boolean;
-  /** Whose share of everything it has. */
-  user: User;
-  /** Whether it has made a request yet. */
-  hasAsked?: boolean;
-  /** Bytes that are kept of its request and of the answer. */
-  kept: number;
-  holds?: readonly string[];
-  owed?: RequestId | undefined;
-}
 
 /** Milliseconds in which a peer that is not served may say what it wants. */
 const REFUSAL_TIME = 1000;
@@ -126,15 +60,9 @@ const FREE = 8192;
 /** Bytes of a request that has to wait for its turn: others must not wait until it is even read. */
 const LONG = 4096;
 
-/** Bytes of unfinished requests that are handed over in all: nobody else is served while they are written. */
-const MAX_HANDED = 8 * 1024 * 1024;
-
 /** Serves the control socket until it is closed. */
 export class ControlServer {
-  /** In the order of their last request: the first is the longest silent. */
-  readonly #clients = new Set<Client>();
-  /** Told once no request is being answered any more. */
-  #answered: PromiseWithResolvers<void> | undefined;
+  readonly clients = new Clients();
   readonly #bytes = new Budget(BYTES);
   readonly #unread = new Unread();
   readonly counters = { connections: 0, requests: 0, errors: 0 };
@@ -195,67 +123,22 @@ export class ControlServer {
       ...(holds && { holds }),
     };
     channel.keep = (bytes) => this.#keep(client, bytes);
-    this.#clients.add(client);
-    const attached = this.attached.length;
-    if (this.#clients.size - attached > this.limits.clients) this.#dropIdlest();
+    this.clients.touch(client);
+    const attached = this.clients.attached.length;
+    if (this.clients.size - attached > this.limits.clients) this.#dropIdlest();
     void this.#serve(client, owed === undefined ? undefined : { id: owed, result: answer });
-  }
-
-  /** The end of the requests that are being answered, other than by a successor; undefined for none. */
-  get underWay(): Promise<void> | undefined {
-    if (!this.#isAnswering) return undefined;
-    this.#answered ??= Promise.withResolvers();
-    return this.#answered.promise;
-  }
-
-  get #isAnswering(): boolean {
-    return [...this.#clients].some(({ busy, owed }) => busy && owed === undefined);
-  }
-
-  /** A request has been answered, or a client is gone. */
-  #tellAnswered(): void {
-    if (!this.#answered || this.#isAnswering) return;
-    this.#answered.resolve();
-    this.#answered = undefined;
-  }
-
-  /** The attached clients. */
-  get attached(): { peer: Peer; holds: readonly string[] }[] {
-    return [...this.#clients].flatMap(({ peer, holds }) => holds ? [{ peer, holds }] : []);
-  }
-
-  /** How many clients are connected. */
-  get size(): number {
-    return this.#clients.size;
-  }
-
-  /**
-   * The connections, for a successor; one between request and answer cannot be handed over, nor one whose
-   * request has arrived in part, with descriptors, nor all of those whose parts are too long together.
-   */
-  connections(): HandedConnection[] {
-    const candidates = [...this.#clients]
-      .filter(({ busy, channel, owed }) => owed !== undefined || !busy && !channel.holdsFds);
-    const kept = withRoom(candidates);
-    return candidates.filter((client) => kept.has(client))
-      .map(({ channel, holds, owed }) => ({
-        fd: channel.fd,
-        pending: channel.pending,
-        ...(holds && { holds }),
-        ...(owed !== undefined && { owed }),
-      }));
   }
 
   /** Closes the connections that a successor does not get: execve would close them, and may wait. */
   closeExcept(kept: readonly Fd[]): void {
     const fds = new Set(kept);
-    for (const { channel } of this.#clients) if (!fds.has(channel.fd)) channel.dismiss();
+    for (const { channel } of this.clients) if (!fds.has(channel.fd)) channel.dismiss();
     this.#unread.closeEnded();
   }
 
   /** Closes every connection and the listening control socket. */
   close(): void {
-    this.#clients.forEach(({ channel }) => channel.leave());
+    for (const { channel } of this.clients) channel.leave();
     this.#unread.closeEnded();
     this.poller.cancel(this.listening);
     discard(this.listening);
@@ -289,8 +172,7 @@ export class ControlServer {
     } catch (error) {
       await this.#complain(client, error);
     } finally {
-      this.#clients.delete(client);
-      this.#tellAnswered();
+      this.clients.remove(client);
       this.#forget(client);
       this.#dismiss(client);
     }
@@ -311,13 +193,12 @@ export class ControlServer {
       setOption(channel.fd, SOL_SOCKET, SO_SNDBUF, sendBuffer(client.user));
     }
     client.busy = true;
-    this.#clients.delete(client);
-    this.#clients.add(client);
+    this.clients.touch(client);
     await this.#answer(client, text);
     channel.takeFds().forEach(discard);
     client.busy = client.answered = false;
     this.#forget(client);
-    this.#tellAnswered();
+    this.clients.tellAnswered();
     return true;
   }
 
@@ -333,10 +214,7 @@ export class ControlServer {
     this.counters.errors++;
     const { pid, uid, gid } = peer;
     this.log.warn("denied a client", { pid, uid, gid, asked: text.slice(0, SHOWN) });
-    const message = `Not permitted: uid ${uid}, gid ${gid} may not use this control socket; ` +
-      "the binder lets in whom its --allow-uid and --allow-gid name";
-    const error = { code: RPC.notPermitted, message, data: { code: "EPERM" } };
-    await channel.send({ id: idOf(text), error }, [], REFUSAL_TIME);
+    await channel.send(denial(text, peer), [], REFUSAL_TIME);
   }
 
   async #firstWords(channel: Channel): Promise<string | undefined> {
@@ -450,72 +328,21 @@ export class ControlServer {
     if (!helps) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
   }
 
-  /**
-   * Of the user with the most clients, so that no user's crowd costs another one a connection: an idle one,
-   * or, if that user is not trusted, one that is busy.
-   */
+  /** @returns whether there is room for one more */
   #dropIdlest(): boolean {
-    const mayGo = [...this.#clients].filter(({ answered, busy, holds, user }) =>
-      !holds && (!busy || answered || !user.trusted)
-    );
-    const crowds = Map.groupBy(mayGo, ({ user }) => user.uid);
-    const [largest = []] = [...crowds.values()].sort((a, b) => b.length - a.length);
-    const client = largest.find(({ answered, busy }) => !busy || answered) ?? largest[0];
+    const client = this.clients.removeIdlest();
     if (client === undefined) return false;
     const { pid, uid } = client.peer;
     this.log.warn("too many clients, closed the longest silent one", { pid, uid });
-    // At once: its own task removes it only later, and others may come before.
-    this.#clients.delete(client);
     this.#dismiss(client);
     return true;
   }
-}
-
-/** The clients whose unfinished requests fit into what is handed over; the trusted first, then the short. */
-function withRoom(clients: readonly Client[]): Set<Client> {
-  let room = MAX_HANDED;
-  const kept = new Set<Client>();
-  const first = (a: Client, b: Client) =>
-    b.channel.maxFds - a.channel.maxFds || a.channel.pending.length - b.channel.pending.length;
-  for (const client of clients.toSorted(first)) {
-    const { length } = client.channel.pending;
-    if (length > room) continue;
-    room -= length;
-    kept.add(client);
-  }
-  return kept;
-}
-
-/** The refusal of what would be more than a client's share. */
-function lacking(what: string, { uid }: Peer, code: string): RpcError {
-  const why = `too much waits for clients of uid ${uid}: ${what}; ` +
-    "it is served again when they have read their answers, or are gone";
-  return new RpcError(RPC.failed, why, { code });
 }
 
 function occurrences(text: string, part: string): number {
   let count = 0;
   for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length)) count++;
   return count;
-}
-
-function complaintAbout(error: unknown): string {
-  if (error instanceof FramingError) return "garbage on the control socket";
-  return error instanceof RpcError ? "refused a request" : "refused descriptors";
-}
-
-/** What a client is told before its connection is closed; undefined for what is no fault of its own. */
-function lastAnswer(error: unknown, { uid }: Peer): object | undefined {
-  if (error instanceof FramingError) {
-    return { id: null, error: { code: RPC.parseError, message: `Parse error: ${error.message}` } };
-  }
-  if (error instanceof RpcError) return { id: null, error: error.body };
-  if (!(error instanceof UninvitedFds)) return undefined;
-  const message = `Not permitted: uid ${uid} may not send descriptors`;
-  return {
-    id: idOf(error.text),
-    error: { code: RPC.notPermitted, message, data: { code: "EPERM" } },
-  };
 }
 
 /** Has the kernel refuse descriptors from here on: those who are let in are told by us, and may go on. */
@@ -526,22 +353,4 @@ function stopFds(fd: Fd): void {
     // ENOPROTOOPT before Linux 6.16, and perhaps not even that where system calls are filtered.
     if (!(error instanceof SystemError)) throw error;
   }
-}
-
-/** The id of what may be no request at all. */
-function idOf(text: string): RequestId {
-  try {
-    return parseRequest(text).id;
-  } catch {
-    return null;
-  }
-}
-
-function callerOf(client: Client, id: RequestId): Caller {
-  return {
-    peer: client.peer,
-    takeFds: () => client.channel.takeFds(),
-    attach: (holds) => client.holds = holds,
-    oweAnswer: () => client.owed = id,
-  };
 }

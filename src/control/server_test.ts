@@ -24,7 +24,9 @@ import {
 } from "../../tests/support/server_scene.ts";
 import type { Channel } from "./channel.ts";
 import { RPC, RpcError } from "./messages.ts";
-import { ControlServer, type HandedConnection, type Handler, type Peer } from "./server.ts";
+import type { HandedConnection } from "./clients.ts";
+import type { Handler, Peer } from "./handler.ts";
+import { ControlServer } from "./server.ts";
 
 const ENOMEM = 12;
 
@@ -164,13 +166,13 @@ Deno.test("at the limit a client that waits for its answer gets it", async () =>
   const waits = scene.connect();
   sendRaw(waits, '{"id":1,"method":"echo","params":[]}');
   await begun.promise;
-  const end = scene.server.underWay;
+  const end = scene.server.clients.underWay;
   assert(end);
   await isClosed(scene.connect());
   goOn.resolve();
   assertEquals(await answer(waits), { jsonrpc: "2.0", id: 1, result: [] });
   await end;
-  assertStrictEquals(scene.server.underWay, undefined);
+  assertStrictEquals(scene.server.clients.underWay, undefined);
 });
 
 Deno.test("a client that is silent, or never completes its request, is closed", async () => {
@@ -233,7 +235,7 @@ Deno.test("a successor goes on with the connections and their half-received requ
   sendRaw(client, '{"id":7,"method":"ec');
   // What was sent earlier is read by the time this is answered.
   await isServed(other);
-  const kept = before.server.connections().map(copyOf);
+  const kept = before.server.clients.handedOver().map(copyOf);
   assertStrictEquals(kept.length, 2);
   await using after = serve(echo);
   before.server.close();
@@ -254,7 +256,7 @@ Deno.test("unfinished requests that are too long together are given up, the long
     return near;
   };
   const ends = [MiB, ...new Array(9).fill(MiB - 10), 0, 20].map(half);
-  const kept = scene.server.connections().map(({ pending }) => pending.length);
+  const kept = scene.server.clients.handedOver().map(({ pending }) => pending.length);
   assertEquals(kept, [...new Array(8).fill(MiB - 10), 0, 20]);
   ends.forEach((fd) => fd.close());
 });
@@ -289,11 +291,11 @@ Deno.test("a successor knows who is attached, and answers what the program befor
   sendRaw(waits, '{"id":"u","method":"owe"}');
   await asked.promise;
   assertStrictEquals(
-    before.server.underWay,
+    before.server.clients.underWay,
     undefined,
     "what a successor answers keeps it from nothing",
   );
-  const kept = before.server.connections().map(copyOf);
+  const kept = before.server.clients.handedOver().map(copyOf);
   assertEquals(kept.map(({ holds, owed }) => ({ holds, owed })), [
     { holds: ["a", "b"], owed: undefined },
     { holds: undefined, owed: "u" },
@@ -302,7 +304,7 @@ Deno.test("a successor knows who is attached, and answers what the program befor
   before.server.close();
   for (const connection of kept) after.server.serve(connection, { ok: true });
   assertEquals(await answer(waits), { jsonrpc: "2.0", id: "u", result: { ok: true } });
-  assertEquals(after.server.attached.map(({ holds }) => holds), [["a", "b"]]);
+  assertEquals(after.server.clients.attached.map(({ holds }) => holds), [["a", "b"]]);
   await isClosed(waits);
   await isServed(attached);
 });
@@ -316,7 +318,7 @@ Deno.test("an owed answer whose request fails after all is answered here", async
   sendRaw(client, '{"id":3,"method":"owe"}');
   const error = { code: RPC.failed, message: "no successor" };
   assertEquals(await answer(client), { jsonrpc: "2.0", id: 3, error });
-  assertEquals(scene.server.connections().map(({ owed }) => owed), [undefined]);
+  assertEquals(scene.server.clients.handedOver().map(({ owed }) => owed), [undefined]);
 });
 
 Deno.test("a client between request and answer is not handed over", async () => {
@@ -330,11 +332,11 @@ Deno.test("a client between request and answer is not handed over", async () => 
   const busy = scene.connect();
   sendRaw(busy, '{"id":1,"method":"echo","params":[]}');
   await begun.promise;
-  assertEquals(scene.server.connections(), []);
-  assert(scene.server.underWay);
+  assertEquals(scene.server.clients.handedOver(), []);
+  assert(scene.server.clients.underWay);
   goOn.resolve();
   await answer(busy);
-  assertStrictEquals(scene.server.connections().length, 1);
+  assertStrictEquals(scene.server.clients.handedOver().length, 1);
 });
 
 Deno.test("attached clients are neither too silent, nor too many, nor in the way of others", async () => {
@@ -350,7 +352,7 @@ Deno.test("attached clients are neither too silent, nor too many, nor in the way
     await answer(client);
     lasting.push(client);
   }
-  assertStrictEquals(scene.server.size, 3);
+  assertStrictEquals(scene.server.clients.size, 3);
   const [other, next] = [scene.connect(), scene.connect()];
   await isClosed(other);
   await isServed(next);
@@ -394,11 +396,11 @@ Deno.test("a request that has arrived in part, with descriptors, is not handed o
     sendRaw(half, '{"method":', [memfd]);
     // What was sent earlier is read by the time this is answered.
     await isServed(other);
-    assertStrictEquals(scene.server.connections().length, 1);
+    assertStrictEquals(scene.server.clients.handedOver().length, 1);
     sendRaw(half, '"echo","params":1}');
     await answer(half);
     await isServed(half);
-    assertStrictEquals(scene.server.connections().length, 2);
+    assertStrictEquals(scene.server.clients.handedOver().length, 2);
   });
 });
 

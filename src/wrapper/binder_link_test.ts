@@ -22,7 +22,7 @@ import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
 import { NoBinderError } from "../control/client.ts";
 import { createLog } from "../log.ts";
 import { type BindParam, RPC, RpcError } from "../control/messages.ts";
-import type { Handler } from "../control/server.ts";
+import type { Handler } from "../control/handler.ts";
 import { BinderLink, describeParam, type HeldSocket } from "./binder_link.ts";
 
 /** Milliseconds that no test needs: it would fail. */
@@ -101,7 +101,7 @@ function params(count: number): [BindParam, ...BindParam[]] {
 }
 
 const heldBy = (binder: LocalBinder) => binder.held().map(({ fd }) => socketCookie(fd));
-const holders = (binder: LocalBinder) => binder.server.attached.map(({ holds }) => holds);
+const holders = (binder: LocalBinder) => binder.server.clients.attached.map(({ holds }) => holds);
 const close = (fds: readonly Fd[]) => fds.forEach((fd) => fd.close());
 
 /** The original multibinder knows binds alone. */
@@ -226,10 +226,10 @@ Deno.test("a binder that knows no hand-back is used as ever, one connection a bi
       await using binder = await scene.start({ answer: bindsAlone });
       await scene.hold(a);
       assertStrictEquals(scene.link.connected, false);
-      await until(() => binder.server.size === 0);
+      await until(() => binder.server.clients.size === 0);
       await scene.hold(b);
       assertEquals(scene.cookies(), heldBy(binder));
-      await until(() => binder.server.size === 0);
+      await until(() => binder.server.clients.size === 0);
       assertStrictEquals(scene.logged("takes no sockets back"), 1);
     }
     assertStrictEquals(scene.logged("is gone"), 0);
@@ -261,7 +261,7 @@ Deno.test("another user's link is not kept either", async () => {
     const wanted = params(2);
     await scene.hold(...wanted);
     assertEquals(scene.cookies(), heldBy(binder));
-    await until(() => binder.server.size === 0);
+    await until(() => binder.server.clients.size === 0);
     assertMatch(scene.log[0] ?? "", /takes no sockets back .*Not permitted: uid/);
   });
 });
@@ -276,7 +276,7 @@ Deno.test("a process that will not stay asks for sockets, and nothing else", asy
     await using binder = await scene.start({ answer });
     await scene.hold(...params(2));
     scene.link.keepTrying();
-    await until(() => binder.server.size === 0);
+    await until(() => binder.server.clients.size === 0);
     assertEquals(methods, ["bind"]);
     assertStrictEquals(scene.link.connected, false);
   }, false);
@@ -383,7 +383,7 @@ Deno.test("close ends the connection, and everything that waits for one", async 
       await scene.hold(param);
       scene.link.close();
       assertStrictEquals(scene.link.connected, false);
-      await until(() => binder.server.size === 0);
+      await until(() => binder.server.clients.size === 0);
     }
     assertStrictEquals(scene.logged("is gone"), 0, "our own end is not the binder's");
 
@@ -412,7 +412,7 @@ Deno.test("close while the sockets are handed back ends that connection as well"
     scene.link.close();
     goOn.resolve();
     await fails;
-    await until(() => binder.server.size === 0);
+    await until(() => binder.server.clients.size === 0);
     assertEquals(binder.requests, []);
   });
 });

@@ -15,13 +15,8 @@ import { connectionState, parseConnection } from "../control/connection_state.ts
 import { type ControlSocket, listenOn, removeControlSocket } from "../control/control_socket.ts";
 import { MAX_MESSAGE_BYTES } from "../control/framing.ts";
 import { RPC, RpcError } from "../control/messages.ts";
-import {
-  type Caller,
-  ControlServer,
-  type Handler,
-  type Reply,
-  type Rights,
-} from "../control/server.ts";
+import type { Caller, Handler, Reply, Rights } from "../control/handler.ts";
+import { ControlServer } from "../control/server.ts";
 import type { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../process/upgrade.ts";
 import { VERSION } from "../version.ts";
@@ -155,7 +150,7 @@ export class Control {
   #handOver(): { state: string; keep: Fd[] } {
     const { reloads, sockets, supervisor } = this.controlled;
     if (supervisor.ending) throw new UserError("the wrapper is stopping");
-    const connections = this.#server?.connections() ?? [];
+    const connections = this.#server?.clients.handedOver() ?? [];
     const socket = this.#socket;
     const state: WrapperState = {
       role: "wrapper",

@@ -11,7 +11,8 @@ import { DEFAULT_BACKLOG } from "../../src/sockets/listen.ts";
 import { createLog } from "../../src/log.ts";
 import { listenOn, removeControlSocket } from "../../src/control/control_socket.ts";
 import { type BindParam, parseBindParams, RPC, RpcError } from "../../src/control/messages.ts";
-import { ControlServer, type Handler } from "../../src/control/server.ts";
+import type { Handler } from "../../src/control/handler.ts";
+import { ControlServer } from "../../src/control/server.ts";
 import { type Held, Registry } from "../../src/sockets/registry.ts";
 import { settled } from "./poller.ts";
 

@@ -10,7 +10,8 @@ import { connectUnix } from "../../ffi/socket.ts";
 import { createLog } from "../../src/log.ts";
 import { Channel } from "../../src/control/channel.ts";
 import { RPC, RpcError } from "../../src/control/messages.ts";
-import { ControlServer, type Handler, type Limits } from "../../src/control/server.ts";
+import type { Handler } from "../../src/control/handler.ts";
+import { ControlServer, type Limits } from "../../src/control/server.ts";
 import { listenAbstract } from "./connection.ts";
 import { settled } from "./poller.ts";
 

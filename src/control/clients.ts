@@ -1,0 +1,150 @@
+/** The clients of a control socket: who is connected, who makes room for others, and who is handed over. */
+
+import type { Fd } from "../../ffi/fd.ts";
+import type { User } from "./budget.ts";
+import type { Channel } from "./channel.ts";
+import type { Caller, Peer } from "./handler.ts";
+import type { RequestId } from "./messages.ts";
+
+/** Bytes of unfinished requests that are handed over in all: nobody else is served while they are written. */
+const MAX_HANDED = 8 * 1024 * 1024;
+
+/** A connection, as it is handed to a succeeding program. */
+export interface HandedConnection {
+  fd: Fd;
+  /** What had arrived of a request. */
+  pending: Uint8Array<ArrayBuffer>;
+  /** Of an attached client. */
+  holds?: readonly string[];
+  /** Id of a request whose answer the successor owes. */
+  owed?: RequestId;
+}
+
+/** A client that is connected. */
+export interface Client {
+  channel: Channel;
+  peer: Peer;
+  /** Between a request and its answer. */
+  busy: boolean;
+  /** Its answer is on the way, and waits for nothing but the client. */
+  answered: boolean;
+  served: boolean;
+  /** Whose share of everything it has. */
+  user: User;
+  /** Whether it has made a request yet. */
+  hasAsked?: boolean;
+  /** Bytes that are kept of its request and of the answer. */
+  kept: number;
+  holds?: readonly string[];
+  owed?: RequestId | undefined;
+}
+
+/** Those connected. */
+export class Clients {
+  /** In the order of their last request: the first is the longest silent. */
+  readonly #all = new Set<Client>();
+  /** Told once no request is being answered any more. */
+  #answered: PromiseWithResolvers<void> | undefined;
+
+  [Symbol.iterator](): Iterator<Client> {
+    return this.#all.values();
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** The attached ones. */
+  get attached(): { peer: Peer; holds: readonly string[] }[] {
+    return [...this.#all].flatMap(({ peer, holds }) => holds ? [{ peer, holds }] : []);
+  }
+
+  /** Makes one the last to have asked; adds it if need be. */
+  touch(client: Client): void {
+    this.#all.delete(client);
+    this.#all.add(client);
+  }
+
+  /** One is gone. */
+  remove(client: Client): void {
+    this.#all.delete(client);
+    this.tellAnswered();
+  }
+
+  /** The end of the requests that are being answered, other than by a successor; undefined for none. */
+  get underWay(): Promise<void> | undefined {
+    if (!this.#isAnswering) return undefined;
+    this.#answered ??= Promise.withResolvers();
+    return this.#answered.promise;
+  }
+
+  get #isAnswering(): boolean {
+    return [...this.#all].some(({ busy, owed }) => busy && owed === undefined);
+  }
+
+  /** A request has been answered. */
+  tellAnswered(): void {
+    if (!this.#answered || this.#isAnswering) return;
+    this.#answered.resolve();
+    this.#answered = undefined;
+  }
+
+  /**
+   * The connections, for a successor; one between request and answer cannot be handed over, nor one whose
+   * request has arrived in part, with descriptors, nor all of those whose parts are too long together.
+   */
+  handedOver(): HandedConnection[] {
+    const candidates = [...this.#all]
+      .filter(({ busy, channel, owed }) => owed !== undefined || !busy && !channel.holdsFds);
+    const kept = withRoom(candidates);
+    return candidates.filter((client) => kept.has(client))
+      .map(({ channel, holds, owed }) => ({
+        fd: channel.fd,
+        pending: channel.pending,
+        ...(holds && { holds }),
+        ...(owed !== undefined && { owed }),
+      }));
+  }
+
+  /**
+   * Takes out the one that makes room for others. It is of the user with the most clients, so that no user's
+   * crowd costs another one a connection: an idle one, or, if that user is not trusted, one that is busy.
+   */
+  removeIdlest(): Client | undefined {
+    const mayGo = [...this.#all].filter(({ answered, busy, holds, user }) =>
+      !holds && (!busy || answered || !user.trusted)
+    );
+    const crowds = Map.groupBy(mayGo, ({ user }) => user.uid);
+    const [largest = []] = [...crowds.values()].sort((a, b) => b.length - a.length);
+    const client = largest.find(({ answered, busy }) => !busy || answered) ?? largest[0];
+    // At once: its own task removes it only later, and others may come before.
+    if (client) this.#all.delete(client);
+    return client;
+  }
+}
+
+/** The clients whose unfinished requests fit into what is handed over; the trusted first, then the short. */
+function withRoom(clients: readonly Client[]): Set<Client> {
+  let room = MAX_HANDED;
+  const kept = new Set<Client>();
+  const first = (a: Client, b: Client) =>
+    b.channel.maxFds - a.channel.maxFds || a.channel.pending.length - b.channel.pending.length;
+  for (const client of clients.toSorted(first)) {
+    const { length } = client.channel.pending;
+    if (length > room) continue;
+    room -= length;
+    kept.add(client);
+  }
+  return kept;
+}
+
+/** A client, as a handler sees it. @param id of its request */
+export function callerOf(client: Client, id: RequestId): Caller {
+  return {
+    peer: client.peer,
+    takeFds: () => client.channel.takeFds(),
+    attach: (holds) => client.holds = holds,
+    oweAnswer: () => client.owed = id,
+  };
+}
