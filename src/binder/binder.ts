@@ -21,7 +21,9 @@ import { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../process/upgrade.ts";
 import { giveTurn } from "../turns.ts";
 import { VERSION } from "../version.ts";
+import type { MetricsSocket } from "../control/metrics_socket.ts";
 import { Access } from "./access.ts";
+import { Counters } from "./counters.ts";
 import { Ledger } from "./ledger.ts";
 import { type BinderOptions, lookUpNames, type Rules } from "./options.ts";
 import { type PassedSockets, sortPassed, storeName } from "./passed_sockets.ts";
@@ -64,6 +66,8 @@ class Binder {
   #configured: string[] = [];
   #rules: Rules | undefined;
   #control: ControlSocket | undefined;
+  readonly #counters = new Counters();
+  #metrics: MetricsSocket | undefined;
   #server: ControlServer | undefined;
   #startedAt = Date.now();
   /** Kept once it serves and holds what it was told to. */
@@ -112,6 +116,7 @@ class Binder {
       access,
       keptFor: (address) => this.#keptFor(address),
       describe: () => this.#describe(),
+      metrics: () => this.#exposeMetrics(),
       added: (held) => this.#keep(held),
       removed: (address) => {
         this.#notifier.removeFds(storeName(address));
@@ -122,13 +127,14 @@ class Binder {
     this.#server = new ControlServer(
       this.#control.fd,
       this.#poller,
-      requests.handle,
+      this.#counters.counting(requests.handle),
       log,
       (peer) => access.rights(peer),
     );
     if (before) this.#restoreConnections(this.#server, before);
     void this.#server.run();
     try {
+      if (options.metrics !== undefined) await this.#openMetrics(options.metrics, before);
       const held = await requests.hold(own);
       this.#allowOwn(policy, held);
       const { user } = rules;
@@ -204,6 +210,7 @@ class Binder {
 
   #restoreConnections(server: ControlServer, before: BinderState): void {
     Object.assign(server.counters, before.counters);
+    Object.assign(this.#counters.state, before.counted);
     const upgraded = this.#upgrade.succeeded(before.from, before.upgrades);
     for (const client of before.clients) {
       const connection = parseConnection(client);
@@ -254,6 +261,10 @@ class Binder {
       `the wrapper with pid ${holder.peer.pid} uses it, and would have it bound again; stop that one first`;
   }
 
+  get #missing(): string[] {
+    return Object.values(this.#own).filter((text) => !this.#registry.holds(text));
+  }
+
   /** What `status` shows. */
   async #describe(): Promise<object> {
     const holders = new Map<string, number[]>();
@@ -283,11 +294,32 @@ class Binder {
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       sock: this.options.sock,
       sockets,
-      missing: Object.values(this.#own).filter((text) => !this.#registry.holds(text)),
+      missing: this.#missing,
       clients: this.#server?.clients.size ?? 0,
       ...this.#server?.counters,
       ...this.#upgrade.describe(),
     };
+  }
+
+  /** What no start needs is loaded when it is asked for. */
+  async #openMetrics(address: string, before: BinderState | undefined): Promise<void> {
+    const { MetricsSocket } = await import("../control/metrics_socket.ts");
+    this.#metrics = new MetricsSocket(this.#poller, this.log, () => this.#exposeMetrics());
+    if (before?.metrics) this.#metrics.resume(before.metrics);
+    else await this.#metrics.open(address);
+  }
+
+  async #exposeMetrics(): Promise<string> {
+    const { binderMetrics } = await import("./metrics.ts");
+    return await binderMetrics({
+      started: this.#startedAt,
+      upgrade: this.#upgrade,
+      sockets: this.#registry.list(),
+      missing: this.#missing.length,
+      clients: this.#server?.clients.size ?? 0,
+      counters: this.#counters.state,
+      ...this.#server && { server: this.#server.counters },
+    });
   }
 
   #handOver(): { state: string; keep: Fd[] } {
@@ -295,6 +327,7 @@ class Binder {
     if (!control || !server) throw new Error("an upgrade before the start");
     const connections = server.clients.handedOver();
     const held = this.#registry.list();
+    const metrics = this.#metrics?.state;
     const state: BinderState = {
       role: "binder",
       version: STATE_VERSION,
@@ -306,11 +339,14 @@ class Binder {
       ...(this.#rules && { rules: this.#rules }),
       clients: connections.map(connectionState),
       counters: server.counters,
+      counted: this.#counters.state,
+      ...(metrics && { metrics }),
       upgrades: this.#upgrade.count + 1,
       started: this.#startedAt,
       from: VERSION,
     };
-    const keep = [control.fd, ...connections.map(({ fd }) => fd), ...held.map(({ fd }) => fd)];
+    const own = [control.fd, this.#metrics?.fd].filter((fd) => fd !== undefined);
+    const keep = [...own, ...connections.map(({ fd }) => fd), ...held.map(({ fd }) => fd)];
     return { state: JSON.stringify(state), keep };
   }
 
@@ -328,6 +364,7 @@ class Binder {
   #close(): void {
     if (this.#control) removeControlSocket(this.#control);
     this.#server?.close();
+    this.#metrics?.close();
     this.#registry.abandon();
     this.#children[Symbol.dispose]();
   }

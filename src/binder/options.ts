@@ -27,6 +27,8 @@ export interface BinderOptions {
   backlog: number;
   /** Patterns of addresses that clients may ask for besides `addresses`. */
   allow: readonly string[];
+  /** Address at which metrics are to be read. */
+  metrics?: string;
 }
 
 /**

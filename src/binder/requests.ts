@@ -39,6 +39,8 @@ export interface Resources {
   keptFor: (address: string) => string | undefined;
   /** For `status`. */
   describe: () => object | Promise<object>;
+  /** For `metrics`. */
+  metrics: () => Promise<string>;
   /** For `upgrade`: does not return when it succeeds. */
   upgrade: () => Promise<never>;
 }
@@ -81,6 +83,8 @@ export class Requests {
         return this.#unbind(parseBindParams(request.params), caller);
       case "status":
         return this.#status();
+      case "metrics":
+        return this.resources.metrics().then((result) => ({ result, fds: [] }));
       case "upgrade":
         this.#insist(trusted, caller, "upgrade the binder");
         caller.oweAnswer();

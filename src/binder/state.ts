@@ -8,6 +8,7 @@ import {
   type ControlState,
   descriptor,
   fileShape,
+  metricsShape,
   parseRoleState,
 } from "../process/state.ts";
 import {
@@ -31,8 +32,10 @@ import {
   toParts,
   type UnixAddress,
 } from "../sockets/address.ts";
+import type { MetricsSocketState } from "../control/metrics_socket.ts";
 import { MAX_BACKLOG } from "../sockets/listen.ts";
 import type { FileId } from "../sockets/unix_path.ts";
+import { countersShape, type CountersState } from "./counters.ts";
 import type { Lending } from "./ledger.ts";
 import type { Rules } from "./options.ts";
 
@@ -51,6 +54,9 @@ export interface BinderState extends CommonState {
   /** What the command line's names mean; absent before it was handed over. */
   rules?: Rules;
   counters: { connections: number; requests: number; errors: number };
+  /** Absent, both, before there were metrics; the socket also where none was asked for. */
+  counted?: CountersState;
+  metrics?: MetricsSocketState;
 }
 
 interface HeldState {
@@ -145,6 +151,8 @@ const state = object<BinderState>({
     requests: natural,
     errors: natural,
   }),
+  counted: orAbsent(countersShape),
+  metrics: orAbsent(metricsShape),
 });
 
 /**

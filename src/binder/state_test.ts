@@ -35,6 +35,8 @@ const STATE: BinderState = {
     { fd: 8, pending: "", owed: null },
   ],
   counters: { connections: 7, requests: 8, errors: 9 },
+  counted: { binds: 10, refusals: { "a-code": 11 } },
+  metrics: { fd: 9, path: "/run/metrics.sock", file: { device: 1, inode: 4 } },
   upgrades: 10,
   started: 1_700_000_000_000,
   from: "0.1.0",
@@ -58,7 +60,7 @@ Deno.test("what an older program does not say may be absent, what a newer one sa
 
 Deno.test("whatever is absent, malformed or misplaced is refused, and named", () => {
   const optional =
-    /^(pid|configured|rules|rules\.user|rules\.access\.adopters|rules\.owner\.[ug]id|held\[1\]\.(file|since|lent|address\.padded)|clients\[\d\]\.(holds|owed)|rules\.policy\.hosts\[0\]\.host)$/;
+    /^(pid|configured|counted(\.refusals\["a-code"\])?|metrics(\.path|\.file)?|rules|rules\.user|rules\.access\.adopters|rules\.owner\.[ug]id|held\[1\]\.(file|since|lent|address\.padded)|clients\[\d\]\.(holds|owed)|rules\.policy\.hosts\[0\]\.host)$/;
   let refused = 0;
   for (const { at, instead, json } of damages(STATE)) {
     const isRead = instead === undefined && optional.test(at) ||

@@ -2,7 +2,7 @@
 
 import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
 import { createLog } from "../log.ts";
-import { SOCK } from "./shared_options.ts";
+import { METRICS, SOCK } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
 import { fileMode, wholeNumber } from "./values.ts";
 
@@ -84,6 +84,7 @@ export const subcommand = defineSubcommand({
       read: wholeNumber(0),
       default: String(DEFAULT_BACKLOG),
     },
+    "metrics": METRICS,
     "allow": {
       placeholder: "PATTERN",
       about: "addresses that clients may ask for as well",
@@ -116,6 +117,7 @@ export const subcommand = defineSubcommand({
       adoptUid: options["adopt-uid"],
       backlog: options.backlog,
       allow: options.allow,
+      metrics: options.metrics,
     }, log);
   },
 });

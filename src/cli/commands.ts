@@ -11,6 +11,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ subcommand: Subco
   exec: () => import("./exec.ts"),
   render: () => import("./render.ts"),
   status: () => import("./status.ts"),
+  metrics: () => import("./metrics.ts"),
   unbind: () => import("./unbind.ts"),
   reload: () => import("./reload.ts"),
   upgrade: () => import("./upgrade.ts"),

@@ -4,7 +4,7 @@ import { fromCommandLine } from "../errors.ts";
 import { createLog } from "../log.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
 import { SERVERS, understand } from "../servers/servers.ts";
-import { BINDER_OPTIONS } from "./shared_options.ts";
+import { BINDER_OPTIONS, METRICS } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
 import { duration, wholeNumber } from "./values.ts";
 
@@ -14,6 +14,7 @@ COMMAND is the server's own command line; its program's name tells which server 
 ${SERVERS.map(({ help }) => help).join("\n")}
 Listening sockets come from the binder. Without --sock, MULTIBINDER_SOCK and a binder at
 ${DEFAULT_SOCK}, this process binds and holds the sockets itself.
+A binder that runs neither as root nor as this user is named by --binder-uid.
 
 The config is checked with the sockets in place before the start and before each reload.
 The server's own lines appear among those of the log as it writes them, also with
@@ -54,6 +55,7 @@ export const subcommand = defineSubcommand({
       placeholder: "PATH",
       about: "its own control socket, for status, reload, upgrade",
     },
+    "metrics": METRICS,
     "ready-timeout": {
       placeholder: "TIME",
       about: "for a generation to be up",
@@ -108,6 +110,7 @@ export const subcommand = defineSubcommand({
       strict: options.strict,
       renderDir: options["render-dir"],
       control: options.control,
+      metrics: options.metrics,
       limits: {
         ready: options["ready-timeout"],
         settle: options.settle,

@@ -13,6 +13,12 @@ export const SOCK = {
   default: DEFAULT_SOCK,
 } as const;
 
+/** Where a role tells its metrics. */
+export const METRICS = {
+  placeholder: "ADDRESS",
+  about: "where metrics are to be read",
+} as const;
+
 /** For what uses a binder if there is one. */
 export const BINDER_OPTIONS = {
   "sock": {
@@ -22,7 +28,7 @@ export const BINDER_OPTIONS = {
   },
   "binder-uid": {
     placeholder: "USER",
-    about: "the binder's user, if neither root nor this one",
+    about: "the binder's user",
     read: userId,
     environment: "MULTIBINDER_BINDER_UID",
   },

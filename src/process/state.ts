@@ -10,6 +10,7 @@
  */
 
 import type { ConnectionState } from "../control/connection_state.ts";
+import type { MetricsSocketState } from "../control/metrics_socket.ts";
 import { messageOf, UserError } from "../errors.ts";
 import {
   list,
@@ -58,6 +59,12 @@ const fileNumber = whole(-1, Number.MAX_SAFE_INTEGER);
 export const fileShape = object<FileState>({ device: fileNumber, inode: fileNumber });
 
 export const controlShape = object<ControlState>({ fd: descriptor, path, file: fileShape });
+
+export const metricsShape = object<MetricsSocketState>({
+  fd: descriptor,
+  path: orAbsent(path),
+  file: orAbsent(fileShape),
+});
 
 const requestId: Shape<string | number | null> = (value, at) => {
   if (value === null || typeof value === "string" || typeof value === "number") return value;

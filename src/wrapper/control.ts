@@ -17,9 +17,11 @@ import { MAX_MESSAGE_BYTES } from "../control/framing.ts";
 import { RPC, RpcError } from "../control/messages.ts";
 import type { Caller, Handler, Reply, Rights } from "../control/handler.ts";
 import { ControlServer } from "../control/server.ts";
+import type { MetricsSocket, MetricsSocketState } from "../control/metrics_socket.ts";
 import type { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../process/upgrade.ts";
 import { VERSION } from "../version.ts";
+import type { Counters } from "./counters.ts";
 import type { Reloads } from "./reloads.ts";
 import type { Sockets } from "./sockets.ts";
 import { WRAPPER_STATE_VERSION, type WrapperState } from "./state.ts";
@@ -30,6 +32,8 @@ import { describeParam } from "./binder_link.ts";
 export interface Controlled {
   /** Where to listen; undefined for nowhere. */
   path: string | undefined;
+  /** Where metrics are to be read; undefined for nowhere. */
+  metrics: string | undefined;
   poller: Poller;
   children: Children;
   notifier: Notifier;
@@ -37,6 +41,7 @@ export interface Controlled {
   supervisor: Supervisor;
   sockets: Sockets;
   reloads: Reloads;
+  counters: Counters;
   service: string;
   reload: () => void;
 }
@@ -52,6 +57,7 @@ export class Control {
   readonly #upgrade: Upgrade;
   #socket: ControlSocket | undefined;
   #server: ControlServer | undefined;
+  #metrics: MetricsSocket | undefined;
   #started = Date.now();
 
   constructor(readonly controlled: Controlled) {
@@ -67,16 +73,19 @@ export class Control {
     });
   }
 
-  /** Opens the control socket, if there is to be one. */
-  listen(): void {
+  /** Opens the control socket and the socket for metrics, as far as there are to be any. */
+  async listen(): Promise<void> {
     const { path } = this.controlled;
     if (path !== undefined) this.#serve(listenOn(path, MODE));
+    await this.#openMetrics();
   }
 
   /** Goes on as an earlier program's successor. */
-  resume({ control, clients, started, from, upgrades }: WrapperState): void {
+  async resume(before: WrapperState): Promise<void> {
+    const { control, clients, started, from, upgrades } = before;
     this.#started = started;
     const outcome = this.#upgrade.succeeded(from, upgrades);
+    await this.#openMetrics(before.metrics);
     if (control === null) return;
     const server = this.#serve({ ...control, fd: Fd.inherited(control.fd) });
     for (const client of clients) {
@@ -91,8 +100,9 @@ export class Control {
     void this.#upgrade.request().catch(() => {});
   }
 
-  /** Closes the control socket. */
+  /** Closes the sockets. */
   close(): void {
+    this.#metrics?.close();
     if (this.#socket) removeControlSocket(this.#socket);
     this.#server?.close();
   }
@@ -109,6 +119,8 @@ export class Control {
     switch (request.method) {
       case "status":
         return Promise.resolve({ result: this.#describe(), fds: [] });
+      case "metrics":
+        return this.#exposeMetrics().then((result) => ({ result, fds: [] }));
       case "reload":
         insistOnTrust(caller);
         return this.#reload();
@@ -131,6 +143,25 @@ export class Control {
     return { result: message, fds: [] };
   }
 
+  /** What no start needs is loaded when it is asked for. */
+  async #openMetrics(before?: MetricsSocketState): Promise<void> {
+    const { log, metrics, poller } = this.controlled;
+    if (metrics === undefined) return;
+    const { MetricsSocket } = await import("../control/metrics_socket.ts");
+    this.#metrics = new MetricsSocket(poller, log, () => this.#exposeMetrics());
+    if (before) this.#metrics.resume(before);
+    else await this.#metrics.open(metrics);
+  }
+
+  async #exposeMetrics(): Promise<string> {
+    const { wrapperMetrics } = await import("./metrics.ts");
+    return await wrapperMetrics({
+      ...this.controlled,
+      started: this.#started,
+      upgrade: this.#upgrade,
+    });
+  }
+
   #describe(): object {
     const { reloads, service, sockets, supervisor } = this.controlled;
     return {
@@ -148,10 +179,11 @@ export class Control {
   }
 
   #handOver(): { state: string; keep: Fd[] } {
-    const { reloads, sockets, supervisor } = this.controlled;
+    const { counters, reloads, sockets, supervisor } = this.controlled;
     if (supervisor.ending) throw new UserError("the wrapper is stopping");
     const connections = this.#server?.clients.handedOver() ?? [];
     const socket = this.#socket;
+    const metrics = this.#metrics?.state;
     const state: WrapperState = {
       role: "wrapper",
       version: WRAPPER_STATE_VERSION,
@@ -162,11 +194,13 @@ export class Control {
       control: socket ? { ...socket, fd: socket.fd.number } : null,
       clients: connections.map(connectionState),
       lastReload: reloads.last,
+      counters: counters.state,
+      ...(metrics && { metrics }),
       upgrades: this.#upgrade.count + 1,
       started: this.#started,
       from: VERSION,
     };
-    const own = socket ? [socket.fd] : [];
+    const own = [socket?.fd, this.#metrics?.fd].filter((fd) => fd !== undefined);
     const keep = [
       ...own,
       ...connections.map(({ fd }) => fd),

@@ -22,6 +22,7 @@ import { RPC } from "../control/messages.ts";
 import { VERSION } from "../version.ts";
 import type { HeldSocket } from "./binder_link.ts";
 import { Control } from "./control.ts";
+import { Counters } from "./counters.ts";
 import { Reloads } from "./reloads.ts";
 import type { Sockets } from "./sockets.ts";
 import { WRAPPER_STATE_VERSION, type WrapperState } from "./state.ts";
@@ -43,6 +44,7 @@ class Scene {
     stopDelay: 0,
   });
   readonly reloads = new Reloads();
+  readonly counters = new Counters();
   readonly served: HeldSocket[] = [];
   readonly children = new Children();
   readonly control: Control;
@@ -62,6 +64,7 @@ class Scene {
     const log = createLog({ format: "text", level: "info" }, (line) => this.log.push(line));
     this.control = new Control({
       path,
+      metrics: undefined,
       poller,
       children: this.children,
       log,
@@ -69,6 +72,7 @@ class Scene {
       supervisor: this.supervisor,
       sockets,
       reloads: this.reloads,
+      counters: this.counters,
       service: "/etc/site.cfg.eta",
       reload: () => this.tell({ type: "reload" }),
     });
@@ -113,7 +117,7 @@ async function withControl(test: (scene: Scene, client: ControlClient) => Promis
     using folder = tempDir();
     const scene = new Scene(folder.file("control.sock"));
     using _children = scene.children;
-    scene.control.listen();
+    await scene.control.listen();
     try {
       using client = scene.connect();
       await test(scene, client);
@@ -137,20 +141,19 @@ async function isAsked(scene: Scene): Promise<void> {
 }
 
 Deno.test("the control socket is for the wrapper's own user, and gone with it", () =>
-  withControl((scene) => {
+  withControl(async (scene) => {
     const path = scene.path ?? "";
     assertStrictEquals((Deno.lstatSync(path).mode ?? 0) & 0o777, 0o600);
     scene.control.close();
     assertThrows(() => Deno.lstatSync(path), Deno.errors.NotFound);
-    scene.control.listen();
-    return Promise.resolve();
+    await scene.control.listen();
   }));
 
 Deno.test("there is none unless it was asked for", async () => {
   const scene = new Scene(undefined);
   using _children = scene.children;
   const before = openDescriptors();
-  scene.control.listen();
+  await scene.control.listen();
   assertStrictEquals(openDescriptors(), before);
   scene.control.close();
   await settled(poller);
@@ -267,7 +270,7 @@ Deno.test("a successor serves the control socket and its connections, and answer
       from: "0.0.1",
     };
     scene.supervisor.restore(state.generations);
-    scene.control.resume(state);
+    await scene.control.resume(state);
     const { id, result } = JSON.parse(await asked?.receive(LONG) ?? "");
     assertStrictEquals(id, "u");
     assertEquals([result.ok, result.from, result.to], [true, "0.0.1", VERSION]);

@@ -6,6 +6,7 @@ import {
   controlShape,
   type ControlState,
   descriptor,
+  metricsShape,
   parseRoleState,
   path,
   pid,
@@ -22,7 +23,9 @@ import {
   whole,
 } from "../process/shape.ts";
 import type { BindParam } from "../control/messages.ts";
+import type { MetricsSocketState } from "../control/metrics_socket.ts";
 import { MAX_BACKLOG } from "../sockets/listen.ts";
+import { countersShape, type CountersState } from "./counters.ts";
 import type { ReloadOutcome } from "./reloads.ts";
 import type { SupervisorSnapshot } from "./generation.ts";
 
@@ -38,6 +41,9 @@ export interface WrapperState extends CommonState {
   binder?: string | null;
   control: ControlState | null;
   lastReload: ReloadOutcome | null;
+  /** Absent, both, before there were metrics; the socket also where none was asked for. */
+  counters?: CountersState;
+  metrics?: MetricsSocketState;
 }
 
 type Generation = SupervisorSnapshot["generations"][number];
@@ -65,6 +71,8 @@ const state = object<WrapperState>({
   binder: orAbsent(orNull(path)),
   control: orNull(controlShape),
   lastReload: orNull(object<ReloadOutcome>({ at: text(), ok: truth, message: text() })),
+  counters: orAbsent(countersShape),
+  metrics: orAbsent(metricsShape),
 });
 
 /**

@@ -24,6 +24,16 @@ const STATE: WrapperState = {
   control: { fd: 7, path: "/run/site.control", file: { device: 1, inode: 2 } },
   clients: [{ fd: 8, pending: "e/8=" }, { fd: 9, pending: "", owed: 1 }],
   lastReload: { at: "2026-01-01T00:00:00.000Z", ok: true, message: "generation 4 serves" },
+  counters: {
+    succeeded: 4,
+    failed: 1,
+    lastSuccess: 1_700_000_000_001,
+    cut: 1,
+    reload: { counts: [5, 0], sum: 1.5 },
+    drain: { counts: [0, 2], sum: 90 },
+    draining: { "-99": 1_700_000_000_000 },
+  },
+  metrics: { fd: 10, path: "/run/metrics.sock", file: { device: 1, inode: 3 } },
   upgrades: 10,
   started: 1_700_000_000_000,
   from: "0.1.0",
@@ -40,17 +50,20 @@ Deno.test("a state is read back as it was written", () => {
 Deno.test("what an older program does not say may be absent, what a newer one says besides is left out", () => {
   assertStrictEquals(parseWrapperState(JSON.stringify({ ...STATE, version: 0 })).version, 0);
   assertEquals(parseWrapperState(JSON.stringify({ ...STATE, later: 1 })), STATE);
-  const { binder: _, pid: _pid, ...older } = STATE;
+  const { binder: _, pid: _pid, counters: _counters, metrics: _metrics, ...older } = STATE;
   assertEquals(parseWrapperState(JSON.stringify(older)), older);
 });
 
 Deno.test("whatever is absent, malformed or misplaced is refused, and named", () => {
-  const optional = /^(pid|binder|.*\.(isStopped|port|backlog|holds|owed))$/;
+  const optional =
+    /^(pid|binder|counters(\.lastSuccess|\.draining\["-99"\])?|metrics(\.path|\.file)?|.*\.(isStopped|port|backlog|holds|owed))$/;
   const nullable = /^(binder|control|lastReload)$/;
   let refused = 0;
   for (const { at, instead, json } of damages(STATE)) {
     const isRead = instead === undefined && optional.test(at) ||
       instead === null && nullable.test(at) || typeof instead === "string" && at === "binder" ||
+      at.endsWith(".sum") && typeof instead === "number" && instead > 0 ||
+      at === "metrics.path" && instead === "a text" ||
       // A request's id may be any of these.
       at === "clients[1].owed" && !(typeof instead === "object" && instead || instead === true);
     if (isRead) {

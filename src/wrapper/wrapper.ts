@@ -12,6 +12,7 @@ import type { Service } from "../servers/service.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { passedOver, planTargets } from "./config_files.ts";
 import { Control } from "./control.ts";
+import { Counters } from "./counters.ts";
 import type { Action, Event, SupervisorLimits } from "./events.ts";
 import { Generations } from "./generations.ts";
 import { Launcher } from "./launcher.ts";
@@ -36,6 +37,8 @@ export interface WrapperOptions {
   renderDir?: string;
   /** Path of a control socket of the wrapper's own, for status, reload and upgrade. */
   control?: string;
+  /** Address at which metrics are to be read. */
+  metrics?: string;
   limits: SupervisorLimits;
 }
 
@@ -61,6 +64,7 @@ class Wrapper {
   readonly #children = new Children();
   readonly #poller = new Poller();
   readonly #reloads = new Reloads();
+  readonly #counters = new Counters();
   readonly #sockets: Sockets;
   readonly #supervisor: Supervisor;
   readonly #reporter: Reporter;
@@ -77,7 +81,7 @@ class Wrapper {
     sock: string | null | undefined,
     readonly log: Log,
   ) {
-    const { binderUid, wait, limits, renderDir, control } = options;
+    const { binderUid, wait, limits, renderDir, control, metrics } = options;
     const templates = planTargets(service.configs, renderDir);
     const notifier = new Notifier(this.#poller, log);
     this.#sockets = chooseSockets({ sock, binderUid, wait, lasting: true }, this.#poller, log);
@@ -94,6 +98,7 @@ class Wrapper {
     this.#pidFile = pidFile === undefined ? undefined : new PidFile(pidFile, log);
     this.#control = new Control({
       path: control,
+      metrics,
       poller: this.#poller,
       children: this.#children,
       notifier,
@@ -101,6 +106,7 @@ class Wrapper {
       supervisor: this.#supervisor,
       sockets: this.#sockets,
       reloads: this.#reloads,
+      counters: this.#counters,
       service: service.identity,
       reload: () => this.#tell({ type: "reload" }),
     });
@@ -143,7 +149,7 @@ class Wrapper {
         template,
       });
     }
-    this.#control.listen();
+    await this.#control.listen();
     const orphans = this.#orphanage.find();
     if (orphans.length > 0) {
       this.log.warn("a wrapper of this service has died, taking over from what it left", {
@@ -159,11 +165,12 @@ class Wrapper {
       before.sockets.map(({ param, fd }) => ({ param, fd: Fd.inherited(fd) })),
     );
     this.#reloads.last = before.lastReload;
+    if (before.counters) this.#counters.resume(before.counters);
     for (const { pid } of before.generations.generations) {
       this.#generations.watch({ pid, exited: this.#children.watch(pid) });
     }
     this.#perform(this.#supervisor.restore(before.generations));
-    this.#control.resume(before);
+    await this.#control.resume(before);
     this.#reporter.resumed();
     // Those that the program before was about to retire.
     this.#orphanage.find();
@@ -176,6 +183,7 @@ class Wrapper {
     const actions = this.#supervisor.handle(event);
     this.#perform(actions);
     this.#reporter.report(actions);
+    this.#counters.follow(event, actions);
   }
 
   #perform(actions: readonly Action[]): void {

@@ -71,6 +71,7 @@ export async function startLocalBinder(
     added: () => {},
     removed: () => {},
     keptFor: () => undefined,
+    metrics: () => Promise.resolve(""),
     describe: () => ({ role: "binder" }),
     upgrade: options.upgrade ?? refuse,
   };

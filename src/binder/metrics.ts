@@ -1,0 +1,62 @@
+/** A binder's metrics. Their names and labels stay the same over versions. */
+
+import { byLabel, expose, metric } from "../control/exposition.ts";
+import { type Listener, listenerMetrics } from "../control/listener_metrics.ts";
+import { ownMetrics } from "../process/own_metrics.ts";
+import type { Upgrade } from "../process/upgrade.ts";
+import type { CountersState } from "./counters.ts";
+
+/** What there is to tell of a binder. */
+export interface Observed {
+  /** Milliseconds since 1970. */
+  started: number;
+  upgrade: Upgrade;
+  sockets: readonly Listener[];
+  /** Addresses of its command line that it does not hold. */
+  missing: number;
+  clients: number;
+  counters: CountersState;
+  server?: { connections: number; requests: number; errors: number };
+}
+
+/** As Prometheus's text. */
+export async function binderMetrics(observed: Observed): Promise<string> {
+  const { started, upgrade, sockets, missing, clients, counters, server } = observed;
+  return await expose([
+    ...ownMetrics("binder", started, upgrade),
+    ...await listenerMetrics(sockets),
+    metric(
+      "multibinder_addresses_missing",
+      "gauge",
+      "Addresses of the command line that the binder does not hold",
+      missing,
+    ),
+    metric("multibinder_binds_total", "counter", "Sockets handed out to clients", counters.binds),
+    byLabel(
+      "multibinder_refusals_total",
+      "counter",
+      "Requests that were refused to clients who are let in, by errno's name",
+      "code",
+      counters.refusals,
+    ),
+    metric("multibinder_clients", "gauge", "Clients connected to the control socket", clients),
+    metric(
+      "multibinder_connections_total",
+      "counter",
+      "Connections to the control socket",
+      server?.connections ?? 0,
+    ),
+    metric(
+      "multibinder_requests_total",
+      "counter",
+      "Requests on the control socket",
+      server?.requests ?? 0,
+    ),
+    metric(
+      "multibinder_request_errors_total",
+      "counter",
+      "Answers on the control socket that were an error, those to clients who are not let in included",
+      server?.errors ?? 0,
+    ),
+  ]);
+}

@@ -1,0 +1,27 @@
+/** `multibinder metrics`: what a binder or a wrapper counts and measures, for Prometheus. */
+
+import { EXIT, UserError } from "../errors.ts";
+import { print } from "./output.ts";
+import { request } from "./request.ts";
+import { SOCK } from "./shared_options.ts";
+import { defineSubcommand } from "./subcommand.ts";
+
+const FORMAT = `
+Prometheus's text format, as --metrics of bind and exec serves it over HTTP. Written
+to a file, it is for the textfile collector of Prometheus's node exporter.
+`;
+
+export const subcommand = defineSubcommand({
+  name: "metrics",
+  about: "print what a binder or a wrapper counts, for Prometheus",
+  options: { sock: SOCK },
+  talksTo: "either",
+  sections: { "Format": FORMAT },
+  examples: ["multibinder metrics", "multibinder metrics --sock /run/site/control.sock"],
+  async run({ options }) {
+    const text = await request(this, options.sock, "metrics");
+    if (typeof text !== "string") throw new UserError("the answer is no text");
+    print(text);
+    return EXIT.ok;
+  },
+});

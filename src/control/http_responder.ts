@@ -1,0 +1,137 @@
+/**
+ * Answers one HTTP/1.x request on a connection, and closes it (RFC 9112): as much of HTTP as a scraper of
+ * metrics needs, on our own sockets, since the program has no permission to use the runtime's. Nothing that a
+ * client sends is kept or acted upon, but for the method and the path.
+ * @module
+ */
+
+import { POLLIN, POLLOUT, SHUT_WR, SO_OOBINLINE, SOL_SOCKET } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { receiveBytes, sendMessage } from "../../ffi/fd_passing.ts";
+import type { Poller } from "../../ffi/poll.ts";
+import { setOption, shutDown } from "../../ffi/socket.ts";
+
+/** Milliseconds from the accept to the last byte of the answer. */
+export const REQUEST_TIME = 10_000;
+
+/** Bytes of a request line and its header fields. */
+const MAX_HEAD = 8192;
+
+/** The path that has something to tell. */
+const PATH = "/metrics";
+
+/** Of a 200. */
+export interface Content {
+  type: string;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * Answers one request. It ends when the answer is sent, the client is gone, or its time is over; the
+ * connection stays the caller's to close.
+ * @param content what is told; asked for only when a request is complete and right
+ */
+export async function answerRequest(
+  fd: Fd,
+  poller: Poller,
+  content: () => Promise<Content>,
+  time: number = REQUEST_TIME,
+): Promise<void> {
+  const deadline = performance.now() + time;
+  try {
+    // Or an urgent byte would be dropped by a receive, and with it what came along.
+    setOption(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+    const head = await receiveHead(fd, poller, deadline);
+    if (head === undefined) return;
+    const answer = await answerTo(head, content);
+    for (const bytes of answer) await sendAll(fd, poller, bytes, deadline);
+    if (!fd.closed) shutDown(fd, SHUT_WR);
+  } catch (error) {
+    // The client has gone away.
+    if (!(error instanceof SystemError)) throw error;
+  }
+}
+
+/** @returns undefined when it does not come: the client is silent, gone, or sends what is no text */
+async function receiveHead(fd: Fd, poller: Poller, deadline: number): Promise<string | undefined> {
+  const bytes = new Uint8Array(MAX_HEAD);
+  for (let length = 0; length < MAX_HEAD;) {
+    const left = deadline - performance.now();
+    if (left <= 0 || await poller.wait(fd, POLLIN, left) === 0 || fd.closed) return undefined;
+    const received = receiveBytes(fd, bytes.subarray(length));
+    if (received === undefined) continue;
+    if (received.length === 0 || received.withFds) return undefined;
+    length += received.length;
+    const text = new TextDecoder("latin1").decode(bytes.subarray(0, length));
+    if (/\r?\n\r?\n/.test(text)) return text;
+  }
+  return "";
+}
+
+async function answerTo(
+  head: string,
+  content: () => Promise<Content>,
+): Promise<Uint8Array<ArrayBuffer>[]> {
+  if (head === "") {
+    return failure("431 Request Header Fields Too Large", `at most ${MAX_HEAD} bytes`);
+  }
+  const [, method, target = ""] = /^([A-Z]+) (\S+) HTTP\/1\.[01]\r?\n/.exec(head) ?? [];
+  if (method === undefined) return failure("400 Bad Request", "this is HTTP/1.1");
+  if (method !== "GET" && method !== "HEAD") {
+    return failure(
+      "405 Method Not Allowed",
+      "there is nothing to write here",
+      "Allow: GET, HEAD\r\n",
+    );
+  }
+  if (target.replace(/\?.*$/, "") !== PATH) {
+    return failure("404 Not Found", `metrics are at ${PATH}`);
+  }
+  let found: Content;
+  try {
+    found = await content();
+  } catch {
+    return failure("500 Internal Server Error", "the metrics could not be read");
+  }
+  const start = headOf("200 OK", found.type, found.bytes.length);
+  return method === "HEAD" ? [start] : [start, found.bytes];
+}
+
+function failure(status: string, why: string, fields = ""): Uint8Array<ArrayBuffer>[] {
+  const body = encode(`${why}\n`);
+  return [headOf(status, "text/plain; charset=utf-8", body.length, fields), body];
+}
+
+function headOf(
+  status: string,
+  type: string,
+  length: number,
+  fields = "",
+): Uint8Array<ArrayBuffer> {
+  return encode(
+    `HTTP/1.1 ${status}\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\n${fields}` +
+      "Connection: close\r\n\r\n",
+  );
+}
+
+async function sendAll(
+  fd: Fd,
+  poller: Poller,
+  bytes: Uint8Array<ArrayBuffer>,
+  deadline: number,
+): Promise<void> {
+  for (let rest = bytes; rest.length > 0 && !fd.closed;) {
+    const sent = sendMessage(fd, rest);
+    if (sent !== undefined) {
+      rest = rest.subarray(sent);
+      continue;
+    }
+    const left = deadline - performance.now();
+    if (left <= 0 || await poller.wait(fd, POLLOUT, left) === 0) return;
+  }
+}
+
+function encode(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>;
+}

@@ -1,0 +1,82 @@
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { connectedPair } from "../../tests/support/connection.ts";
+import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
+import { settled } from "../../tests/support/poller.ts";
+import { createMemfd } from "../../ffi/memfd.ts";
+import { receiveMessage, sendMessage } from "../../ffi/fd_passing.ts";
+import { Poller } from "../../ffi/poll.ts";
+import { answerRequest, type Content } from "./http_responder.ts";
+
+/** Milliseconds that no test needs: it would fail. */
+const LONG = 20_000;
+const poller = new Poller();
+
+function bytesOf(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>;
+}
+
+const content = (): Promise<Content> =>
+  Promise.resolve({ type: "text/plain", bytes: bytesOf("a 1\n") });
+
+/** Has one connection answered. @returns what the client gets */
+async function answer(
+  parts: readonly string[],
+  tell: () => Promise<Content> = content,
+  time = LONG,
+): Promise<string> {
+  let text = "";
+  await leavesNoDescriptors(async () => {
+    const [ours, client] = connectedPair();
+    const answered = answerRequest(ours, poller, tell, time);
+    for (const part of parts) {
+      sendMessage(client, bytesOf(part));
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    await answered;
+    const buffer = new Uint8Array(65_536);
+    const received = receiveMessage(client, buffer);
+    text = new TextDecoder().decode(buffer.subarray(0, received?.length ?? 0));
+    ours.close();
+    client.close();
+    await settled(poller);
+  });
+  return text;
+}
+
+Deno.test("a request is answered once it is whole, however it comes", async () => {
+  const whole = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+  const expected = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n" +
+    "Connection: close\r\n\r\na 1\n";
+  assertStrictEquals(await answer([whole]), expected);
+  assertStrictEquals(await answer([...whole]), expected);
+});
+
+Deno.test("who says nothing, or too little, gets no answer when the time is over", async () => {
+  for (const parts of [[], ["GET /metrics HTTP/1.1\r\n"]]) {
+    assertStrictEquals(await answer(parts, content, 20), "");
+  }
+});
+
+Deno.test("who does not read the answer is let go when the time is over", async () => {
+  const much = () =>
+    Promise.resolve({ type: "text/plain", bytes: new Uint8Array(4 * 1024 * 1024) });
+  const text = await answer(["GET /metrics HTTP/1.1\r\n\r\n"], much, 50);
+  assertMatch(text, /^HTTP\/1\.1 200 OK\r\n/);
+});
+
+Deno.test("metrics that cannot be read are no end of anything", async () => {
+  const fail = () => Promise.reject(new Error("none"));
+  assertMatch(await answer(["GET /metrics HTTP/1.1\r\n\r\n"], fail), /^HTTP\/1\.1 500 /);
+});
+
+Deno.test("descriptors that come with a request are not received", async () => {
+  using file = createMemfd("sent");
+  const [ours, client] = connectedPair();
+  let asked = 0;
+  sendMessage(client, bytesOf("GET /metrics HTTP/1.1\r\n\r\n"), [file]);
+  await answerRequest(ours, poller, () => (asked++, content()), LONG);
+  assertEquals(asked, 0);
+  ours.close();
+  client.close();
+  await settled(poller);
+});

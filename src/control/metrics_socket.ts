@@ -1,0 +1,150 @@
+/**
+ * A socket for scrapers of metrics: read-only, off unless it is asked for, and bounded in connections, in the
+ * size and time of a request, and in how often metrics are read.
+ */
+
+import { POLLIN } from "../../ffi/constants.ts";
+import { discard, discardNow } from "../../ffi/discard.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import { Fd } from "../../ffi/fd.ts";
+import type { Poller } from "../../ffi/poll.ts";
+import { acceptSocket } from "../../ffi/socket.ts";
+import { messageOf, UserError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { formatAddress, resolveAddress, splitAddress } from "../sockets/address.ts";
+import { listen } from "../sockets/listen.ts";
+import { type FileId, removeIfSame } from "../sockets/unix_path.ts";
+import { CONTENT_TYPE } from "./exposition.ts";
+import { answerRequest, type Content } from "./http_responder.ts";
+
+/** Scrapers that may wait to be accepted. */
+const BACKLOG = 16;
+/** Connections at once; one more closes the oldest. */
+const MAX_CONNECTIONS = 16;
+/** Milliseconds in which all who ask get the same text: who may connect must not keep us reading. */
+const FRESH = 500;
+/** Milliseconds without accepting after a failure that only time mends. */
+const ACCEPT_PAUSE = 100;
+
+/** For a successor: `fd` is a descriptor that stays open across the exec. */
+export interface MetricsSocketState {
+  fd: number;
+  path?: string;
+  file?: FileId;
+}
+
+interface Listening {
+  fd: Fd;
+  path?: string;
+  file?: FileId;
+}
+
+/** See the module's description. */
+export class MetricsSocket {
+  readonly #connections = new Set<Fd>();
+  #listening: Listening | undefined;
+  #last: Promise<Content> | undefined;
+
+  /** @param collect reads the metrics, as text */
+  constructor(
+    readonly poller: Poller,
+    readonly log: Log,
+    readonly collect: () => Promise<string>,
+  ) {}
+
+  /**
+   * Listens.
+   * @param written an address as for a server's socket, TCP or UNIX
+   * @throws {UserError} when it is none, or cannot be had
+   */
+  async open(written: string): Promise<void> {
+    const address = await resolveAddress(splitAddress(written));
+    if (address.transport === "udp") {
+      throw new UserError(`--metrics ${written}: metrics are read over TCP or a UNIX socket`);
+    }
+    const { fd, address: bound, file } = listen(address, BACKLOG);
+    this.log.info("metrics are to be read", { address: formatAddress(bound) });
+    const path = address.transport === "unix" ? address.path : undefined;
+    this.#serve({ fd, ...(path !== undefined && { path }), ...(file && { file }) });
+  }
+
+  /** Goes on as an earlier program's successor. */
+  resume({ fd, ...rest }: MetricsSocketState): void {
+    this.#serve({ ...rest, fd: Fd.inherited(fd) });
+  }
+
+  /** Its descriptor; undefined when it does not listen. */
+  get fd(): Fd | undefined {
+    return this.#listening?.fd;
+  }
+
+  /** What a successor needs. Scrapers that are connected are not kept: they ask again. */
+  get state(): MetricsSocketState | undefined {
+    return this.#listening && { ...this.#listening, fd: this.#listening.fd.number };
+  }
+
+  /** Stops listening, and removes the file of a UNIX socket. */
+  close(): void {
+    if (this.#listening === undefined) return;
+    const { fd, path, file } = this.#listening;
+    if (path !== undefined && file) removeIfSame(path, file);
+    this.#connections.forEach((one) => this.#drop(one));
+    this.#listening = undefined;
+    this.poller.cancel(fd);
+    discard(fd);
+    discardNow();
+  }
+
+  #serve(listening: Listening): void {
+    this.#listening = listening;
+    listening.fd.setNonBlocking();
+    void this.#run(listening.fd);
+  }
+
+  async #run(fd: Fd): Promise<void> {
+    while (!fd.closed) {
+      await this.poller.wait(fd, POLLIN);
+      if (fd.closed) return;
+      try {
+        const connection = acceptSocket(fd);
+        if (connection) void this.#answer(connection);
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        this.log.debug("cannot accept a scraper", { error: error.message });
+        await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
+      }
+    }
+  }
+
+  async #answer(fd: Fd): Promise<void> {
+    const [oldest] = this.#connections;
+    if (oldest && this.#connections.size >= MAX_CONNECTIONS) this.#drop(oldest);
+    this.#connections.add(fd);
+    try {
+      await answerRequest(fd, this.poller, () => this.#content());
+    } catch (error) {
+      this.log.error("cannot tell metrics", { error: messageOf(error) });
+    } finally {
+      this.#drop(fd);
+    }
+  }
+
+  #drop(fd: Fd): void {
+    if (!this.#connections.delete(fd)) return;
+    this.poller.cancel(fd);
+    // Whatever a client of a UNIX socket has put into its queue is closed with it, and must not make us wait.
+    if (this.#listening?.path === undefined) fd.close();
+    else discard(fd);
+  }
+
+  #content(): Promise<Content> {
+    return this.#last ??= this.#read().finally(() => {
+      setTimeout(() => this.#last = undefined, FRESH);
+    });
+  }
+
+  async #read(): Promise<Content> {
+    const bytes = new TextEncoder().encode(await this.collect()) as Uint8Array<ArrayBuffer>;
+    return { type: CONTENT_TYPE, bytes };
+  }
+}
