@@ -5,6 +5,7 @@
  * @module
  */
 
+export const AF_UNSPEC = 0;
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
@@ -21,8 +22,10 @@ export const SO_REUSEADDR = 2;
 export const SO_TYPE = 3;
 export const SO_SNDBUF = 7;
 export const SO_OOBINLINE = 10;
+export const SO_REUSEPORT = 15;
 export const SO_PEERCRED = 17;
 export const SO_ACCEPTCONN = 30;
+export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
 export const SO_MEMINFO = 55;
 export const SO_COOKIE = 57;
@@ -31,6 +34,7 @@ export const SO_NETNS_COOKIE = 71;
 /** Of Linux 6.16. */
 export const SO_PASSRIGHTS = 83;
 export const IPPROTO_TCP = 6;
+export const IPPROTO_UDP = 17;
 export const TCP_INFO = 11;
 export const TCP_LISTEN = 10;
 export const IPPROTO_IPV6 = 41;
@@ -48,7 +52,9 @@ export const NLM_F_REQUEST = 1;
 export const NLM_F_DUMP = 0x300;
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
+export const UDIAG_SHOW_VFS = 0x2;
 export const UDIAG_SHOW_RQLEN = 0x10;
+export const UNIX_DIAG_VFS = 1;
 export const UNIX_DIAG_RQLEN = 4;
 
 export const SCM_RIGHTS = 1;
@@ -64,9 +70,11 @@ export const MSG_CMSG_CLOEXEC = 0x40000000;
 
 export const AI_NUMERICHOST = 0x4;
 
+export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
+export const O_NOCTTY = 0o400;
 export const O_PATH = 0o10000000;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;

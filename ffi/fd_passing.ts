@@ -38,7 +38,7 @@ const control = new Struct(align(cmsghdr.size + 4 * SCM_MAX_FD));
  * @throws {SystemError} EPIPE, ECONNRESET when the peer is gone; ETOOMANYREFS, ENOMEM, ENOBUFS
  */
 export function sendMessage(
-  socket: Fd,
+  socket: Pick<Fd, "number">,
   bytes: Uint8Array<ArrayBuffer>,
   fds: readonly Fd[] = [],
 ): number | undefined {

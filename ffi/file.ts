@@ -1,6 +1,17 @@
 /** Opening a file in ways that Deno has no option for. */
 
-import { LOCK_EX, LOCK_NB, O_CLOEXEC, O_CREAT, O_EXCL, O_PATH, O_RDWR } from "./constants.ts";
+import {
+  LOCK_EX,
+  LOCK_NB,
+  O_CLOEXEC,
+  O_CREAT,
+  O_EXCL,
+  O_NOCTTY,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDWR,
+  O_WRONLY,
+} from "./constants.ts";
 import { check, checkNonBlocking } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
@@ -23,6 +34,11 @@ export function createFile(path: string): Fd {
 /** Opens a file for reading and writing. */
 export function openFile(path: string): Fd {
   return open(path, O_RDWR, 0);
+}
+
+/** Opens what may make a writer wait, such as a pipe or a terminal, so that it does not. */
+export function openForWriting(path: string): Fd {
+  return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
 }
 
 /** Locks a file against others who lock it, until it is closed. @returns false when another has it */

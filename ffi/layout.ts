@@ -22,6 +22,8 @@ export const LAYOUT = {
   cmsghdr: { size: 16, cmsg_len: 0, cmsg_level: 8, cmsg_type: 12 },
   // <sys/un.h> struct sockaddr_un
   sockaddr_un: { size: 110, sun_family: 0, sun_path: 2 },
+  // <sys/socket.h> struct sockaddr_storage, the longest address
+  sockaddr_storage: { size: 128 },
   // <netinet/in.h> struct sockaddr_in
   sockaddr_in: { size: 16, sin_family: 0, sin_port: 2, sin_addr: 4 },
   // <netinet/in.h> struct sockaddr_in6
@@ -60,8 +62,10 @@ export const LAYOUT = {
     udiag_states: 4,
     udiag_ino: 8,
     udiag_show: 12,
+    udiag_cookie: 16,
   },
   unix_diag_msg: { size: 16, udiag_ino: 4 },
+  unix_diag_vfs: { size: 8, udiag_vfs_ino: 0 },
   unix_diag_rqlen: { size: 8, udiag_rqueue: 0, udiag_wqueue: 4 },
   // <spawn.h>, opaque
   posix_spawn_file_actions_t: { size: 80 },

@@ -1,10 +1,9 @@
 /** The log: one line an event, on standard error. */
 
 import { dim, red, yellow } from "@std/fmt/colors";
-import { POLLOUT } from "../ffi/constants.ts";
 import { SystemError } from "../ffi/errno.ts";
-import { isReady } from "../ffi/poll.ts";
 import { escapeControls } from "./escape.ts";
+import { writeToStderr } from "./stderr.ts";
 
 export const LEVELS = ["debug", "info", "warn", "error"] as const;
 export const FORMATS = ["text", "json"] as const;
@@ -96,34 +95,6 @@ function quoteIfNeeded(value: string): string {
   return /^[^\s"=\p{Cc}]+$/u.test(value)
     ? escapeControls(value)
     : escapeControls(JSON.stringify(value));
-}
-
-const encoder = new TextEncoder();
-
-/** What a pipe takes at once when it takes anything (PIPE_BUF, pipe(7)). */
-const PIPE_BUF = 4096;
-const STDERR = { number: 2 };
-let dropped = 0;
-
-/** Writes a line, or drops it: a reader that is gone or slow must not stop what serves traffic. */
-function writeToStderr(line: string): void {
-  try {
-    if (!isReady(STDERR, POLLOUT)) {
-      dropped++;
-      return;
-    }
-    if (dropped > 0) {
-      const note = `${dropped} lines of the log were dropped: nobody read them in time\n`;
-      dropped = 0;
-      Deno.stderr.writeSync(encoder.encode(note));
-    }
-    let rest = encoder.encode(line);
-    while (rest.length > 0 && isReady(STDERR, POLLOUT)) {
-      rest = rest.subarray(Deno.stderr.writeSync(rest.subarray(0, PIPE_BUF)));
-    }
-  } catch {
-    // Nobody is left to tell.
-  }
 }
 
 /** The stack of an error, for `--log-level debug`; a failed system call has nothing to add. */

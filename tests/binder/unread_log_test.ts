@@ -1,0 +1,65 @@
+/** A standard error that nobody reads: the binder goes on, and says later what was lost. */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { multibinder } from "../support/binder.ts";
+import { bindOnce, ControlConnection } from "../support/control_client.ts";
+import { startProgram } from "../support/program.ts";
+import { loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { waitForStatus } from "../support/wait_for_status.ts";
+
+/**
+ * Starts a program whose standard error is of some kind and is not read. Then, for each line of input: reads
+ * for as long as something comes, and prints it.
+ */
+const SCRIPT = `
+import fcntl, os, pty, select, socket, subprocess, sys
+kind, *argv = sys.argv[1:]
+if kind == "terminal": reader, writer = pty.openpty()
+elif kind == "pipe": reader, writer = os.pipe()
+else: reader, writer = (s.detach() for s in socket.socketpair())
+child = subprocess.Popen(argv, stderr=writer)
+for line in sys.stdin:
+    while select.select([reader], [], [], 1)[0]:
+        sys.stdout.write(os.read(reader, 65536).decode(errors="replace").replace("\\r", ""))
+    mode = "blocking" if os.get_blocking(writer) else "changed"
+    print("\\nread, and the mode of the descriptor is", mode, flush=True)
+`;
+
+/** Requests that each make a line of the log: more than any of these keeps. */
+const REFUSALS = 5000;
+
+for (const kind of ["terminal", "pipe", "socket"]) {
+  Deno.test(`a ${kind} that nobody reads stops nobody`, async () => {
+    using folder = tempDir();
+    const sock = folder.file("sock");
+    const address = loopbackHost();
+    const argv = [multibinder(), "bind", "--sock", sock, `${address}:2080`];
+    await using program = startProgram(["python3", "-c", SCRIPT, kind, ...argv], {
+      stdin: "piped",
+      env: { NO_COLOR: "1" },
+    });
+    await waitForStatus(program, sock, () => true);
+    const refuse = async (count: number) => {
+      using connection = await ControlConnection.open(sock);
+      for (let left = count; left > 0; left--) {
+        await connection.send('{"method":"none","id":1}');
+        assertEquals((await connection.receive())?.error?.code, -32601);
+      }
+    };
+    await refuse(REFUSALS);
+    assertEquals((await bindOnce(sock, { address, port: 2080 })).result, true);
+
+    await program.write("look\n");
+    await program.waitFor(/mode of the descriptor is blocking/);
+    await refuse(1);
+    await program.write("look\n");
+    await program.waitFor(/mode of the descriptor is blocking/, 2);
+    const [lost] = await program.waitFor(/^\d+ lines of the log were dropped/);
+    const written = program.stdout.match(/ warn refused a request /g)?.length ?? 0;
+    assert(Number.parseInt(lost) > 0);
+    // But for the one that may have been cut short.
+    const missing = REFUSALS + 1 - written - Number.parseInt(lost);
+    assert(missing === 0 || missing === 1, `${written} written, ${lost}, ${missing} missing`);
+    assertMatch(program.stdout, /^\S+ warn refused a request .*\n\nread, .*\n*$/m);
+  });
+}
