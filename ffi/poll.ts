@@ -12,9 +12,15 @@ import { Struct } from "./memory.ts";
  * (PIPE_BUF, pipe(7)).
  */
 export function isReady(fd: Pick<Fd, "number">, events: number): boolean {
+  return readiness(fd, events) !== 0;
+}
+
+/** What a descriptor is ready for right now: poll's revents. */
+export function readiness(fd: Pick<Fd, "number">, events: number): number {
   const set = new Struct(LAYOUT.pollfd.size);
   set.setI32(LAYOUT.pollfd.fd, fd.number).setI32(LAYOUT.pollfd.events, events);
-  return check("poll", () => libc().poll(set.bytes, 1n, 0)) > 0;
+  check("poll", () => libc().poll(set.bytes, 1n, 0));
+  return set.i16(LAYOUT.pollfd.revents);
 }
 
 interface Waiter {

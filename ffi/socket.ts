@@ -3,6 +3,7 @@
 import { check, checkNonBlocking, SystemError } from "./errno.ts";
 import {
   AF_UNIX,
+  AF_UNSPEC,
   IPPROTO_TCP,
   SIOCOUTQ,
   SK_MEMINFO_DROPS,
@@ -83,10 +84,25 @@ export function acceptSocket(fd: Fd): Fd | undefined {
 
 /** getsockname(2): the address a socket is bound to, undefined for a family other than ours. */
 export function boundAddress(fd: Fd): SocketAddress | undefined {
-  const bytes = new Uint8Array(128); // sizeof(struct sockaddr_storage)
+  const bytes = new Uint8Array(LAYOUT.sockaddr_storage.size);
   const length = new Uint32Array([bytes.length]);
   check("getsockname", () => libc().getsockname(fd.number, bytes, length));
   return decodeAddress(bytes.slice(0, length[0]));
+}
+
+/** Whether a socket is connected to one peer, and hears from no other. */
+export function isConnected(fd: Fd): boolean {
+  const bytes = new Uint8Array(LAYOUT.sockaddr_storage.size);
+  return libc().getpeername(fd.number, bytes, new Uint32Array([bytes.length])) === 0;
+}
+
+/**
+ * Takes a socket of the Internet families out of whatever connection it has, and back to where it was after
+ * bind(2) (connect(2), AF_UNSPEC), for all who share it.
+ */
+export function disconnect(fd: Fd): void {
+  const bytes = new Struct(LAYOUT.sockaddr_in.size).setI16(0, AF_UNSPEC).bytes;
+  check("connect", () => libc().connect(fd.number, bytes, bytes.length));
 }
 
 /** Sets an integer option. */

@@ -15,7 +15,8 @@ import { type ControlSocket, listenOn, removeControlSocket } from "../control/co
 import { ControlServer } from "../control/server.ts";
 import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
-import { type Held, Registry, type Wanted } from "../sockets/registry.ts";
+import { BindError } from "../sockets/listen.ts";
+import { type Held, type Mending, Registry, type Wanted } from "../sockets/registry.ts";
 import { takeListenFds } from "../systemd/listen_fds.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../process/upgrade.ts";
@@ -50,6 +51,13 @@ export async function runBinder(options: BinderOptions, log: Log): Promise<numbe
   return await Promise.race([binder.stopped, started.then(() => binder.stopped)]);
 }
 
+/** What has become of a socket that a client has harmed, and whether it is the same one. */
+const MENDED: Record<Mending, [message: string, isSame: boolean]> = {
+  listens: ["; it listens again", true],
+  anew: ["; another one is bound in its place", false],
+  gone: ["; its address cannot be bound anew", false],
+};
+
 class Binder {
   readonly #poller = new Poller();
   readonly #children = new Children();
@@ -75,7 +83,10 @@ class Binder {
 
   constructor(readonly options: BinderOptions, readonly log: Log) {
     this.#notifier = new Notifier(this.#poller, log);
-    this.#registry = new Registry(options.backlog);
+    this.#registry = new Registry(
+      options.backlog,
+      (held, why, how) => this.#tellMended(held, why, how),
+    );
     this.#upgrade = new Upgrade({
       log,
       children: this.#children,
@@ -191,6 +202,17 @@ class Binder {
     this.#showStatus();
   }
 
+  /** A warning once for each: whoever does it can do it all the time. `status` counts. */
+  #tellMended(held: Held, why: string, how: Mending): void {
+    const address = formatAddress(held.address);
+    const level = held.mended === 1 ? "warn" : "debug";
+    const [message, isSame] = MENDED[how];
+    this.log[level](`a client has made a socket useless${message}`, { address, why });
+    if (isSame) return;
+    this.#notifier.removeFds(storeName(held.address));
+    if (how === "anew") this.#keep(held);
+  }
+
   #showStatus(): void {
     const count = this.#registry.size;
     this.#notifier.status(`holding ${count} socket${count === 1 ? "" : "s"}`);
@@ -275,15 +297,17 @@ class Binder {
       }
     }
     const sockets = [];
-    for (const { address, fd, backlog } of this.#registry.list()) {
+    for (const held of this.#registry.list()) {
       // Given up meanwhile.
-      if (fd.closed) continue;
+      if (held.fd.closed || !this.#mend(held)) continue;
+      const { address, backlog } = held;
       const text = formatAddress(address);
       sockets.push({
         address: text,
         backlog,
-        ...(address.transport === "tcp" && { queue: acceptQueue(fd) }),
+        ...(address.transport === "tcp" && { queue: acceptQueue(held.fd) }),
         holders: holders.get(text) ?? [],
+        ...(held.mended && { mended: held.mended }),
       });
       await giveTurn();
     }
@@ -320,6 +344,17 @@ class Binder {
       counters: this.#counters.state,
       ...this.#server && { server: this.#server.counters },
     });
+  }
+
+  /** @returns whether a socket serves, perhaps again */
+  #mend(held: Held): boolean {
+    try {
+      this.#registry.mend(held);
+      return true;
+    } catch (error) {
+      if (!(error instanceof BindError)) throw error;
+      return false;
+    }
   }
 
   #handOver(): { state: string; keep: Fd[] } {

@@ -67,6 +67,7 @@ interface HeldState {
   /** Absent, both, before they were noted. */
   since?: number;
   lent?: readonly Lending[];
+  mended?: number;
 }
 
 const port = whole(0, 65535);
@@ -119,6 +120,7 @@ const state = object<BinderState>({
       count: natural,
       last: natural,
     }))),
+    mended: orAbsent(natural),
   })),
   own: table(text()),
   configured: orAbsent(list(text())),

@@ -117,7 +117,9 @@ export function listeningAddress(fd: Fd): Address | undefined {
   const { host, port } = bound;
   if (port === 0) return undefined;
   if (bound.family === "inet") return { transport, family: "inet", host, port };
-  if (getOption(fd, IPPROTO_IPV6, IPV6_V6ONLY) === 0) {
+  // It would serve an address that is written, and bound, in another way.
+  if (host.startsWith("::ffff:")) return undefined;
+  if (host === "::" && getOption(fd, IPPROTO_IPV6, IPV6_V6ONLY) === 0) {
     return { transport, family: "dual", host: "*", port };
   }
   const scoped = bound.scope === 0 ? host : `${host}%${bound.scope}`;

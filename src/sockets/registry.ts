@@ -3,6 +3,7 @@
 import type { Fd } from "../../ffi/fd.ts";
 import { listenSocket } from "../../ffi/socket.ts";
 import { type Address, formatAddress, overlap } from "./address.ts";
+import { damageOf, restore } from "./damage.ts";
 import { BindError, listen } from "./listen.ts";
 import { closeUnlessServed, type FileId, removeIfSame } from "./unix_path.ts";
 import { discard, discardNow } from "../../ffi/discard.ts";
@@ -17,7 +18,12 @@ export interface Held {
   since: number;
   /** The file of a UNIX socket, removed with it. */
   file?: FileId;
+  /** How often it was found to serve nobody, and mended. */
+  mended?: number;
 }
+
+/** It listens again, another one is bound in its place, or none could be. */
+export type Mending = "listens" | "anew" | "gone";
 
 /** An address to hold. */
 export interface Wanted {
@@ -33,8 +39,14 @@ export class Registry {
   readonly #fresh = new Set<Held>();
   #unfinished: Promise<void> | undefined;
 
-  /** @param defaultBacklog for a request that names none */
-  constructor(readonly defaultBacklog: number) {}
+  /**
+   * @param defaultBacklog for a request that names none
+   * @param mended told of each socket that served nobody, why, and what has become of it
+   */
+  constructor(
+    readonly defaultBacklog: number,
+    readonly mended: (held: Held, why: string, how: Mending) => void = () => {},
+  ) {}
 
   /** Takes over a socket that is bound already. */
   add(held: Held): void {
@@ -131,11 +143,37 @@ export class Registry {
 
   #findOrListen(wanted: Wanted, fresh: Set<Held>): Held {
     const held = this.find(wanted.address);
-    if (held !== undefined) return this.#growBacklog(held, wanted.backlog);
+    if (held !== undefined) {
+      this.mend(held);
+      return this.#growBacklog(held, wanted.backlog);
+    }
     const added = this.#listen(wanted);
     this.#held.set(formatAddress(added.address), added);
     fresh.add(added);
     return added;
+  }
+
+  /**
+   * Has a socket serve again that somebody has shut down or connected: the same one if that is possible, or
+   * one that is bound anew.
+   * @throws {BindError} when it is not; nothing is held for the address then
+   */
+  mend(held: Held): void {
+    const { address, backlog } = held;
+    const why = damageOf(held.fd, address);
+    if (why === undefined) return;
+    held.mended = (held.mended ?? 0) + 1;
+    if (restore(held.fd, address, backlog)) return this.mended(held, why, "listens");
+    // With it open, its name or port would be taken.
+    this.release(address);
+    try {
+      Object.assign(held, listen(address, backlog));
+    } catch (error) {
+      this.mended(held, why, "gone");
+      throw error;
+    }
+    this.#held.set(formatAddress(address), held);
+    this.mended(held, why, "anew");
   }
 
   /** How many sockets are held. */

@@ -15,7 +15,13 @@ export interface Status {
 
 export interface BinderStatus extends Status {
   sock: string;
-  sockets: { address: string; backlog: number; queue?: object; holders: number[] }[];
+  sockets: {
+    address: string;
+    backlog: number;
+    queue?: object;
+    holders: number[];
+    mended?: number;
+  }[];
   /** Addresses of its command line that it does not hold. */
   missing: string[];
   clients: number;
