@@ -4,7 +4,7 @@ import { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { becomeUser, effectiveUid, unblockSignals } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
-import { acceptQueue } from "../../ffi/socket.ts";
+import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
 import { formatAddress, resolveAddress, splitAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
 import { Children } from "../process/children.ts";
@@ -125,6 +125,8 @@ class Binder {
       log,
       ledger: this.#ledger,
       access,
+      isControl: (fd) =>
+        this.#control !== undefined && socketCookie(this.#control.fd) === socketCookie(fd),
       keptFor: (address) => this.#keptFor(address),
       describe: () => this.#describe(),
       metrics: () => this.#exposeMetrics(),

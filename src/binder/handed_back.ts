@@ -1,13 +1,24 @@
 /** Taking a listening socket from a client, after a binder that held it has died. */
 
-import { SOCK_STREAM } from "../../ffi/constants.ts";
+import {
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+  SO_PROTOCOL,
+  SO_REUSEPORT,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { createSocket, networkNamespace } from "../../ffi/socket.ts";
+import { createSocket, getOption, networkNamespace } from "../../ffi/socket.ts";
 import { FAMILIES } from "../../ffi/sockaddr.ts";
 import { type Address, formatAddress, hasFile } from "../sockets/address.ts";
+import { damageOf } from "../sockets/damage.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 import { leadsTo } from "../sockets/unix_path.ts";
+
+/** What others bind in place of TCP and UDP: MPTCP, SCTP, UDP-Lite. */
+const PROTOCOLS = { tcp: IPPROTO_TCP, udp: IPPROTO_UDP } as const;
 
 /**
  * Checks that a descriptor is what a binder would have bound for an address: a listening socket of that
@@ -21,6 +32,15 @@ export function refusal(fd: Fd, address: Address): string | undefined {
     if (found === undefined) return "it is no listening socket";
     if (formatAddress(found) !== formatAddress(address)) {
       return `it listens on ${formatAddress(found)}`;
+    }
+    const damage = damageOf(fd, address);
+    if (damage !== undefined) return damage;
+    if (address.transport !== "unix") {
+      const protocol = getOption(fd, SOL_SOCKET, SO_PROTOCOL);
+      if (protocol !== PROTOCOLS[address.transport]) return `it is of protocol ${protocol}`;
+      if (getOption(fd, SOL_SOCKET, SO_REUSEPORT) !== 0) {
+        return "it may share its port with other sockets (SO_REUSEPORT)";
+      }
     }
     if (hasFile(address)) {
       return leadsTo(address.path, fd) ? undefined : "its file is gone, or is another's";

@@ -1,11 +1,32 @@
 import { assertStrictEquals, fail } from "@std/assert";
-import { AF_INET, AF_UNIX, POLLIN, SOCK_DGRAM, SOCK_NONBLOCK } from "../../ffi/constants.ts";
-import { SOCK_STREAM } from "../../ffi/constants.ts";
-import type { Fd } from "../../ffi/fd.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
+  POLLIN,
+  SO_REUSEPORT,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "../../ffi/constants.ts";
+import { check } from "../../ffi/errno.ts";
+import { Fd } from "../../ffi/fd.ts";
 import { receiveMessage } from "../../ffi/fd_passing.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
-import { acceptSocket, bindSocket, createSocket, listenSocket } from "../../ffi/socket.ts";
+import { libc } from "../../ffi/libc.ts";
+import { encodeAddress } from "../../ffi/sockaddr.ts";
+import {
+  acceptSocket,
+  bindSocket,
+  createSocket,
+  listenSocket,
+  setOption,
+} from "../../ffi/socket.ts";
 import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { startProgram } from "../../tests/support/program.ts";
 import { freePort, loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
@@ -13,6 +34,18 @@ import { ignoreUnless } from "../../tests/support/users.ts";
 import { type Address, resolveAddress, splitAddress } from "../sockets/address.ts";
 import { listen } from "../sockets/listen.ts";
 import { refusal } from "./handed_back.ts";
+
+/** What listens, or is bound, as TCP and UDP do: <netinet/in.h>. */
+const KINDS = [
+  { name: "MPTCP", type: SOCK_STREAM, protocol: 262, transport: "" },
+  { name: "UDP-Lite", type: SOCK_DGRAM, protocol: 136, transport: "udp:" },
+];
+
+function hasProtocol(type: number, protocol: number): boolean {
+  const number = libc().socket(AF_INET, type | SOCK_CLOEXEC, protocol);
+  if (number >= 0) new Fd(number).close();
+  return number >= 0;
+}
 
 async function parse(text: string): Promise<Address> {
   return await resolveAddress(splitAddress(text));
@@ -112,6 +145,67 @@ Deno.test("a UNIX socket that its path does not lead to is not", async () => {
   await using other = startProgram(["python3", "-c", SERVER, path]);
   await other.waitFor(/up/);
   assertStrictEquals(refusal(socket, address), gone);
+});
+
+Deno.test("the one before at the same path is not, though the same process serves that", async () => {
+  using folder = tempDir();
+  const address = await parse(`unix:${folder.file("site.sock")}`);
+  using twin = listen(address, 10).fd;
+  Deno.removeSync(folder.file("site.sock"));
+  using socket = listen(address, 10).fd;
+  assertStrictEquals(refusal(twin, address), "its file is gone, or is another's");
+  assertStrictEquals(refusal(socket, address), undefined);
+});
+
+Deno.test("a socket that a bind would have made otherwise is not", async () => {
+  const [host, port] = [loopbackHost(), freePort()];
+  const tcp = await parse(`${host}:${port}`);
+  const udp = await parse(`udp:${host}:${port}`);
+  const at = (fd: Fd) => bindSocket(fd, { family: "inet", host, port });
+  {
+    using shared = createSocket(AF_INET, SOCK_STREAM);
+    setOption(shared, SOL_SOCKET, SO_REUSEPORT, 1);
+    at(shared);
+    listenSocket(shared, 10);
+    const why = "it may share its port with other sockets (SO_REUSEPORT)";
+    assertStrictEquals(refusal(shared, tcp), why);
+  }
+  {
+    using connected = createSocket(AF_INET, SOCK_DGRAM);
+    at(connected);
+    assertStrictEquals(refusal(connected, udp), undefined);
+    const peer = encodeAddress({ family: "inet", host, port });
+    libc().connect(connected.number, peer, peer.length);
+    assertStrictEquals(refusal(connected, udp), "it is connected to one peer");
+  }
+});
+
+for (const { name, type, protocol, transport } of KINDS) {
+  Deno.test({
+    name: `a socket of ${name} is not`,
+    ignore: ignoreUnless(hasProtocol(type, protocol), `this kernel has no ${name}`),
+    fn: async () => {
+      const [host, port] = [loopbackHost(), freePort()];
+      using socket = new Fd(
+        check("socket", () => libc().socket(AF_INET, type | SOCK_CLOEXEC, protocol)),
+      );
+      bindSocket(socket, { family: "inet", host, port });
+      if (type === SOCK_STREAM) listenSocket(socket, 10);
+      const why = refusal(socket, await parse(`${transport}${host}:${port}`));
+      assertStrictEquals(why, `it is of protocol ${protocol}`);
+    },
+  });
+}
+
+Deno.test("one of an IPv4 address in IPv6's clothes is not one for both", async () => {
+  const port = freePort();
+  using mapped = createSocket(AF_INET6, SOCK_STREAM);
+  setOption(mapped, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  bindSocket(mapped, { family: "inet6", host: "::ffff:127.0.0.1", port, scope: 0 });
+  listenSocket(mapped, 10);
+  for (const claimed of [`*:${port}`, `127.0.0.1:${port}`, `[::]:${port}`]) {
+    assertStrictEquals(refusal(mapped, await parse(claimed)), "it is no listening socket");
+  }
 });
 
 Deno.test("what is no socket is not", async () => {

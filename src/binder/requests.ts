@@ -1,6 +1,7 @@
 /** What clients may ask of a binder. */
 
 import { discard } from "../../ffi/discard.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
 import {
   type Address,
@@ -35,6 +36,8 @@ export interface Resources {
   added: (held: Held) => void;
   /** Told of each address that was given up. */
   removed: (address: Address) => void;
+  /** Whether a socket is the one that clients of the binder connect to. */
+  isControl: (fd: Fd) => boolean;
   /** Why an address that is held cannot be given up; undefined when it can. */
   keptFor: (address: string) => string | undefined;
   /** For `status`. */
@@ -191,7 +194,7 @@ export class Requests {
     const fd = fds[index];
     if (fd === undefined) return "refused: no descriptor";
     const why = this.resources.policy.allows(address)
-      ? refusal(fd, address) ?? this.#strangeness(fd, caller)
+      ? refusal(fd, address) ?? this.#strangeness(fd, caller) ?? this.#purpose(fd)
       : "not allowed";
     if (why !== undefined) {
       log.warn("refused a socket handed back", { ...about, why });
@@ -293,11 +296,15 @@ export class Requests {
   }
 
   /** A socket that some other user has made could be shut down, or read, by that user at any time. */
-  #strangeness(fd: Reply["fds"][number], { peer }: Caller): string | undefined {
+  #strangeness(fd: Fd, { peer }: Caller): string | undefined {
     const { access } = this.resources;
     const maker = makerOf(fd);
     if (access.trusts(peer.uid) || access.trusts(maker)) return undefined;
     return `uid ${maker} has made it, and neither root nor this binder's user`;
+  }
+
+  #purpose(fd: Fd): string | undefined {
+    return this.resources.isControl(fd) ? "it is this binder's control socket" : undefined;
   }
 
   #insist(isPermitted: boolean, { peer }: Caller, what: string): void {

@@ -148,6 +148,15 @@ Deno.test("another socket of an address held is refused", async () => {
   });
 });
 
+Deno.test("the binder's own control socket is not held for clients", async () => {
+  await withBinder(async ({ binder, connect, folder }) => {
+    const param = { address: `unix:${folder.file("sock")}` };
+    const outcomes = await connect().adopt([param], [binder.server.listening]);
+    assertEquals(outcomes, ["refused: it is this binder's control socket"]);
+    assertEquals(binder.held(), []);
+  });
+});
+
 Deno.test("each socket is judged for itself, and what is refused is closed", async () => {
   await withBinder(async ({ binder, connect, listenOn }) => {
     const [good, wrong, none, held, denied] = params(5);

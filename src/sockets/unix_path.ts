@@ -9,6 +9,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { createFile, openFile, openPlace, tryLock } from "../../ffi/file.ts";
 import { effectiveUid, withUmask } from "../../ffi/process.ts";
 import { bindSocket, connectUnix, listenSocket, peerCredentials } from "../../ffi/socket.ts";
+import { fileNumberOf } from "../../ffi/unix_diag.ts";
 import { UserError } from "../errors.ts";
 import { Folder, isTrusted } from "./folder.ts";
 
@@ -129,6 +130,9 @@ function isServed({ path }: Place): boolean {
 /** Whether a path leads to a listening socket, as far as the kernel tells: it says who made it listen. */
 export function leadsTo(path: string, fd: Fd): boolean {
   if (!isSocket(path)) return false;
+  // One process may have made a socket there twice; the first one's file is gone then.
+  const file = fileNumberOf(fd);
+  if (file !== undefined && file !== (fileId(path)?.inode ?? -1) >>> 0) return false;
   try {
     return servingPid(path) === peerCredentials(fd).pid;
   } catch (error) {

@@ -2,8 +2,10 @@ import { MAX_MESSAGE_BYTES } from "../../src/control/framing.ts";
 /** A binder within this process, which speaks the real protocol over a real control socket. */
 
 import "./libc.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
+import { socketCookie } from "../../ffi/socket.ts";
 import { Ledger } from "../../src/binder/ledger.ts";
 import { parsePatterns, Policy } from "../../src/binder/policy.ts";
 import { Requests } from "../../src/binder/requests.ts";
@@ -70,6 +72,7 @@ export async function startLocalBinder(
     access: { trusts, mayAdopt: trusts },
     added: () => {},
     removed: () => {},
+    isControl: (fd: Fd) => socketCookie(fd) === socketCookie(control.fd),
     keptFor: () => undefined,
     metrics: () => Promise.resolve(""),
     describe: () => ({ role: "binder" }),
