@@ -16,7 +16,7 @@ import { ControlServer } from "../control/server.ts";
 import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
 import { BindError } from "../sockets/listen.ts";
-import { type Held, type Mending, Registry, type Wanted } from "../sockets/registry.ts";
+import { type Held, type Mending, Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
 import { takeListenFds } from "../systemd/listen_fds.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../process/upgrade.ts";
@@ -44,7 +44,7 @@ export async function runBinder(options: BinderOptions, log: Log): Promise<numbe
   // A successor has what the program before made of the same words.
   const addresses = before
     ? Object.keys(before.own)
-    : fromCommandLine(() => options.addresses.flatMap(expandAddresses));
+    : fromCommandLine(() => options.addresses.flatMap((one) => expandAddresses(one)));
   const binder = new Binder({ ...options, addresses }, log);
   const started = binder.start(before);
   // A start may wait for names and for addresses in use, and be told to stop meanwhile.
@@ -259,19 +259,18 @@ class Binder {
   async #resolveOwn(): Promise<Wanted[]> {
     const wanted: Wanted[] = [];
     for (const written of this.options.addresses) {
-      const address = fromCommandLine(() =>
-        resolveAddress(splitAddress(this.#own[written] ?? written))
-      );
-      wanted.push({ address: await address });
+      const parts = fromCommandLine(() => splitAddress(this.#own[written] ?? written));
+      wanted.push(wantedOf(await fromCommandLine(() => resolveAddress(parts)), parts));
     }
     return wanted;
   }
 
   /** Port 0 becomes another once it is bound. */
   #allowOwn(policy: Policy, own: readonly Wanted[]): void {
-    own.forEach(({ address }, index) => {
+    own.forEach(({ address, former }, index) => {
       this.#own[this.options.addresses[index] ?? ""] = formatAddress(address);
       policy.allowAddress(address);
+      if (former) policy.allowAddress(former);
     });
   }
 

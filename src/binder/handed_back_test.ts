@@ -67,9 +67,9 @@ Deno.test("a socket that a binder would have bound is taken", async () => {
       `0.0.0.0:${port}`,
       `[::1]:${port}`,
       `[::]:${port}`,
-      `*:${port}`,
+      `[::]:${port},v4v6`,
       `udp:${host}:${port}`,
-      `udp:*:${port}`,
+      `udp:[::]:${port},v4v6`,
       `unix:${folder.file("site.sock")}`,
     ];
     for (const address of addresses) {
@@ -89,9 +89,9 @@ Deno.test("a socket of another address or type is not", async () => {
       [`0.0.0.0:${port}`, `${host}:${port}`],
       [`${host}:${port}`, `udp:${host}:${port}`],
       [`udp:${host}:${port}`, `${host}:${port}`],
-      [`*:${port}`, `[::]:${port}`],
-      [`[::]:${port}`, `*:${port}`],
-      [`*:${port}`, `0.0.0.0:${port}`],
+      [`[::]:${port},v4v6`, `[::]:${port}`],
+      [`[::]:${port}`, `[::]:${port},v4v6`],
+      [`[::]:${port},v4v6`, `0.0.0.0:${port}`],
       [`unix:${path}`, `unix:${other}`],
       [`unix:${path}`, `${host}:${port}`],
     ];
@@ -203,7 +203,7 @@ Deno.test("one of an IPv4 address in IPv6's clothes is not one for both", async 
   setOption(mapped, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   bindSocket(mapped, { family: "inet6", host: "::ffff:127.0.0.1", port, scope: 0 });
   listenSocket(mapped, 10);
-  for (const claimed of [`*:${port}`, `127.0.0.1:${port}`, `[::]:${port}`]) {
+  for (const claimed of [`[::]:${port},v4v6`, `127.0.0.1:${port}`, `[::]:${port}`]) {
     assertStrictEquals(refusal(mapped, await parse(claimed)), "it is no listening socket");
   }
 });

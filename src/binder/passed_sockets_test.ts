@@ -25,7 +25,7 @@ Deno.test("the name in the store is readable, and one that systemd accepts", asy
   const names: [address: string, name: string][] = [
     [":80", "tcp-0.0.0.0-80"],
     ["[::1]:80", "tcp-%3A%3A1-80"],
-    ["*:80", "tcp-*-80"],
+    ["[::]:80,v4v6", "tcp-*-80"],
     ["udp::53", "udp-0.0.0.0-53"],
     ["unix:/run/a:b%é.sock", "unix-/run/a%3Ab%25%C3%A9.sock"],
   ];

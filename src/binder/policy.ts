@@ -1,11 +1,12 @@
 /** Which addresses clients may ask for. */
 
-import { type Address, formatAddress, resolveAddress } from "../sockets/address.ts";
+import { type Address, formatAddress, resolveAddress, toParts } from "../sockets/address.ts";
+import { formatOptions } from "../sockets/socket_options.ts";
 import { EXIT, fromCommandLine, UserError } from "../errors.ts";
 
 /** A pattern of addresses: a host or `*`, and ports. */
 interface Pattern {
-  /** As in {@link formatAddress} before the port; undefined for every host. */
+  /** As in {@link formatAddress} without the port; undefined for every host. */
   host?: string;
   first: number;
   last: number;
@@ -21,7 +22,7 @@ export interface PolicyRules {
 
 /**
  * Reads patterns: `HOST:PORTS`. HOST is an address as it is listened on, empty for 0.0.0.0, or `*` for
- * every one; PORTS is a number, a range `8000-8099`, or `*`. `unix:/run/site/*` allows the paths that
+ * every one, IPv6 too; PORTS is a number, a range `8000-8099`, or `*`. `unix:/run/site/*` allows the paths that
  * begin so, `unix:@site*` the abstract names, and a lone `*` allows everything.
  * @throws {UserError} for a malformed one, or a host name without an address
  */
@@ -54,7 +55,7 @@ export class Policy {
     if (address.transport === "unix") {
       return paths.some((pattern) => matchesPath(pattern, address.path));
     }
-    const host = text.slice(0, text.lastIndexOf(":"));
+    const host = hostOf(address);
     return hosts.some((pattern) =>
       (pattern.host === undefined || pattern.host === host) &&
       pattern.first <= address.port && address.port <= pattern.last
@@ -82,7 +83,7 @@ function inRealFolder(path: string): string {
 }
 
 async function parsePattern(text: string): Promise<Pattern> {
-  const match = /^(.*):(\*|\d{1,5}|(\d{1,5})-(\d{1,5}))$/.exec(text);
+  const match = /^(.*):(\*|\d{1,5}|(\d{1,5})-(\d{1,5}))(,v4v6)?$/.exec(text);
   const [, host = "", ports = ""] = match ?? [];
   const first = ports === "*" ? 0 : Number(match?.[3] ?? ports);
   const last = ports === "*" ? 65535 : Number(match?.[4] ?? ports);
@@ -93,7 +94,13 @@ async function parsePattern(text: string): Promise<Pattern> {
     );
   }
   if (host === "*") return { first, last };
-  const parts = { address: host, port: first };
-  const address = formatAddress(await fromCommandLine(() => resolveAddress(parts)));
-  return { host: address.slice(0, address.lastIndexOf(":")), first, last };
+  const options = match[5] === undefined ? {} : { v4v6: true as const };
+  const parts = { address: host, port: first, options };
+  return { host: hostOf(await fromCommandLine(() => resolveAddress(parts))), first, last };
+}
+
+/** An address without its port: with `,v4v6` it is another host than without. */
+function hostOf(address: Address): string {
+  const { address: host, options = {} } = toParts(address);
+  return host + formatOptions(options);
 }

@@ -16,7 +16,7 @@ import { BindError, makerOf, namingHolder } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, parseBindParams, RPC, RpcError } from "../control/messages.ts";
 import type { Caller, Handler, Reply } from "../control/handler.ts";
-import type { Held, Registry, Wanted } from "../sockets/registry.ts";
+import { type Held, type Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
 import { fileId } from "../sockets/unix_path.ts";
 import { giveTurn, Queue } from "../turns.ts";
 import type { Access } from "./access.ts";
@@ -141,8 +141,8 @@ export class Requests {
 
   async #bind(params: readonly BindParam[], caller: Caller): Promise<Reply> {
     const wanted = await this.#understand(params, caller.peer.uid);
-    for (const { address } of wanted) {
-      this.#permit(address);
+    for (const one of wanted) {
+      this.#permit(this.resources.registry.findWanted(one)?.address ?? one.address);
       await giveTurn();
     }
     const held = await this.#holdFor(wanted, this.resources.access.trusts(caller.peer.uid));
@@ -174,8 +174,9 @@ export class Requests {
         const counts = `${fds.length} sockets for ${wanted.length} addresses`;
         throw new RpcError(RPC.invalidParams, `Invalid params: ${counts}`);
       }
-      const outcomes = wanted.map((one, index) => this.#adoptOne(one, fds, index, caller));
-      caller.attach(wanted.map(({ address }) => formatAddress(address)));
+      const meant = wanted.map((one, index) => meaning(one, fds[index]));
+      const outcomes = meant.map((one, index) => this.#adoptOne(one, fds, index, caller));
+      caller.attach(meant.map(({ address }) => formatAddress(address)));
       return { result: outcomes, fds: [] };
     } finally {
       fds.forEach(discard);
@@ -224,7 +225,8 @@ export class Requests {
   /** Closes sockets, all or none. Copies that servers have are theirs, and go on. */
   async #unbind(params: readonly BindParam[], { peer }: Caller): Promise<Reply> {
     const { registry, keptFor, log } = this.resources;
-    const addresses = (await this.#understand(params, peer.uid)).map(({ address }) => address);
+    const addresses = (await this.#understand(params, peer.uid))
+      .map((one) => registry.findWanted(one)?.address ?? one.address);
     for (const address of addresses) {
       const text = formatAddress(address);
       const why = registry.find(address) ? keptFor(text) : "it is not held";
@@ -241,9 +243,8 @@ export class Requests {
   async #understand(params: readonly BindParam[], uid: number): Promise<Wanted[]> {
     const wanted: Wanted[] = [];
     try {
-      for (const { backlog, ...parts } of params) {
-        const address = numericAddress(parts) ?? await this.#lookUp(parts, uid);
-        wanted.push({ address, ...(backlog !== undefined && { backlog }) });
+      for (const parts of params) {
+        wanted.push(wantedOf(numericAddress(parts) ?? await this.#lookUp(parts, uid), parts));
         await giveTurn();
       }
       return wanted;
@@ -313,4 +314,12 @@ export class Requests {
       code: "EPERM",
     });
   }
+}
+
+/** What is meant by an address whose words have meant another one once: that which the socket has. */
+function meaning(wanted: Wanted, fd: Fd | undefined): Wanted {
+  const { former } = wanted;
+  const isFormer = former && fd && refusal(fd, wanted.address) !== undefined &&
+    refusal(fd, former) === undefined;
+  return isFormer ? { ...wanted, address: former } : wanted;
 }

@@ -372,6 +372,29 @@ Deno.test("an address that nobody hands back is in use, after the time and not b
   }
 });
 
+Deno.test("a socket for both families that was asked for as a star goes on being that, and is found so", async () => {
+  await withBinder(async ({ binder, connect, listenOn }) => {
+    const [{ port }] = params(1);
+    const [star, both] = [{ address: "*", port }, {
+      address: "[::]",
+      port,
+      options: { v4v6: true as const },
+    }];
+    const socket = await listenOn(both);
+    assertEquals(await connect().adopt([star], [socket]), ["adopted"]);
+    for (const param of [star, both]) {
+      assertEquals(await bound(connect(), [param]), cookies([socket]));
+    }
+    assertObjectMatch(await assertRejects(() => connect().bind([{ address: "", port }]), Error), {
+      message:
+        `Could not bind: 0.0.0.0:${port}: it overlaps [::]:${port},v4v6, which is held already ` +
+        "(EADDRINUSE)",
+    });
+    assertEquals(await connect().call("unbind", [star]), [`[::]:${port},v4v6`]);
+    assertEquals(binder.held(), []);
+  });
+});
+
 Deno.test("what nobody can hand back is not waited for", async () => {
   await withBinder(async ({ binder, connect, folder }) => {
     const [{ port, address }] = params(1);
@@ -382,7 +405,10 @@ Deno.test("what nobody can hand back is not waited for", async () => {
     await bound(connect(), [{ address, port }]);
     const refused: [param: BindParam, message: string][] = [
       [{ address: "", port }, `${all}: it overlaps ${own}, which is held already (EADDRINUSE)`],
-      [{ address: "*", port }, `*:${port}: it overlaps ${own}, which is held already (EADDRINUSE)`],
+      [
+        { address: "[::]", port, options: { v4v6: true } },
+        `[::]:${port},v4v6: it overlaps ${own}, which is held already (EADDRINUSE)`,
+      ],
       [
         { address: `unix:${path}` },
         `unix:${path}: the file exists and is not a socket; it is left alone (EADDRINUSE)`,

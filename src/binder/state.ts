@@ -39,8 +39,11 @@ import { countersShape, type CountersState } from "./counters.ts";
 import type { Lending } from "./ledger.ts";
 import type { Rules } from "./options.ts";
 
-/** The format's version; the rule for change stands in `../process/state.ts`. */
-export const STATE_VERSION = 1;
+/**
+ * The format's version; the rule for change stands in `../process/state.ts`. Before 2 the text of an address for
+ * both families was `*:80`, and is `[::]:80,v4v6` now.
+ */
+export const STATE_VERSION = 2;
 
 /** The state, as JSON. Numbers named `fd` are descriptors that stay open across the exec. */
 export interface BinderState extends CommonState {
@@ -162,5 +165,18 @@ const state = object<BinderState>({
  * @throws {UserError} when it is not one, naming the field, or newer than this program
  */
 export function parseState(json: string): BinderState {
-  return parseRoleState(json, "binder", STATE_VERSION, state);
+  const found = parseRoleState(json, "binder", STATE_VERSION, state);
+  if (found.version >= 2) return found;
+  const { own, configured, clients } = found;
+  return {
+    ...found,
+    own: Object.fromEntries(Object.entries(own).map(([words, text]) => [words, renamed(text)])),
+    ...(configured && { configured: configured.map(renamed) }),
+    clients: clients.map((one) => one.holds ? { ...one, holds: one.holds.map(renamed) } : one),
+  };
+}
+
+/** The text of an address, from what it was before version 2. */
+function renamed(text: string): string {
+  return text.replace(/^(udp:)?\*:(\d+)$/, "$1[::]:$2,v4v6");
 }

@@ -58,6 +58,23 @@ Deno.test("what an older program does not say may be absent, what a newer one sa
   assertEquals(parseState(JSON.stringify(older)), JSON.parse(JSON.stringify(older)));
 });
 
+Deno.test("an address for both families has its new text, whoever names it", () => {
+  const dual = { transport: "tcp", family: "dual", host: "*", port: 80 };
+  const before = {
+    ...STATE,
+    version: 1,
+    held: [{ address: dual, fd: 4, backlog: 5 }],
+    own: { "*:80": "*:80", ":1": "0.0.0.0:1" },
+    configured: ["udp:*:53", "unix:/*:1"],
+    clients: [{ fd: 6, pending: "", holds: ["*:80"] }],
+  };
+  const { own, configured, clients, held } = parseState(JSON.stringify(before));
+  assertEquals(own, { "*:80": "[::]:80,v4v6", ":1": "0.0.0.0:1" });
+  assertEquals(configured, ["udp:[::]:53,v4v6", "unix:/*:1"]);
+  assertEquals(clients[0]?.holds, ["[::]:80,v4v6"]);
+  assertEquals<unknown>(held[0]?.address, dual);
+});
+
 Deno.test("whatever is absent, malformed or misplaced is refused, and named", () => {
   const optional =
     /^(pid|configured|counted(\.refusals\["a-code"\])?|metrics(\.path|\.file)?|rules|rules\.user|rules\.access\.adopters|rules\.owner\.[ug]id|held\[1\]\.(file|since|lent|address\.padded)|clients\[\d\]\.(holds|owed)|rules\.policy\.hosts\[0\]\.host)$/;
@@ -88,7 +105,7 @@ function isWithin(at: string, named: string): boolean {
 Deno.test("a state that says something impossible is refused", () => {
   const [first, second] = STATE.held;
   const refused: [state: unknown, reason: RegExp][] = [
-    [{ ...STATE, version: STATE_VERSION + 1 }, /format 2, and this program knows up to 1/],
+    [{ ...STATE, version: STATE_VERSION + 1 }, /format 3, and this program knows up to 2/],
     [{ ...STATE, role: "wrapper" }, /role must be "binder"; it is "wrapper"/],
     [{ role: "binder", version: 1, held: [], clients: [] }, /upgrades must be/],
     [{ ...STATE, held: [first, { ...second, fd: 4 }] }, /held\[1\]\.fd is 4, as held\[0\]\.fd is/],

@@ -8,12 +8,17 @@ import { fileMode, wholeNumber } from "./values.ts";
 
 const ADDRESSES = `
 ADDRESS is one of
-  :80  0.0.0.0:80      every IPv4 address
+  :80  *:80  0.0.0.0:80  every IPv4 address
   127.0.0.1:8080       one address; a host name is looked up once
   [::]:80  [::1]:80    IPv6 only
-  *:80                 IPv4 and IPv6 on one socket
+  [::]:80,v4v6         IPv4 and IPv6 on one socket
   unix:/run/site.sock  a UNIX stream socket
   udp::443             a UDP socket; any of the above after "udp:"
+
+Several may stand with commas between them, and ports as a range, such as 8001-8009.
+What follows a comma and is no address is an option of the address before it:
+  backlog=N            length of its accept queue
+  v4v6  v6only         with [::]: both families, or IPv6 alone (as without it)
 
 With addresses or --allow, clients get these alone; without any, clients may ask
 for any address. PATTERN is HOST:PORTS: HOST as in an address, or

@@ -25,7 +25,9 @@ export const subcommand = defineSubcommand({
   sections: { "What that means": MEANING },
   examples: ["multibinder unbind :8080 unix:/run/site.sock"],
   async run({ options, words }) {
-    const params = fromCommandLine(() => words.flatMap(expandAddresses).map(splitAddress));
+    const params = fromCommandLine(() =>
+      words.flatMap((one) => expandAddresses(one)).map(splitAddress)
+    );
     const result = await request(this, options.sock, "unbind", undefined, params);
     const addresses = Array.isArray(result) ? result.map(String) : [];
     print(addresses.map((address) => `gave up ${escapeControls(address)}\n`).join(""));

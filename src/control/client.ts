@@ -10,6 +10,7 @@ import { effectiveUid } from "../../ffi/process.ts";
 import { discard } from "../../ffi/discard.ts";
 import { connectUnix, type Credentials, peerCredentials } from "../../ffi/socket.ts";
 import { messageOf, UserError } from "../errors.ts";
+import { joinParts } from "../sockets/address.ts";
 import { Channel, ChannelClosed } from "./channel.ts";
 import { mismatch } from "./grant.ts";
 import { type Answer, type BindParam, parseAnswer, RPC } from "./messages.ts";
@@ -221,8 +222,9 @@ export class ControlClient implements Disposable {
       const param = params[index];
       const wrong = param && mismatch(fd, param);
       if (param === undefined || wrong === undefined) return;
-      const asked = param.port === undefined ? param.address : `${param.address}:${param.port}`;
-      throw new UserError(`for ${asked} the binder at ${this.path} sent ${wrong}; it is not used`);
+      throw new UserError(
+        `for ${joinParts(param)} the binder at ${this.path} sent ${wrong}; it is not used`,
+      );
     });
   }
 

@@ -7,6 +7,7 @@ import {
   type Address,
   type AddressParts,
   formatAddress,
+  formerMeaning,
   numericAddress,
 } from "../sockets/address.ts";
 import { listeningAddress } from "../sockets/listen.ts";
@@ -46,8 +47,8 @@ function isMeant(found: Address, asked: AddressParts): boolean {
   ) {
     return true;
   }
-  // The original's socket of [::] takes IPv4 connections as well.
-  return found.family === "dual" && wanted.host === "::";
+  // The original's socket of [::] takes IPv4 connections as well, and that of a star did once.
+  return found.family === "dual" && (wanted.host === "::" || formerMeaning(asked) !== undefined);
 }
 
 /** Undefined for a host name, and for what another binder may understand and we do not. */

@@ -7,8 +7,9 @@
  * @module
  */
 
+import { UserError } from "../errors.ts";
 import { type AddressParts, isUnix, parsePort } from "../sockets/address.ts";
-import { MAX_BACKLOG } from "../sockets/listen.ts";
+import { MAX_BACKLOG, readOptions } from "../sockets/socket_options.ts";
 
 /** JSON-RPC's own error codes, the original's for a bind that failed, and ours above it. */
 export const RPC = {
@@ -29,11 +30,8 @@ export interface Request {
   params: unknown;
 }
 
-/** One address of a bind request. */
-export interface BindParam extends AddressParts {
-  /** Length of the accept queue; the binder's default when absent. */
-  backlog?: number;
-}
+/** One address of a bind request; the binder's default is its backlog when absent. */
+export type BindParam = AddressParts;
 
 /** The `error` member of an answer. */
 export interface RpcErrorBody {
@@ -97,7 +95,7 @@ export function parseBindParams(params: unknown): [BindParam, ...BindParam[]] {
 
 function parseBindParam(value: unknown, index: number): BindParam {
   if (!isObject(value)) throw invalidParams(`params[${index}] must be an object`);
-  const { address, backlog } = value;
+  const { address, backlog, options } = value;
   if (typeof address !== "string") throw invalidParams(`params[${index}].address must be a string`);
   const param: BindParam = { address };
   if (!isUnix(address)) {
@@ -112,7 +110,20 @@ function parseBindParam(value: unknown, index: number): BindParam {
     }
     param.backlog = Math.min(backlog, MAX_BACKLOG);
   }
+  if (options !== undefined && options !== null) param.options = parseOptions(options, index);
   return param;
+}
+
+function parseOptions(value: unknown, index: number): BindParam["options"] {
+  const at = `params[${index}].options`;
+  if (!isObject(value)) throw invalidParams(`${at} must be an object`);
+  if (Object.hasOwn(value, "backlog")) throw invalidParams(`${at}.backlog stands beside options`);
+  try {
+    return readOptions(value);
+  } catch (error) {
+    if (error instanceof UserError) throw invalidParams(`${at}: ${error.message}`);
+    throw error;
+  }
 }
 
 /**

@@ -4,8 +4,9 @@
  * | written                     | means                                   |
  * | --------------------------- | --------------------------------------- |
  * | `:80`, `0.0.0.0:80`         | every IPv4 address, as HAProxy reads it |
+ * | `*:80`                      | the same                                |
  * | `[::]:80`, `[::1]:80`       | IPv6 only                               |
- * | `*:80`                      | one socket for both (dual-stack)        |
+ * | `[::]:80,v4v6`              | one socket for both                     |
  * | `localhost:80`              | the name's first address, looked up once |
  * | `udp:0.0.0.0:443`           | a UDP socket                            |
  * | `unix:/run/site.sock`       | a UNIX stream socket                    |
@@ -22,12 +23,21 @@ import {
   parseHost,
 } from "../../ffi/sockaddr.ts";
 import { messageOf, UserError } from "../errors.ts";
+import {
+  formatOptions,
+  insistOnOptions,
+  looksLikeOption,
+  readOptions,
+  type SocketOptions,
+  splitOptions,
+} from "./socket_options.ts";
 
-/** An address whose host is numeric, or `*` for both Internet families at once. */
+/** An address whose host is numeric. */
 export type Address = InternetAddress | UnixAddress;
 
 export interface InternetAddress {
   transport: "tcp" | "udp";
+  /** Numeric; `*` for both families at once. */
   host: string;
   family: "inet" | "inet6" | "dual";
   port: number;
@@ -49,31 +59,49 @@ export interface UnixAddress {
 const PADDED = "abns@";
 const UNIX = "unix:";
 
-/** An address in the two parts of a bind request. */
+/** An address in the parts of a bind request. */
 export interface AddressParts {
   /** With `udp:`, `unix:` or `abns@` before it when it is not TCP. */
   address: string;
   /** Absent for a UNIX socket. */
   port?: number;
+  /** Length of the accept queue, in connections. */
+  backlog?: number;
+  /** The other options. */
+  options?: SocketOptions;
 }
 
 /**
- * Splits a written address.
+ * Splits a written address, with options or without.
  * @throws {UserError} when it is malformed
  */
 export function splitAddress(text: string): AddressParts {
-  if (isUnix(text)) return { address: text };
-  const colon = text.lastIndexOf(":");
-  const port = colon < 0 ? undefined : parsePort(text.slice(colon + 1));
+  const { address, options: { backlog, ...options } } = splitOptions(text);
+  const rest = {
+    ...(typeof backlog === "number" && { backlog }),
+    ...(Object.keys(options).length > 0 && { options }),
+  };
+  if (isUnix(address)) return { address, ...rest };
+  const colon = address.lastIndexOf(":");
+  const port = colon < 0 ? undefined : parsePort(address.slice(colon + 1));
   if (port === undefined) {
-    const hint = parsePort(text) === undefined ? "" : `; did you mean ":${text}"?`;
+    const item = address.slice(address.indexOf(",") + 1).trim();
+    if (item !== address && looksLikeOption(item)) {
+      readOptions({ [item.replace(/=.*/s, "")]: true });
+    }
+    const hint = parsePort(address) === undefined ? "" : `; did you mean ":${address}"?`;
     throw malformed(text, `an address is HOST:PORT, such as :80 or [::1]:80${hint}`);
   }
-  return { address: text.slice(0, colon), port };
+  return { address: address.slice(0, colon), port, ...rest };
+}
+
+/** An address as it was written, or could have been, without its backlog. */
+export function joinParts({ address, port, options = {} }: AddressParts): string {
+  return (port === undefined ? address : `${address}:${port}`) + formatOptions(options);
 }
 
 /**
- * Understands the two parts of an address, and looks a host name up.
+ * Understands the parts of an address, and looks a host name up.
  * @returns at once, and a promise for a name alone: a config may have thousands of addresses
  * @throws {UserError} when it is malformed, or the name has no address
  */
@@ -81,22 +109,27 @@ export function resolveAddress(parts: AddressParts): Address | Promise<Address> 
   const numeric = numericAddress(parts);
   if (numeric !== undefined) return numeric;
   const { transport, host } = transportOf(parts.address);
-  return lookupHost(host).then((found) => ({ transport, ...found, port: parts.port ?? 0 }));
+  return lookupHost(host).then((found) =>
+    withOptions({ transport, ...found, port: parts.port ?? 0 }, parts)
+  );
 }
 
 /**
- * Understands the two parts of an address, and looks nothing up.
+ * Understands the parts of an address, and looks nothing up.
  * @returns undefined for a host name
  * @throws {UserError} when it is malformed
  */
-export function numericAddress({ address, port }: AddressParts): Address | undefined {
+export function numericAddress(parts: AddressParts): Address | undefined {
+  const { address, port } = parts;
   const written = port === undefined ? address : `${address}:${port}`;
-  if (isUnix(address)) return unixAddress(address);
+  if (isUnix(address)) {
+    insistOnOptions(parts.options ?? {}, "unix");
+    return unixAddress(address);
+  }
   if (port === undefined || !isPort(port)) throw malformed(written, "a port is 0 to 65535");
   const { transport, host } = transportOf(address);
-  if (host === "*") return { transport, host: "*", family: "dual", port };
   const numeric = numericHost(host);
-  if (numeric !== undefined) return { transport, ...numeric, port };
+  if (numeric !== undefined) return withOptions({ transport, ...numeric, port }, parts);
   if (!/^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$/.test(host) && !host.includes("%")) {
     throw malformed(written, `"${host}" is neither an IP address nor a host name`);
   }
@@ -104,13 +137,35 @@ export function numericAddress({ address, port }: AddressParts): Address | undef
   return undefined;
 }
 
+/** The address with what its options make of it: with `v4v6` it is another one than without. */
+function withOptions(address: InternetAddress, parts: AddressParts): InternetAddress {
+  const { options = {} } = parts;
+  insistOnOptions(options, address.transport);
+  const { v4v6, v6only } = options;
+  if (v4v6 === undefined && v6only === undefined) return address;
+  if (v4v6 && v6only) throw malformed(joinParts(parts), "v4v6 is the contrary of v6only");
+  if (address.family !== "inet6" || v4v6 && address.host !== "::") {
+    const name = v4v6 ? "v4v6" : "v6only";
+    throw malformed(joinParts(parts), `${name} goes with [::], as in [::]:${address.port},${name}`);
+  }
+  return v4v6 ? { ...address, host: "*", family: "dual" } : address;
+}
+
+/**
+ * What a host `*` meant to the first version of this program: one socket for both families. Whoever holds
+ * such a socket of its hands that out when it is asked for so.
+ */
+export function formerMeaning({ address, port = 0 }: AddressParts): InternetAddress | undefined {
+  const { transport, host } = transportOf(address);
+  return host === "*" ? { transport, host, family: "dual", port } : undefined;
+}
+
 /** The one way to write an address: equal text means the same socket. */
 export function formatAddress(address: Address): string {
   if (address.transport === "unix") {
     return address.padded ? `${PADDED}${address.path.slice(1)}` : `${UNIX}${address.path}`;
   }
-  const host = address.family === "inet6" ? `[${address.host}]` : address.host;
-  return `${address.transport === "udp" ? "udp:" : ""}${host}:${address.port}`;
+  return joinParts(toParts(address));
 }
 
 /** Whether a written address is that of a UNIX socket, which has no port. */
@@ -136,10 +191,14 @@ export function overlap(a: Address, b: Address): boolean {
 
 /** An address as a bind request has it. */
 export function toParts(address: Address): AddressParts {
-  const text = formatAddress(address);
-  return address.transport === "unix"
-    ? { address: text }
-    : { address: text.slice(0, text.lastIndexOf(":")), port: address.port };
+  if (address.transport === "unix") return { address: formatAddress(address) };
+  const { transport, family, port } = address;
+  const host = family === "inet" ? address.host : family === "dual" ? "[::]" : `[${address.host}]`;
+  return {
+    address: transport === "udp" ? `udp:${host}` : host,
+    port,
+    ...(family === "dual" && { options: { v4v6: true } }),
+  };
 }
 
 /** A port number from text or a JSON value; undefined when it is none. */
@@ -192,7 +251,7 @@ function abstractAddress(path: string, written: string): UnixAddress {
 }
 
 function numericHost(host: string): { host: string; family: "inet" | "inet6" } | undefined {
-  if (host === "") return { host: "0.0.0.0", family: "inet" };
+  if (host === "" || host === "*") return { host: "0.0.0.0", family: "inet" };
   if (IPV4.test(host)) return { host, family: "inet" };
   if (host.includes("\0")) return undefined;
   const bytes = parseHost("inet6", withoutBrackets(host));

@@ -1,10 +1,12 @@
 /**
  * Addresses as they stand in a `bind` line of HAProxy (its configuration manual, section 11.1): several
- * with commas between them, a range of ports, and a family or a kind of socket before an `@`.
+ * with commas between them, a range of ports, and a family or a kind of socket before an `@`. What follows a
+ * comma and is no address is an option of the address before it.
  *
  * | written                  | means                                            |
  * | ------------------------ | ------------------------------------------------ |
  * | `:80,:443`               | two sockets                                      |
+ * | `:80,backlog=9,:443`     | the same, an option for the first of them        |
  * | `:8801-8810`             | ten                                              |
  * | `ipv4@:80`, `ipv6@:80`   | `0.0.0.0:80`, `[::]:80`; `tcp4@`, `tcp6@` as well |
  * | `udp4@:53`, `udp6@:53`   | the same for UDP                                 |
@@ -15,6 +17,7 @@
 
 import { UserError } from "../errors.ts";
 import { numericAddress, parsePort, splitAddress } from "./address.ts";
+import { looksLikeOption, readOption } from "./socket_options.ts";
 
 /** What each prefix says: the transport, and the one family of Internet addresses that may follow. */
 const PREFIXES: Record<string, { transport: string; family?: "inet" | "inet6" }> = {
@@ -45,10 +48,19 @@ const REFUSED: Record<string, string> = {
 
 /**
  * The addresses that a text names, in its order, each written so that `splitAddress` takes it.
+ * @param options further ones for each, as `formatOptions` writes them
  * @throws {UserError} for one that is malformed, or that no listening socket can be held for
  */
-export function expandAddresses(text: string): string[] {
-  return text.split(",").flatMap((one) => expandRange(one.trim(), text));
+export function expandAddresses(text: string, options = ""): string[] {
+  const addresses: { written: string; options: string }[] = [];
+  for (const item of text.split(",").map((one) => one.trim())) {
+    const before = addresses.at(-1);
+    if (before && looksLikeOption(item)) before.options += `,${readOption(item)}`;
+    else addresses.push({ written: item, options });
+  }
+  return addresses.flatMap((one) =>
+    expandRange(one.written, text).map((each) => each + one.options)
+  );
 }
 
 /** A range of ports becomes its addresses. */

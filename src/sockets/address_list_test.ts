@@ -20,6 +20,10 @@ Deno.test("lists, ranges and prefixes as in a bind line of HAProxy", () => {
     ["tcp@localhost:80", ["localhost:80"]],
     ["udp4@:53", ["udp:0.0.0.0:53"]],
     ["udp6@[::1]:53", ["udp:[::1]:53"]],
+    [":80,backlog=9,:443", [":80,backlog=9", ":443"]],
+    [":80-81, backlog=9", [":80,backlog=9", ":81,backlog=9"]],
+    ["ipv6@:80,v4v6,:81", ["[::]:80,v4v6", ":81"]],
+    ["/run/a,backlog=9", ["unix:/run/a,backlog=9"]],
     ["/run/a", ["unix:/run/a"]],
     ["unix@/run/a-1:2-3", ["unix:/run/a-1:2-3"]],
     ["uxst@/run/a", ["unix:/run/a"]],
@@ -51,7 +55,10 @@ Deno.test("what no socket can be held for is refused, with what to write instead
     [":80-65536", /no range of ports/],
     [":80-", /no range of ports/],
     [":80,", /an address is HOST:PORT/],
-    [":80,x", /an address is HOST:PORT/],
+    ["x", /an address is HOST:PORT/],
+    [":80,x", /there is no option x; there are backlog, /],
+    ["/run/a,x", /there is no option x; there are backlog, /],
+    [":80,backlog=x", /backlog must be a whole number/],
     ["", /an address is HOST:PORT/],
   ];
   for (const [written, why] of table) {

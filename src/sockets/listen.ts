@@ -33,11 +33,10 @@ import { UserError } from "../errors.ts";
 import { portHolder } from "./port_holder.ts";
 import { type FileId, isSocket, listenAtPath, whyTaken } from "./unix_path.ts";
 
+export { MAX_BACKLOG } from "./socket_options.ts";
+
 /** The original's default length of the accept queue; the kernel caps it at net.core.somaxconn. */
 export const DEFAULT_BACKLOG = 1000;
-
-/** The largest backlog that listen(2) takes: an int. */
-export const MAX_BACKLOG = 2 ** 31 - 1;
 
 /** Milliseconds that searches for the holders of ports may take at once, and their share of the time. */
 const MAX_SEARCH = 2000;

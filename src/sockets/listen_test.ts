@@ -64,14 +64,19 @@ Deno.test("port 0 becomes the port that the kernel chose", async () => {
   assertStrictEquals(socket.closeOnExec, true);
 });
 
-Deno.test("an IPv6 address serves IPv6 alone, a star both", async () => {
+Deno.test("an IPv6 address serves IPv6 alone, a star IPv4 alone, v4v6 both", async () => {
   const only = await open("[::]:0");
   assertStrictEquals(await connects("::1", portOf(only.address)), true);
   assertStrictEquals(await connects(loopbackHost(), portOf(only.address)), false);
   only.fd.close();
 
-  const both = await open("*:0");
-  assertMatch(formatAddress(both.address), /^\*:[1-9]/);
+  const four = await open("*:0");
+  assertStrictEquals(await connects("127.0.0.1", portOf(four.address)), true);
+  assertStrictEquals(await connects("::1", portOf(four.address)), false);
+  four.fd.close();
+
+  const both = await open("[::]:0,v4v6");
+  assertMatch(formatAddress(both.address), /^\[::\]:[1-9]\d*,v4v6$/);
   assertStrictEquals(await connects("::1", portOf(both.address)), true);
   assertStrictEquals(await connects("127.0.0.1", portOf(both.address)), true);
   both.fd.close();

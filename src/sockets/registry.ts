@@ -2,7 +2,13 @@
 
 import type { Fd } from "../../ffi/fd.ts";
 import { listenSocket } from "../../ffi/socket.ts";
-import { type Address, formatAddress, overlap } from "./address.ts";
+import {
+  type Address,
+  type AddressParts,
+  formatAddress,
+  formerMeaning,
+  overlap,
+} from "./address.ts";
 import { damageOf, restore } from "./damage.ts";
 import { BindError, listen } from "./listen.ts";
 import { closeUnlessServed, type FileId, removeIfSame } from "./unix_path.ts";
@@ -28,7 +34,15 @@ export type Mending = "listens" | "anew" | "gone";
 /** An address to hold. */
 export interface Wanted {
   address: Address;
+  /** Another address that the same words meant once: its socket will do, if it is held. */
+  former?: Address | undefined;
   backlog?: number;
+}
+
+/** The other parts of an address that is wanted. */
+export function wantedOf(address: Address, parts: AddressParts): Wanted {
+  const { backlog } = parts;
+  return { address, former: formerMeaning(parts), ...(backlog !== undefined && { backlog }) };
 }
 
 /** The sockets held, by address. */
@@ -57,6 +71,11 @@ export class Registry {
   /** The socket held for an address. */
   find(address: Address): Held | undefined {
     return this.#held.get(formatAddress(address));
+  }
+
+  /** The socket held for an address that is wanted, also by what its words meant once. */
+  findWanted({ address, former }: Wanted): Held | undefined {
+    return this.find(address) ?? (former && this.find(former));
   }
 
   /** Whether a socket is held for an address, in its canonical form. */
@@ -134,15 +153,15 @@ export class Registry {
   /** The end of a batch that is being bound in pieces, if one of some addresses is new in that. */
   unfinished(wanted: readonly Wanted[]): Promise<void> | undefined {
     if (this.#unfinished === undefined) return undefined;
-    const isNew = wanted.some(({ address }) => {
-      const held = this.find(address);
+    const isNew = wanted.some((one) => {
+      const held = this.findWanted(one);
       return held !== undefined && this.#fresh.has(held);
     });
     return isNew ? this.#unfinished : undefined;
   }
 
   #findOrListen(wanted: Wanted, fresh: Set<Held>): Held {
-    const held = this.find(wanted.address);
+    const held = this.findWanted(wanted);
     if (held !== undefined) {
       this.mend(held);
       return this.#growBacklog(held, wanted.backlog);

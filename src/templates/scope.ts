@@ -1,13 +1,14 @@
 /** What the code of a template sees: `bind_tcp`, `bind` and `ENV`. */
 
-import { MAX_BACKLOG } from "../sockets/listen.ts";
+import { messageOf } from "../errors.ts";
+import { readOptions, type SocketOptions } from "../sockets/socket_options.ts";
 
-/** One socket that a template asked for. */
+/** What a call of `bind` asked for. */
 export interface SocketRequest {
-  /** As written, not yet parsed: `0.0.0.0:80`, `[::1]:80`, `:80`, `*:80`, `unix:/run/x.sock`. */
+  /** As written, not yet parsed: `0.0.0.0:80`, `[::1]:80`, `:80,:443`, `unix:/run/x.sock`. */
   address: string;
-  /** Length asked for the accept queue, in connections. */
-  backlog?: number;
+  /** Of each of its addresses, besides those that the text names. */
+  options?: SocketOptions;
 }
 
 /** What `bind` threw, thrown again within the template so that its stack tells the line. */
@@ -61,21 +62,11 @@ function request(caller: string, address: string, options: unknown): SocketReque
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw new TypeError(`${caller}: options must be like { backlog: 100 }, not ${shown(options)}`);
   }
-  const { backlog } = options as Record<string, unknown>;
-  for (const name in options) {
-    if (name === "backlog") continue;
-    throw new TypeError(`${caller}: unknown option '${name}'; there is only backlog`);
+  try {
+    return { address, options: readOptions(options as Record<string, unknown>) };
+  } catch (error) {
+    throw new TypeError(`${caller}: ${messageOf(error)}`);
   }
-  if (backlog === undefined) return { address };
-  if (
-    typeof backlog !== "number" || !Number.isInteger(backlog) || backlog < 0 ||
-    backlog > MAX_BACKLOG
-  ) {
-    throw new TypeError(
-      `${caller}: backlog must be a whole number from 0 to ${MAX_BACKLOG}, not ${shown(backlog)}`,
-    );
-  }
-  return { address, backlog };
 }
 
 function shown(value: unknown): string {

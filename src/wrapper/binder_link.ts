@@ -7,6 +7,7 @@ import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, RPC } from "../control/messages.ts";
 import { PEERS } from "../control/peer.ts";
+import { joinParts } from "../sockets/address.ts";
 
 /** A socket that is held, with what was asked for. */
 export interface HeldSocket {
@@ -155,7 +156,7 @@ export class BinderLink {
       const outcomes = await client.adopt(held.map(({ param }) => param), held.map(({ fd }) => fd));
       outcomes.forEach((outcome, index) => {
         const socket = held[index];
-        const address = socket && describeParam(socket.param);
+        const address = socket && joinParts(socket.param);
         if (outcome === "adopted") this.log.info("handed back to the binder", { address });
         else if (outcome !== "held") {
           this.log.warn("the binder does not take a socket back", { address, outcome });
@@ -251,9 +252,4 @@ function fileOf(path: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** An address as it was asked for. */
-export function describeParam(param: BindParam): string {
-  return param.port === undefined ? param.address : `${param.address}:${param.port}`;
 }

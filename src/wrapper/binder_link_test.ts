@@ -23,7 +23,8 @@ import { NoBinderError } from "../control/client.ts";
 import { createLog } from "../log.ts";
 import { type BindParam, RPC, RpcError } from "../control/messages.ts";
 import type { Handler } from "../control/handler.ts";
-import { BinderLink, describeParam, type HeldSocket } from "./binder_link.ts";
+import { joinParts } from "../sockets/address.ts";
+import { BinderLink, type HeldSocket } from "./binder_link.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;
@@ -120,10 +121,10 @@ Deno.test("the binder knows what is held, after each change", async () => {
     assertStrictEquals(scene.link.connected, true);
     assertEquals(holders(binder), [[]], "nothing was held when the link was made");
     await scene.link.refresh();
-    assertEquals(holders(binder), [[describeParam(a)]]);
+    assertEquals(holders(binder), [[joinParts(a)]]);
     await scene.hold(b);
     await scene.link.refresh();
-    assertEquals(holders(binder), [[a, b].map(describeParam)]);
+    assertEquals(holders(binder), [[a, b].map(joinParts)]);
     assertStrictEquals(binder.server.counters.connections, 1, "one connection for all of it");
     assertEquals(scene.log, [], "what the binder holds itself is not worth a line");
   });
@@ -144,7 +145,7 @@ Deno.test("after the binder's death a new one gets the very same sockets back", 
       assertStrictEquals(scene.logged("handed back to the binder"), 2);
       assertEquals(heldBy(binder), scene.cookies());
       assertEquals(binder.requests, [], "nobody had to ask");
-      assertEquals(holders(binder), [wanted.map(describeParam)]);
+      assertEquals(holders(binder), [wanted.map(joinParts)]);
     }
     await scene.said("the binder is gone");
   });
@@ -250,7 +251,7 @@ Deno.test("what one binder refuses is asked of the next: it gets the sockets bac
       await using binder = await scene.start();
       await until(() => scene.link.connected);
       assertEquals(heldBy(binder), scene.cookies());
-      assertEquals(holders(binder), [wanted.map(describeParam)]);
+      assertEquals(holders(binder), [wanted.map(joinParts)]);
     });
   }
 });

@@ -4,10 +4,11 @@ import { resolve } from "node:path";
 import { FIRST_FD } from "../../ffi/spawn.ts";
 import { numericAddress, splitAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
+import { formatOptions } from "../sockets/socket_options.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 import type { BindParam } from "../control/messages.ts";
 import { decode, encode } from "../templates/bytes.ts";
-import { render } from "../templates/render.ts";
+import { render, type SocketRequest } from "../templates/render.ts";
 import { writeOutputFile } from "./output_file.ts";
 
 /** Endings that make a config file a template; the rendered file has the name without it. */
@@ -97,13 +98,13 @@ export function renderFiles(
   socketNames: (descriptors: readonly number[]) => string,
 ): Rendered {
   const sockets: BindParam[] = [];
-  const bind = ({ address, backlog }: { address: string; backlog?: number }) => {
-    const descriptors = expandAddresses(address).map((one) => {
+  const bind = ({ address, options = {} }: SocketRequest) => {
+    const descriptors = expandAddresses(address, formatOptions(options)).map((one) => {
       const parts = splitAddress(one);
       // What is malformed is said here, with file and line; a host name is looked up by who binds it.
       numericAddress(parts);
       if (parts.port === 0) throw new UserError("port 0 is another port each time; name one");
-      sockets.push({ ...parts, ...(backlog !== undefined && { backlog }) });
+      sockets.push(parts);
       return FIRST_FD + sockets.length - 1;
     });
     return socketNames(descriptors);

@@ -18,6 +18,7 @@ import { RPC, RpcError } from "../control/messages.ts";
 import type { Caller, Handler, Reply, Rights } from "../control/handler.ts";
 import { ControlServer } from "../control/server.ts";
 import type { MetricsSocket, MetricsSocketState } from "../control/metrics_socket.ts";
+import { joinParts } from "../sockets/address.ts";
 import type { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../process/upgrade.ts";
 import { VERSION } from "../version.ts";
@@ -26,7 +27,6 @@ import type { Reloads } from "./reloads.ts";
 import type { Sockets } from "./sockets.ts";
 import { WRAPPER_STATE_VERSION, type WrapperState } from "./state.ts";
 import type { Supervisor } from "./supervisor.ts";
-import { describeParam } from "./binder_link.ts";
 
 /** What it shows and steers. */
 export interface Controlled {
@@ -171,7 +171,7 @@ export class Control {
       uptimeSeconds: Math.round((Date.now() - this.#started) / 1000),
       service,
       binder: sockets.binder,
-      sockets: sockets.served.map(({ param }) => ({ address: describeParam(param) })),
+      sockets: sockets.served.map(({ param }) => ({ address: joinParts(param) })),
       generations: supervisor.snapshot().generations,
       lastReload: reloads.last,
       ...this.#upgrade.describe(),

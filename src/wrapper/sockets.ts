@@ -4,7 +4,9 @@ import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import {
   formatAddress,
+  formerMeaning,
   hasFile,
+  joinParts,
   numericAddress,
   resolveAddress,
   toParts,
@@ -16,12 +18,12 @@ import {
   NoBinderError,
   RefusedError,
 } from "../control/client.ts";
-import { BindError, DEFAULT_BACKLOG, namingHolder } from "../sockets/listen.ts";
+import { BindError, DEFAULT_BACKLOG, listeningAddress, namingHolder } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import type { BindParam } from "../control/messages.ts";
-import { type Held, Registry, type Wanted } from "../sockets/registry.ts";
+import { type Held, Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
 import { fileId, leadsTo } from "../sockets/unix_path.ts";
-import { BinderLink, describeParam, type HeldSocket } from "./binder_link.ts";
+import { BinderLink, type HeldSocket } from "./binder_link.ts";
 
 /**
  * The sockets of the config that is served, and those of the one that is to replace it. They are kept as
@@ -198,10 +200,9 @@ class OwnSockets implements Sockets {
 
   async prepare(params: readonly BindParam[]): Promise<Fd[]> {
     const wanted: Wanted[] = [];
-    for (const { backlog, ...parts } of params) {
+    for (const parts of params) {
       const found = resolveAddress(parts);
-      const address = found instanceof Promise ? await found : found;
-      wanted.push({ address, ...(backlog !== undefined && { backlog }) });
+      wanted.push(wantedOf(found instanceof Promise ? await found : found, parts));
     }
     if (wanted.length > 0) {
       this.#announce?.();
@@ -231,7 +232,8 @@ class OwnSockets implements Sockets {
 
   async restore(sockets: readonly HeldSocket[]): Promise<void> {
     for (const { param: { backlog = DEFAULT_BACKLOG, ...parts }, fd } of sockets) {
-      const address = await resolveAddress(parts);
+      // A star has meant another address once: the socket tells which.
+      const address = formerMeaning(parts) && listeningAddress(fd) || await resolveAddress(parts);
       // What lies at the path by now may be another's, and is not to be removed.
       const isOurs = hasFile(address) && leadsTo(address.path, fd);
       const file = isOurs ? fileId(address.path) : undefined;
@@ -254,7 +256,7 @@ class OwnSockets implements Sockets {
 /** One key for one address, but for a host name: what that means is the binder's to say. */
 function keyOf(param: BindParam): string {
   const address = numericAddress(param);
-  return address === undefined ? describeParam(param) : formatAddress(address);
+  return address === undefined ? joinParts(param) : formatAddress(address);
 }
 
 function byKey(sockets: readonly HeldSocket[]): SocketMap {

@@ -18,19 +18,26 @@ import {
   oneOf,
   orAbsent,
   orNull,
+  type Shape,
+  ShapeError,
+  table,
   text,
   truth,
   whole,
 } from "../process/shape.ts";
+import { messageOf } from "../errors.ts";
 import type { BindParam } from "../control/messages.ts";
 import type { MetricsSocketState } from "../control/metrics_socket.ts";
-import { MAX_BACKLOG } from "../sockets/listen.ts";
+import { MAX_BACKLOG, readOptions, type SocketOptions } from "../sockets/socket_options.ts";
 import { countersShape, type CountersState } from "./counters.ts";
 import type { ReloadOutcome } from "./reloads.ts";
 import type { SupervisorSnapshot } from "./generation.ts";
 
-/** The format's version; the rule for change stands in `../process/state.ts`. */
-export const WRAPPER_STATE_VERSION = 1;
+/**
+ * The format's version; the rule for change stands in `../process/state.ts`. Before 2 a socket for both families
+ * had the host `*`, and none had options.
+ */
+export const WRAPPER_STATE_VERSION = 2;
 
 /** The state, as JSON. Numbers named `fd` are descriptors that stay open across the exec. */
 export interface WrapperState extends CommonState {
@@ -45,6 +52,14 @@ export interface WrapperState extends CommonState {
   counters?: CountersState;
   metrics?: MetricsSocketState;
 }
+
+const socketOptions: Shape<SocketOptions> = (value, at) => {
+  try {
+    return readOptions(table((one) => one)(value, at));
+  } catch (error) {
+    throw new ShapeError(at, `options of a socket (${messageOf(error)})`, value);
+  }
+};
 
 type Generation = SupervisorSnapshot["generations"][number];
 
@@ -65,6 +80,7 @@ const state = object<WrapperState>({
       address: text(),
       port: orAbsent(whole(0, 65535)),
       backlog: orAbsent(whole(0, MAX_BACKLOG)),
+      options: orAbsent(socketOptions),
     }),
     fd: descriptor,
   })),

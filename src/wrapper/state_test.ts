@@ -80,7 +80,7 @@ Deno.test("whatever is absent, malformed or misplaced is refused, and named", ()
 
 Deno.test("a state that says something impossible is refused", () => {
   const refused: [state: unknown, reason: RegExp][] = [
-    [{ ...STATE, version: WRAPPER_STATE_VERSION + 1 }, /format 2, and this program knows up to 1/],
+    [{ ...STATE, version: WRAPPER_STATE_VERSION + 1 }, /format 3, and this program knows up to 2/],
     [{ ...STATE, role: "binder" }, /role must be "wrapper"; it is "binder"/],
     [{ ...STATE, clients: [{ fd: 5, pending: "" }] }, /\.fd is 5, as \S+\.fd is/],
     [

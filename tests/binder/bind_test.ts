@@ -7,7 +7,12 @@ import {
   assertNotMatch,
   assertRejects,
   assertStrictEquals,
+  fail,
 } from "@std/assert";
+import "../support/libc.ts";
+import { socketCookie } from "../../ffi/socket.ts";
+import { ControlClient, isAbsent } from "../../src/control/client.ts";
+import type { AddressParts } from "../../src/sockets/address.ts";
 import { multibinder, startBinder } from "../support/binder.ts";
 import {
   bindOnce,
@@ -17,6 +22,7 @@ import {
   startPython,
 } from "../support/control_client.ts";
 import { listeningSockets, socketInodes } from "../support/process.ts";
+import { until } from "../support/process_status.ts";
 import { startProgram } from "../support/program.ts";
 import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
 
@@ -119,9 +125,13 @@ Deno.test("one address is one socket, however and by whom it is written", async 
     args: ["--allow", "*"],
   });
   const same: [BindParam, BindParam][] = [
-    [{ address: "", port: v4 }, { address: "0.0.0.0", port: v4 }],
+    [{ address: "*", port: v4 }, { address: "0.0.0.0", port: v4 }],
     [{ address: "::1", port: v6 }, { address: "[0:0:0:0:0:0:0:1]", port: String(v6) }],
-    [{ address: "*", port: dual }, { address: "*", port: dual }],
+    [{ address: "[::]", port: dual, options: { v4v6: true } }, {
+      address: "::",
+      port: dual,
+      options: { v4v6: true },
+    }],
     [{ address: "localhost", port: named }, { address: "LOCALHOST", port: named }],
     [{ address: `unix:${path}` }, { address: `unix:${path}` }],
     [{ address: "udp:127.0.0.1", port: v4 }, { address: "udp:127.0.0.1", port: v4 }],
@@ -146,23 +156,67 @@ Deno.test("one address is one socket, however and by whom it is written", async 
 });
 
 Deno.test("port 0 on the command line is a port that the kernel chooses, and clients may ask for it", async () => {
-  await using binder = await startBinder([":0", "[::1]:0", "*:0"]);
-  const held = binder.program.stderr.matchAll(/holding address=(\S+):([1-9]\d*) /g);
-  const params = [...held].map(([, address = "", port = ""]) => ({ address, port }));
-  assertEquals(params.map(({ address }) => address), ["0.0.0.0", "[::1]", "*"]);
+  await using binder = await startBinder([":0", "[::1]:0", "[::]:0,v4v6"]);
+  const held = binder.program.stderr.matchAll(/holding address=(\S+):([1-9]\d*)(,v4v6)? /g);
+  const params = [...held].map(([, address = "", port = "", both]) => {
+    return { address, port, options: { v4v6: both !== undefined } };
+  });
+  assertEquals(params.map(({ address }) => address), ["0.0.0.0", "[::1]", "[::]"]);
   const answer = await bindOnce(binder.sock, ...params);
   assertStrictEquals((answer.result as unknown[]).length, 3, JSON.stringify(answer));
 });
 
-Deno.test("a dual-stack socket serves both families, and the IPv6 one only its own", async () => {
-  await using binder = await startBinder(["*:0", "[::]:0"]);
-  const [dual = 0, v6 = 0] = [...binder.program.stderr.matchAll(/holding address=\S+:(\d+) /g)]
+Deno.test("a dual-stack socket serves both families, the IPv6 one and a star only their own", async () => {
+  await using binder = await startBinder(["[::]:0,v4v6", "[::]:0", "*:0"]);
+  const held = binder.program.stderr.matchAll(/holding address=\S+:(\d+)(?:,v4v6)? /g);
+  const [dual = 0, v6 = 0, star = 0] = [...held]
     .map(([, port]) => Number(port));
   for (const hostname of ["127.0.0.1", "::1"]) {
     (await Deno.connect({ hostname, port: dual })).close();
   }
   (await Deno.connect({ hostname: "::1", port: v6 })).close();
   await assertRejects(() => Deno.connect({ hostname: "127.0.0.1", port: v6 }), Error, /refused/);
+  (await Deno.connect({ hostname: "127.0.0.1", port: star })).close();
+  await assertRejects(() => Deno.connect({ hostname: "::1", port: star }), Error, /refused/);
+});
+
+Deno.test("a binder for a star takes the socket for both families back that somebody still has", async () => {
+  const port = freePort();
+  const star = { address: "*", port };
+  const both = { address: "[::]", port, options: { v4v6: true as const } };
+  using folder = tempDir();
+  const sock = folder.file("sock");
+  const ask = async (param: AddressParts) => {
+    using client = ControlClient.connect(sock);
+    const [fd] = await client.bind([param]);
+    return fd ?? fail("no socket");
+  };
+  const before = await startBinder([`[::]:${port},v4v6`], { sock });
+  using kept = await ask(both);
+  await before[Symbol.asyncDispose]();
+
+  const starting = startBinder([`*:${port}`], { sock });
+  await until(async () => {
+    try {
+      using client = ControlClient.connect(sock);
+      assertEquals(await client.adopt([star], [kept]), ["adopted"]);
+      return true;
+    } catch (error) {
+      if (isAbsent(error)) return false;
+      throw error;
+    }
+  });
+  await using binder = await starting;
+  for (const upgrades of [0, 1]) {
+    if (upgrades > 0) binder.program.signal("SIGUSR1");
+    const status = await binder.waitFor((one) => one.upgrades === upgrades);
+    assertEquals(status.sockets.map(({ address }) => address), [`[::]:${port},v4v6`]);
+    assertEquals(status.missing, []);
+    for (const param of [star, both]) {
+      using fd = await ask(param);
+      assertStrictEquals(socketCookie(fd), socketCookie(kept));
+    }
+  }
 });
 
 Deno.test("clients get the addresses of the command line and what --allow adds, or any without either", async () => {

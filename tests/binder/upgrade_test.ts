@@ -9,7 +9,9 @@ import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 Deno.test("an upgrade keeps the pid, the sockets held, the control socket and its clients", async () => {
   using folder = tempDir();
   const [address, sock, site] = [loopbackHost(), folder.file("sock"), folder.file("site.sock")];
-  await using binder = await startBinder([`${address}:2080`, "*:0", `unix:${site}`], { sock });
+  await using binder = await startBinder([`${address}:2080`, "[::]:0,v4v6", `unix:${site}`], {
+    sock,
+  });
   const { pid } = binder.program;
   using silent = await ControlConnection.open(sock);
   using half = await ControlConnection.open(sock);

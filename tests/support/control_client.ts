@@ -8,6 +8,7 @@ export interface BindParam {
   address: string;
   port?: number | string;
   backlog?: number;
+  options?: Record<string, unknown>;
 }
 
 /** An answer, as a test looks at it. */
