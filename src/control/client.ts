@@ -22,6 +22,9 @@ export const DEFAULT_SOCK = "/run/multibinder.sock";
 /** How long an answer may take, in milliseconds. */
 const ANSWER_TIMEOUT = 10_000;
 
+/** Bytes of an answer: ten thousand sockets are some 2 MiB of metrics. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
 /** As whom the kernel shows a user that is not known in our user namespace (user_namespaces(7)). */
 const OVERFLOW_UID = 65534;
 
@@ -110,7 +113,7 @@ export class ControlClient implements Disposable {
     try {
       using fd = connectUnix(path);
       const answering = peerCredentials(fd);
-      const channel = new Channel(new Fd(fd.release()), poller);
+      const channel = new Channel(new Fd(fd.release()), poller, undefined, MAX_ANSWER_BYTES);
       return new ControlClient(path, channel, timeout, peer, answering);
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;

@@ -29,8 +29,11 @@ export async function listenerMetrics(
       if (value !== null && value !== undefined) samples.push({ labels, value });
     };
     const state = listenerState(listener, unix);
-    add(queues, state.queue);
-    add(limits, state.limit);
+    // What a UDP socket tells is bytes, and nothing is accepted from it.
+    if (listener.address.transport !== "udp") {
+      add(queues, state.queue);
+      add(limits, state.limit);
+    }
     add(drops, state.drops);
     const isServed = served?.(listener);
     add(serving, isServed === undefined ? undefined : Number(isServed));
@@ -40,13 +43,14 @@ export async function listenerMetrics(
     {
       name: "multibinder_listener_accept_queue_length",
       type: "gauge",
-      help: "Connections that wait to be accepted; of a UDP socket, bytes that wait to be read",
+      help: "Connections that wait to be accepted",
       samples: queues,
     },
     {
       name: "multibinder_listener_accept_queue_limit",
       type: "gauge",
-      help: "How much may wait: beyond it the kernel drops what comes (UNIX: makes clients wait)",
+      help:
+        "How many connections may wait: beyond it the kernel drops what comes, or makes it wait (UNIX)",
       samples: limits,
     },
     {

@@ -160,3 +160,13 @@ Deno.test("an address that is not to be had ends the start, with the reason", as
     assert(String(failed).includes(wrong.replace(/^udp:/, "")), String(failed));
   }
 });
+
+Deno.test("thousands of sockets are told of, whichever way is asked", async () => {
+  const [{ hostname }, metrics] = [newTarget(), newTarget()];
+  const args = ["--metrics", written(metrics)];
+  await using binder = await startBinder([`${hostname}:20000-25999`], { args });
+  for (const values of [await metricsOf(binder.sock), valuesIn(await scrape(metrics))]) {
+    const queues = [...values.keys()].filter((name) => name.includes("_accept_queue_length{"));
+    assertStrictEquals(queues.length, 6000);
+  }
+});
