@@ -22,6 +22,9 @@ const [SMALL_MESSAGE, FULL_MESSAGE] = [768, 2304];
 const [SMALL_MESSAGES, FULL_MESSAGES] = [SMALL_MESSAGE, FULL_MESSAGE]
   .map((size) => Math.ceil(2 * sendBuffer({ uid: 0, trusted: false }) / size)) as [number, number];
 
+/** Milliseconds from one look at the connections that are over to the next. */
+const PAUSE = 1000;
+
 /** The largest share of one user: more than the addresses of one request. */
 const MAX_SHARE = 8192;
 
@@ -52,8 +55,10 @@ export class Unread {
   readonly #budget: Budget;
   /** By the number of the descriptor. */
   readonly #connections = new Map<number, Connection>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(readonly bounds: Bounds = boundsOfDescriptors()) {
+  /** @param pause milliseconds until it is seen that a connection which is over was read to its end */
+  constructor(readonly bounds: Bounds = boundsOfDescriptors(), readonly pause: number = PAUSE) {
     this.#budget = new Budget(bounds);
   }
 
@@ -106,13 +111,25 @@ export class Unread {
     // Its owner has given it up with this call.
     if (connection) connection.fd = fd;
     this.#look(fd.number);
-    if (this.#connections.has(fd.number)) Object.assign(connection ?? {}, { ended: true });
-    else if (clean) fd.close();
+    if (connection && this.#connections.has(fd.number)) {
+      connection.ended = true;
+      this.#timer ??= setTimeout(() => this.#lookAtEnded(), this.pause);
+    } else if (clean) fd.close();
     else discard(fd);
+  }
+
+  /** The kernel tells nobody that the other end has read. */
+  #lookAtEnded(): void {
+    const ended = () => [...this.#connections].filter(([, connection]) => connection.ended);
+    for (const [number] of ended()) this.#look(number);
+    const isOver = ended().length === 0;
+    this.#timer = isOver ? undefined : setTimeout(() => this.#lookAtEnded(), this.pause);
   }
 
   /** Closes the connections that are over, read or not. */
   closeEnded(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     for (const [number, { ended, fd }] of this.#connections) {
       if (!ended) continue;
       this.#connections.delete(number);

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { connectedPair } from "../../tests/support/connection.ts";
 import { leavesNoDescriptors, openDescriptors } from "../../tests/support/descriptors.ts";
+import { until } from "../../tests/support/process_status.ts";
 import { discardNow } from "../../ffi/discard.ts";
 import { receiveMessage, sendMessage } from "../../ffi/fd_passing.ts";
 import { Unread } from "./unread.ts";
@@ -31,6 +32,22 @@ Deno.test("what a client has not read counts until it has, or is gone, closed he
     assertEquals(unread.take(near, one, 1), true);
     unread.giveBack(near, 1);
     unread.close(near, true);
+    unread.closeEnded();
+    far.close();
+    discardNow();
+  });
+});
+
+Deno.test("a connection that is over is closed once it was read, although nothing else happens", async () => {
+  await leavesNoDescriptors(async () => {
+    const unread = new Unread(BOUNDS, 1);
+    const [near, far] = connectedPair();
+    unread.take(near, one, 1);
+    sendMessage(near, BYTE);
+    unread.close(near, true);
+    assertEquals(near.closed, false);
+    receiveMessage(far, new Uint8Array(1));
+    await until(() => near.closed);
     far.close();
     discardNow();
   });

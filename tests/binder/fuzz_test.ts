@@ -12,7 +12,7 @@ import { settled } from "../support/poller.ts";
 import { openFds } from "../support/process.ts";
 import { startProgram } from "../support/program.ts";
 import { ignoreUnless } from "../support/users.ts";
-import { processStatus } from "../support/process_status.ts";
+import { processStatus, until } from "../support/process_status.ts";
 
 /** No name server is to be asked for the host names that come about. */
 const NO_NETWORK = [
@@ -96,7 +96,7 @@ Deno.test({
       using honest = await ControlConnection.open(binder.sock);
       assertStrictEquals((await honest.bind({ address, port: 80 }))?.result, true);
     }
-    await settle(binder.sock, () => countFds() <= before + 1);
+    await until(() => countFds() <= before + 1);
     assertNotMatch(binder.program.stderr, / error | at .*\.ts:/);
   },
 });
