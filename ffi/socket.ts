@@ -192,10 +192,10 @@ export function isAllRead(fd: Fd): boolean {
  * @returns connections waiting, and how many may wait
  */
 export function acceptQueue(fd: Fd): { length: number; limit: number } {
-  const info = readOption(fd, IPPROTO_TCP, TCP_INFO, LAYOUT.tcp_info.size);
+  readOption(fd, IPPROTO_TCP, TCP_INFO, LAYOUT.tcp_info.size, LOOKED_AT);
   return {
-    length: info.u32(LAYOUT.tcp_info.tcpi_unacked),
-    limit: info.u32(LAYOUT.tcp_info.tcpi_sacked),
+    length: LOOKED_AT.u32(LAYOUT.tcp_info.tcpi_unacked),
+    limit: LOOKED_AT.u32(LAYOUT.tcp_info.tcpi_sacked),
   };
 }
 
@@ -205,17 +205,26 @@ export function acceptQueue(fd: Fd): { length: number; limit: number } {
  *   socket) or datagrams (of a UDP socket) the kernel has dropped since it was made
  */
 export function receiveMemory(fd: Fd): { used: number; limit: number; drops: number } {
-  const info = readOption(fd, SOL_SOCKET, SO_MEMINFO, 4 * SK_MEMINFO_VARS);
+  readOption(fd, SOL_SOCKET, SO_MEMINFO, 4 * SK_MEMINFO_VARS, LOOKED_AT);
   return {
-    used: info.u32(4 * SK_MEMINFO_RMEM_ALLOC),
-    limit: info.u32(4 * SK_MEMINFO_RCVBUF),
-    drops: info.u32(4 * SK_MEMINFO_DROPS),
+    used: LOOKED_AT.u32(4 * SK_MEMINFO_RMEM_ALLOC),
+    limit: LOOKED_AT.u32(4 * SK_MEMINFO_RCVBUF),
+    drops: LOOKED_AT.u32(4 * SK_MEMINFO_DROPS),
   };
 }
 
-function readOption(fd: Fd, level: number, name: number, size: number): Struct {
-  const struct = new Struct(size);
-  const length = new Uint32Array([size]);
-  check("getsockopt", () => libc().getsockopt(fd.number, level, name, struct.bytes, length));
+/** For what is read of thousands of sockets, one after the other. */
+const LOOKED_AT = new Struct(LAYOUT.tcp_info.size);
+const LENGTH = new Uint32Array(1);
+
+function readOption(
+  fd: Fd,
+  level: number,
+  name: number,
+  size: number,
+  struct: Struct = new Struct(size),
+): Struct {
+  LENGTH[0] = size;
+  check("getsockopt", () => libc().getsockopt(fd.number, level, name, struct.bytes, LENGTH));
   return struct;
 }

@@ -24,8 +24,10 @@ import { giveTurn } from "../turns.ts";
 import { VERSION } from "../version.ts";
 import type { MetricsSocket } from "../control/metrics_socket.ts";
 import { Access } from "./access.ts";
+import { Alarm } from "./alarm.ts";
 import { Counters } from "./counters.ts";
 import { Ledger } from "./ledger.ts";
+import { type Attached, Listing } from "./listing.ts";
 import { type BinderOptions, lookUpNames, type Rules } from "./options.ts";
 import { type PassedSockets, sortPassed, storeName } from "./passed_sockets.ts";
 import { Policy } from "./policy.ts";
@@ -64,6 +66,8 @@ class Binder {
   readonly #notifier: Notifier;
   readonly #registry: Registry;
   readonly #ledger = new Ledger();
+  readonly #listing: Listing;
+  readonly #alarm: Alarm;
   readonly #upgrade: Upgrade;
   #isStopping = false;
   readonly #stop = Promise.withResolvers<number>();
@@ -87,6 +91,18 @@ class Binder {
       options.backlog,
       (held, why, how) => this.#tellMended(held, why, how),
     );
+    this.#listing = new Listing({
+      registry: this.#registry,
+      ledger: this.#ledger,
+      attached: () => this.#attached,
+      troubles: () => this.#alarm.troubles,
+    });
+    this.#alarm = new Alarm({
+      registry: this.#registry,
+      log,
+      unservedAfter: options.unservedAfter,
+      likely: (held) => this.#ledger.of(held).map(({ pid }) => pid),
+    });
     this.#upgrade = new Upgrade({
       log,
       children: this.#children,
@@ -124,6 +140,7 @@ class Binder {
       policy,
       log,
       ledger: this.#ledger,
+      listing: this.#listing,
       access,
       isControl: (fd) =>
         this.#control !== undefined && socketCookie(this.#control.fd) === socketCookie(fd),
@@ -161,6 +178,7 @@ class Binder {
     this.#showStatus();
     this.#notifier.ready();
     this.#started.resolve();
+    this.#alarm.watch();
   }
 
   #takeConfigured({ control, configured, refused }: PassedSockets): void {
@@ -274,6 +292,13 @@ class Binder {
     });
   }
 
+  /** The wrappers that are connected. */
+  get #attached(): Attached[] {
+    return (this.#server?.clients.attached ?? []).map(({ id, peer, holds, about }) => {
+      return { id, pid: peer.pid, uid: peer.uid, holds, report: about ?? null };
+    });
+  }
+
   /** Why giving an address up would not last. */
   #keptFor(address: string): string | undefined {
     if (Object.values(this.#own).includes(address)) {
@@ -320,6 +345,8 @@ class Binder {
       sock: this.options.sock,
       sockets,
       missing: this.#missing,
+      troubles: this.#alarm.troubles,
+      wrappers: this.#attached.map(({ pid, uid, report }) => ({ pid, uid, ...report })),
       clients: this.#server?.clients.size ?? 0,
       ...this.#server?.counters,
       ...this.#upgrade.describe(),
@@ -398,6 +425,7 @@ class Binder {
   }
 
   #close(): void {
+    this.#alarm.stop();
     if (this.#control) removeControlSocket(this.#control);
     this.#server?.close();
     this.#metrics?.close();

@@ -25,6 +25,8 @@ export interface BinderOptions {
   adoptUid: readonly string[];
   /** Length of an accept queue that no request asks a length for. */
   backlog: number;
+  /** Milliseconds for which clients may wait at an address that nobody serves before that is told. */
+  unservedAfter: number;
   /** Patterns of addresses that clients may ask for besides `addresses`. */
   allow: readonly string[];
   /** Address at which metrics are to be read. */

@@ -11,17 +11,19 @@ import {
   numericAddress,
   resolveAddress,
 } from "../sockets/address.ts";
-import { UserError } from "../errors.ts";
+import { messageOf, UserError } from "../errors.ts";
 import { BindError, makerOf, namingHolder } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, parseBindParams, RPC, RpcError } from "../control/messages.ts";
 import type { Caller, Handler, Reply } from "../control/handler.ts";
 import { type Held, type Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
+import { wrapperReport } from "../process/state.ts";
 import { fileId } from "../sockets/unix_path.ts";
 import { giveTurn, Queue } from "../turns.ts";
 import type { Access } from "./access.ts";
 import { refusal } from "./handed_back.ts";
 import type { Ledger } from "./ledger.ts";
+import type { Listing } from "./listing.ts";
 import type { Policy } from "./policy.ts";
 
 /** What the requests work on. */
@@ -30,6 +32,7 @@ export interface Resources {
   policy: Policy;
   log: Log;
   ledger: Ledger;
+  listing: Listing;
   /** Who may do what is not for every client. */
   access: Pick<Access, "trusts" | "mayAdopt">;
   /** Told of each socket that is held from now on. */
@@ -84,6 +87,10 @@ export class Requests {
       case "unbind":
         this.#insist(trusted, caller, "give addresses up");
         return this.#unbind(parseBindParams(request.params), caller);
+      case "report":
+        return this.#report(request.params, caller);
+      case "sockets":
+        return this.#sockets(request.params);
       case "status":
         return this.#status();
       case "metrics":
@@ -133,6 +140,29 @@ export class Requests {
       this.resources.added(one);
     }
     return held;
+  }
+
+  /** Notes what a wrapper tells of itself, for those who ask about sockets. */
+  #report(params: unknown, caller: Caller): Promise<Reply> {
+    try {
+      if (caller.note(wrapperReport(params, "params"))) {
+        return Promise.resolve({ result: true, fds: [] });
+      }
+    } catch (error) {
+      throw new RpcError(RPC.invalidParams, `Invalid params: ${messageOf(error)}`);
+    }
+    throw new RpcError(RPC.failed, "only who has told by `adopt` what it holds may report");
+  }
+
+  async #sockets(params: unknown): Promise<Reply> {
+    const from = Array.isArray(params) ? params[0] ?? 0 : undefined;
+    if (!Number.isInteger(from) || from < 0) {
+      throw new RpcError(
+        RPC.invalidParams,
+        "Invalid params: a list of where to begin, such as [0]",
+      );
+    }
+    return { result: await this.resources.listing.page(from), fds: [] };
   }
 
   async #status(): Promise<Reply> {

@@ -4,7 +4,7 @@ import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
 import { createLog } from "../log.ts";
 import { METRICS, SOCK } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
-import { fileMode, wholeNumber } from "./values.ts";
+import { duration, fileMode, wholeNumber } from "./values.ts";
 
 const ADDRESSES = `
 ADDRESS is one of
@@ -90,6 +90,12 @@ export const subcommand = defineSubcommand({
       default: String(DEFAULT_BACKLOG),
     },
     "metrics": METRICS,
+    "unserved-after": {
+      placeholder: "TIME",
+      about: "warn of clients that wait unserved",
+      read: duration,
+      default: "10s",
+    },
     "allow": {
       placeholder: "PATTERN",
       about: "addresses that clients may ask for as well",
@@ -121,6 +127,7 @@ export const subcommand = defineSubcommand({
       allowGid: options["allow-gid"],
       adoptUid: options["adopt-uid"],
       backlog: options.backlog,
+      unservedAfter: options["unserved-after"],
       allow: options.allow,
       metrics: options.metrics,
     }, log);

@@ -5,6 +5,7 @@ import type { User } from "./budget.ts";
 import type { Channel } from "./channel.ts";
 import type { Caller, Peer } from "./handler.ts";
 import type { RequestId } from "./messages.ts";
+import type { WrapperReport } from "./reports.ts";
 
 /** Bytes of unfinished requests that are handed over in all: nobody else is served while they are written. */
 const MAX_HANDED = 8 * 1024 * 1024;
@@ -16,6 +17,7 @@ export interface HandedConnection {
   pending: Uint8Array<ArrayBuffer>;
   /** Of an attached client. */
   holds?: readonly string[];
+  about?: WrapperReport;
   /** Id of a request whose answer the successor owes. */
   owed?: RequestId;
 }
@@ -35,8 +37,21 @@ export interface Client {
   hasAsked?: boolean;
   /** Bytes that are kept of its request and of the answer. */
   kept: number;
+  /** Names it to those who ask who is attached. */
+  id: number;
   holds?: readonly string[];
+  about?: WrapperReport;
   owed?: RequestId | undefined;
+}
+
+/** An attached client, for others to see. */
+export interface AttachedClient {
+  id: number;
+  peer: Peer;
+  /** Addresses whose sockets it has. */
+  holds: readonly string[];
+  /** What it told of itself. */
+  about: WrapperReport | undefined;
 }
 
 /** Those connected. */
@@ -56,8 +71,10 @@ export class Clients {
   }
 
   /** The attached ones. */
-  get attached(): { peer: Peer; holds: readonly string[] }[] {
-    return [...this.#all].flatMap(({ peer, holds }) => holds ? [{ peer, holds }] : []);
+  get attached(): AttachedClient[] {
+    return [...this.#all].flatMap(({ id, peer, holds, about }) =>
+      holds ? [{ id, peer, holds, about }] : []
+    );
   }
 
   /** Makes one the last to have asked; adds it if need be. */
@@ -99,10 +116,11 @@ export class Clients {
       .filter(({ busy, channel, owed }) => owed !== undefined || !busy && !channel.holdsFds);
     const kept = withRoom(candidates);
     return candidates.filter((client) => kept.has(client))
-      .map(({ channel, holds, owed }) => ({
+      .map(({ channel, holds, about, owed }) => ({
         fd: channel.fd,
         pending: channel.pending,
         ...(holds && { holds }),
+        ...(about && { about }),
         ...(owed !== undefined && { owed }),
       }));
   }
@@ -145,6 +163,10 @@ export function callerOf(client: Client, id: RequestId): Caller {
     peer: client.peer,
     takeFds: () => client.channel.takeFds(),
     attach: (holds) => client.holds = holds,
+    note: (about) => {
+      if (client.holds) client.about = about;
+      return client.holds !== undefined;
+    },
     oweAnswer: () => client.owed = id,
   };
 }

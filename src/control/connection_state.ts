@@ -3,12 +3,14 @@
 import { Fd } from "../../ffi/fd.ts";
 import type { RequestId } from "./messages.ts";
 import type { HandedConnection } from "./clients.ts";
+import type { WrapperReport } from "./reports.ts";
 
 /** As {@link HandedConnection}, in JSON: `fd` is a number, `pending` is in base64. */
 export interface ConnectionState {
   fd: number;
   pending: string;
   holds?: readonly string[];
+  about?: WrapperReport;
   owed?: RequestId;
 }
 

@@ -3,6 +3,7 @@
 import type { Fd } from "../../ffi/fd.ts";
 import type { Credentials } from "../../ffi/socket.ts";
 import type { Request } from "./messages.ts";
+import type { WrapperReport } from "./reports.ts";
 
 /** Who is at the other end. */
 export type Peer = Credentials;
@@ -36,6 +37,11 @@ export interface Caller {
    * @param holds addresses whose sockets the client has
    */
   attach(holds: readonly string[]): void;
+  /**
+   * Notes what an attached client tells of itself.
+   * @returns false when it is not attached
+   */
+  note(about: WrapperReport): boolean;
   /** Leaves the answer to the program that succeeds this one. */
   oweAnswer(): void;
 }

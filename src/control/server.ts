@@ -65,6 +65,7 @@ export class ControlServer {
   readonly clients = new Clients();
   readonly #bytes = new Budget(BYTES);
   readonly #unread = new Unread();
+  #lastId = 0;
   readonly counters = { connections: 0, requests: 0, errors: 0 };
 
   constructor(
@@ -99,7 +100,7 @@ export class ControlServer {
    * Serves a connection.
    * @param answer to a request that waits for one
    */
-  serve({ fd, pending, holds, owed }: HandedConnection, answer?: unknown): void {
+  serve({ fd, pending, holds, about, owed }: HandedConnection, answer?: unknown): void {
     let peer: Peer;
     try {
       peer = peerCredentials(fd);
@@ -120,7 +121,9 @@ export class ControlServer {
       served,
       user: { uid: peer.uid, trusted },
       kept: 0,
+      id: ++this.#lastId,
       ...(holds && { holds }),
+      ...(about && { about }),
     };
     channel.keep = (bytes) => this.#keep(client, bytes);
     this.clients.touch(client);

@@ -7,10 +7,11 @@
 /** Where a successor finds the state, as `./successor.ts` says. */
 export const STATE_VARIABLE = "MULTIBINDER_STATE_FD";
 
-/** What marks a generation: its service, its wrapper, and how many sockets it was lent. */
+/** What marks a generation: its service, its wrapper, its number, and how many sockets it was lent. */
 export const MARKS = {
   service: "MULTIBINDER_SERVICE",
   wrapper: "MULTIBINDER_WRAPPER",
+  generation: "MULTIBINDER_GENERATION",
   sockets: "MULTIBINDER_SOCKETS",
 } as const;
 

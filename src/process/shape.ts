@@ -89,6 +89,17 @@ export function table<Value>(shape: Shape<Value>): Shape<Record<string, Value>> 
     );
 }
 
+/** An object of single values, by whatever names. */
+export const record: Shape<Record<string, string | number | boolean>> = (value, at) => {
+  const given = Object.entries(objectAt(value, at));
+  for (const [name, one] of given) {
+    if (!["string", "number", "boolean"].includes(typeof one)) {
+      throw new ShapeError(`${at}.${name}`, "a text, a number, or true or false", one);
+    }
+  }
+  return Object.fromEntries(given) as Record<string, string | number | boolean>;
+};
+
 /** An object: a shape for each of its fields, the optional ones included. */
 export function object<Value extends object>(
   shapes: { [Name in keyof Value]-?: Shape<Value[Name]> },

@@ -11,6 +11,7 @@
 
 import type { ConnectionState } from "../control/connection_state.ts";
 import type { MetricsSocketState } from "../control/metrics_socket.ts";
+import type { GenerationReport, WrapperReport } from "../control/reports.ts";
 import { messageOf, UserError } from "../errors.ts";
 import {
   list,
@@ -18,9 +19,11 @@ import {
   object,
   oneOf,
   orAbsent,
+  orNull,
   type Shape,
   ShapeError,
   text,
+  truth,
   whole,
 } from "./shape.ts";
 
@@ -71,10 +74,30 @@ const requestId: Shape<string | number | null> = (value, at) => {
   throw new ShapeError(at, "a text, a number or null", value);
 };
 
+/** Characters of a text that a wrapper tells. */
+const short = text("a text of at most 4096 characters", (one) => one.length <= 4096);
+
+/** What a wrapper tells of itself. */
+export const wrapperReport = object<WrapperReport>({
+  service: short,
+  self: pid,
+  generations: list(object<GenerationReport>({
+    number: natural,
+    pid,
+    state: oneOf("starting", "serving", "draining"),
+  })),
+  lastReload: orNull(object<NonNullable<WrapperReport["lastReload"]>>({
+    at: short,
+    ok: truth,
+    message: short,
+  })),
+});
+
 const connectionShape = object<ConnectionState>({
   fd: descriptor,
   pending: text("bytes in base64", isBase64),
   holds: orAbsent(list(text())),
+  about: orAbsent(wrapperReport),
   owed: orAbsent(requestId),
 });
 

@@ -67,14 +67,17 @@ export async function readUnixQueues(
 
 const inodes = new WeakMap<Fd, number>();
 
-/** The number by which /proc and the kernel's tables know a socket; it stays as long as the socket. */
+/** The number by which /proc and the kernel's tables know a socket; it stays as long as the socket. 0 where it cannot be read. */
 export function socketInode(fd: Fd): number {
   let inode = inodes.get(fd);
-  if (inode === undefined) {
+  if (inode !== undefined) return inode;
+  try {
     inode = Deno.statSync(`/proc/self/fd/${fd.number}`).ino ?? 0;
     inodes.set(fd, inode);
+    return inode;
+  } catch {
+    return 0;
   }
-  return inode;
 }
 
 function attempt<T>(read: () => T): T | undefined {

@@ -7,6 +7,7 @@ import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, RPC } from "../control/messages.ts";
 import { PEERS } from "../control/peer.ts";
+import type { WrapperReport } from "../control/reports.ts";
 import { joinParts } from "../sockets/address.ts";
 
 /** A socket that is held, with what was asked for. */
@@ -45,6 +46,9 @@ export class BinderLink {
   /** The control socket of the binder that takes nothing back, by its file: the next one is asked anew. */
   #refusing: string | undefined;
   #standsBy = false;
+  /** What the binder is to know of this wrapper, and to which connection that was told. */
+  #report: WrapperReport | undefined;
+  #told: { client: ControlClient; report: WrapperReport } | undefined;
 
   constructor(
     readonly binder: BinderPlace,
@@ -104,6 +108,25 @@ export class BinderLink {
     }
   }
 
+  /** Tells the binder how this wrapper does: now, and whenever it is connected again. */
+  tell(report: WrapperReport): void {
+    this.#report = report;
+    void this.#sendReport();
+  }
+
+  async #sendReport(): Promise<void> {
+    const [client, report] = [this.#client, this.#report];
+    if (!client || !report || !this.#isKept) return;
+    if (this.#told?.client === client && this.#told.report === report) return;
+    this.#told = { client, report };
+    try {
+      await client.call("report", report);
+    } catch (error) {
+      // An older binder knows no such request; and that one is gone is noticed elsewhere.
+      this.log.debug("cannot tell the binder how this wrapper does", { error: messageOf(error) });
+    }
+  }
+
   /** Connects if it can, and goes on trying if it cannot. */
   keepTrying(): void {
     if (this.held) void this.#reconnect();
@@ -144,6 +167,7 @@ export class BinderLink {
     }
     this.#client = client;
     void this.#watch(client);
+    void this.#sendReport();
     return client;
   }
 

@@ -58,6 +58,7 @@ class Scene {
       commit: nothing,
       rollback: nothing,
       restore: () => Promise.resolve(),
+      tell: nothing,
       stop: nothing,
       close: nothing,
     };

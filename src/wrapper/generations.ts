@@ -42,10 +42,10 @@ export class Generations {
   }
 
   /** Starts what was prepared. */
-  start(preparation: Preparation): void {
+  start(preparation: Preparation, number: number): void {
     let started: Started;
     try {
-      started = this.launcher.start(preparation);
+      started = this.launcher.start(preparation, number);
     } catch (error) {
       return this.#tellFailure(error);
     }

@@ -40,10 +40,11 @@ export class Launcher {
 
   /**
    * Starts a generation with what was prepared.
+   * @param number the generation's
    * @throws {UserError} when the program cannot be run
    */
-  start({ sockets }: Preparation): Started {
-    const marks = marksOf(this.service.identity, sockets.length);
+  start({ sockets }: Preparation, number: number): Started {
+    const marks = marksOf(this.service.identity, number, sockets.length);
     return this.service.start(this.#launch(sockets, marks));
   }
 

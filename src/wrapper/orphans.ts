@@ -36,12 +36,14 @@ export interface Orphan {
 
 /**
  * The variables that mark a generation of this wrapper.
+ * @param generation its number
  * @param lent how many sockets it is given
  */
-export function marksOf(service: string, lent: number): Record<string, string> {
+export function marksOf(service: string, generation: number, lent: number): Record<string, string> {
   return {
     [MARKS.service]: service,
     [MARKS.wrapper]: String(Deno.pid),
+    [MARKS.generation]: String(generation),
     [MARKS.sockets]: String(lent),
   };
 }

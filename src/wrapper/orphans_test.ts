@@ -33,9 +33,10 @@ function foundFor(service: string): number[] {
 }
 
 Deno.test("the marks name this process, and what it lends", () => {
-  assertEquals(marksOf("/etc/site.cfg.eta", 2), {
+  assertEquals(marksOf("/etc/site.cfg.eta", 3, 2), {
     MULTIBINDER_SERVICE: "/etc/site.cfg.eta",
     MULTIBINDER_WRAPPER: String(Deno.pid),
+    MULTIBINDER_GENERATION: "3",
     MULTIBINDER_SOCKETS: "2",
   });
 });
@@ -46,7 +47,7 @@ Deno.test("generations of a dead wrapper are found, those of one that lives are 
     const dead = await deadMark();
     await using orphan = startGeneration(service, dead);
     await using second = startGeneration(service, dead);
-    await using _ours = startGeneration(service, marksOf(service, 0).MULTIBINDER_WRAPPER ?? "");
+    await using _ours = startGeneration(service, marksOf(service, 1, 0).MULTIBINDER_WRAPPER ?? "");
     // Of a wrapper that lives, with a process of the server between them.
     const nested = "export MULTIBINDER_WRAPPER=$$; sh -c 'sleep 1000; true'; true";
     await using theirs = startGeneration(service, "", ["sh", "-c", nested]);

@@ -22,6 +22,7 @@ import { BindError, DEFAULT_BACKLOG, listeningAddress, namingHolder } from "../s
 import type { Log } from "../log.ts";
 import type { BindParam } from "../control/messages.ts";
 import { type Held, Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
+import type { WrapperReport } from "../control/reports.ts";
 import { fileId, leadsTo } from "../sockets/unix_path.ts";
 import { BinderLink, type HeldSocket } from "./binder_link.ts";
 
@@ -45,6 +46,8 @@ export interface Sockets {
   rollback(): void;
   /** Takes over sockets that an earlier program served with. */
   restore(sockets: readonly HeldSocket[]): Promise<void>;
+  /** Tells the binder, if there is one, how this wrapper does. */
+  tell(report: WrapperReport): void;
   /** The server is told to stop: gives up those that nobody would accept from any more. */
   stop(): void;
   /** Gives up all of them. The servers have copies of their own. */
@@ -169,6 +172,10 @@ class BinderSockets implements Sockets {
     return Promise.resolve();
   }
 
+  tell(report: WrapperReport): void {
+    this.#link.tell(report);
+  }
+
   /** The binder's sockets stay: another server may accept from them. */
   stop(): void {}
 
@@ -241,6 +248,8 @@ class OwnSockets implements Sockets {
     }
     this.#served = new Set(this.#registry.list());
   }
+
+  tell(): void {}
 
   /** Nobody else has them: their clients are to be refused, and not to wait for nothing. */
   stop(): void {

@@ -25,6 +25,9 @@ import { chooseSockets, type Sockets } from "./sockets.ts";
 import { parseWrapperState, type WrapperState } from "./state.ts";
 import { Supervisor } from "./supervisor.ts";
 
+/** Characters of a text that a binder is told. */
+const MAX_TOLD = 4096;
+
 /** What the command line says besides the server's own. */
 export interface WrapperOptions {
   /** The binder's control socket, if one was named. */
@@ -172,6 +175,7 @@ class Wrapper {
     this.#perform(this.#supervisor.restore(before.generations));
     await this.#control.resume(before);
     this.#reporter.resumed();
+    this.#tellBinder();
     // Those that the program before was about to retire.
     this.#orphanage.find();
     this.#orphanage.retire();
@@ -184,6 +188,18 @@ class Wrapper {
     this.#perform(actions);
     this.#reporter.report(actions);
     this.#counters.follow(event, actions);
+    this.#tellBinder();
+  }
+
+  #tellBinder(): void {
+    const { last } = this.#reloads;
+    this.#sockets.tell({
+      service: this.service.identity.slice(0, MAX_TOLD),
+      self: Deno.pid,
+      generations: this.#supervisor.snapshot().generations
+        .map(({ number, pid, state }) => ({ number, pid, state })),
+      lastReload: last && { ...last, message: last.message.slice(0, MAX_TOLD) },
+    });
   }
 
   #perform(actions: readonly Action[]): void {
@@ -195,7 +211,7 @@ class Wrapper {
       case "prepare":
         return void this.#generations.prepare();
       case "start":
-        return this.#generations.start(action.preparation);
+        return this.#generations.start(action.preparation, action.generation);
       case "signal":
         return this.#generations.signal(action.pid, action.kind);
       case "timer":

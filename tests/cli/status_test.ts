@@ -37,10 +37,18 @@ Deno.test("status of a binder and of a wrapper, as JSON and for people", async (
       { address: `udp:${address}`, backlog: 1000, holders: [] },
     ],
     missing: [],
+    troubles: [],
+    wrappers: rest.wrappers,
     errors: 0,
     upgrades: 0,
     lastUpgrade: null,
   });
+  const [attached] = rest.wrappers;
+  const { pid: server } = await wrapper.serving();
+  assertEquals(
+    [attached?.pid, attached?.uid, attached?.service, attached?.generations],
+    [wrapper.program.pid, Deno.uid(), wrapper.path, [{ number: 1, pid: server, state: "serving" }]],
+  );
   assertEquals(Object.keys(tcp?.queue ?? {}).sort(), ["length", "limit"]);
   assertStrictEquals(udp?.queue, undefined);
 

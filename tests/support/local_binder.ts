@@ -1,4 +1,3 @@
-import { MAX_MESSAGE_BYTES } from "../../src/control/framing.ts";
 /** A binder within this process, which speaks the real protocol over a real control socket. */
 
 import "./libc.ts";
@@ -7,14 +6,17 @@ import { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
 import { socketCookie } from "../../ffi/socket.ts";
 import { Ledger } from "../../src/binder/ledger.ts";
+import { Listing } from "../../src/binder/listing.ts";
 import { parsePatterns, Policy } from "../../src/binder/policy.ts";
 import { Requests } from "../../src/binder/requests.ts";
 import { DEFAULT_BACKLOG } from "../../src/sockets/listen.ts";
+import { MAX_MESSAGE_BYTES } from "../../src/control/framing.ts";
 import { createLog } from "../../src/log.ts";
 import { listenOn, removeControlSocket } from "../../src/control/control_socket.ts";
 import { type BindParam, parseBindParams, RPC, RpcError } from "../../src/control/messages.ts";
 import type { Handler } from "../../src/control/handler.ts";
 import { ControlServer } from "../../src/control/server.ts";
+import type { Trouble } from "../../src/control/reports.ts";
 import { type Held, Registry } from "../../src/sockets/registry.ts";
 import { settled } from "./poller.ts";
 
@@ -45,6 +47,7 @@ export interface LocalBinderOptions {
   /** Patterns of addresses that clients may ask for. */
   allow?: readonly string[];
   upgrade?: () => Promise<never>;
+  troubles?: readonly Trouble[];
 }
 
 /**
@@ -69,6 +72,15 @@ export async function startLocalBinder(
     policy,
     log,
     ledger,
+    listing: new Listing({
+      registry,
+      ledger,
+      attached: () =>
+        server.clients.attached.map(({ id, peer: { pid, uid }, holds, about }) => {
+          return { id, pid, uid, holds, report: about ?? null };
+        }),
+      troubles: () => options.troubles ?? [],
+    }),
     access: { trusts, mayAdopt: trusts },
     added: () => {},
     removed: () => {},

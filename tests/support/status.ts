@@ -24,6 +24,13 @@ export interface BinderStatus extends Status {
   }[];
   /** Addresses of its command line that it does not hold. */
   missing: string[];
+  troubles: { address: string; kind: string; message: string }[];
+  wrappers: {
+    pid: number;
+    uid: number;
+    service?: string;
+    generations?: { number: number; pid: number; state: string }[];
+  }[];
   clients: number;
   connections: number;
   requests: number;

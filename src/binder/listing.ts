@@ -1,0 +1,93 @@
+/** What a binder tells of its sockets, a page at a time: others have their turns between two pages. */
+
+import type { AttachedWrapper, SocketReport, SocketsPage, Trouble } from "../control/reports.ts";
+import { formatAddress } from "../sockets/address.ts";
+import {
+  listenerState,
+  readUnixQueues,
+  socketInode,
+  type UnixQueues,
+} from "../sockets/listener_state.ts";
+import type { Held, Registry } from "../sockets/registry.ts";
+import { giveTurn } from "../turns.ts";
+import type { Ledger } from "./ledger.ts";
+
+/** Sockets of a page: a millisecond or two of work, and of one that is made into JSON. */
+const PAGE = 200;
+
+/** Milliseconds for which the queues of UNIX sockets, which the kernel tells all at once, are taken for true. */
+const FRESH = 500;
+const NONE: UnixQueues = new Map();
+
+/** A wrapper, and the addresses of the sockets that it has. */
+export interface Attached extends AttachedWrapper {
+  holds: readonly string[];
+}
+
+/** What is told of. */
+export interface Listed {
+  registry: Registry;
+  ledger: Ledger;
+  attached: () => readonly Attached[];
+  troubles: () => readonly Trouble[];
+}
+
+/** See the module's description. */
+export class Listing {
+  #unix: { queues: UnixQueues; at: number } | undefined;
+  readonly #sets = new WeakMap<readonly string[], ReadonlySet<string>>();
+
+  constructor(readonly listed: Listed) {}
+
+  /**
+   * A page.
+   * @param from how many sockets the pages before had; one that was given up meanwhile makes a gap of one
+   */
+  async page(from: number): Promise<SocketsPage> {
+    const { attached, registry, troubles } = this.listed;
+    const all = registry.list();
+    const chosen = all.slice(from, from + PAGE);
+    const unix = await this.#unixQueues(chosen);
+    const wrappers = attached().map(({ id, holds }) => ({ id, holds: this.#setOf(holds) }));
+    const sockets: SocketReport[] = [];
+    for (const held of chosen) {
+      // Given up meanwhile.
+      if (held.fd.closed) continue;
+      const address = formatAddress(held.address);
+      sockets.push({
+        address,
+        type: held.address.transport,
+        inode: socketInode(held.fd),
+        ...listenerState(held, unix),
+        since: held.since,
+        lentTo: this.listed.ledger.of(held),
+        wrappers: wrappers.filter(({ holds }) => holds.has(address)).map(({ id }) => id),
+        options: { backlog: held.backlog },
+      });
+      await giveTurn();
+    }
+    const end = from + PAGE;
+    return {
+      sockets,
+      next: end < all.length ? end : null,
+      ...(from === 0 && {
+        wrappers: attached().map(({ holds: _, ...rest }) => rest),
+        troubles: troubles(),
+      }),
+    };
+  }
+
+  async #unixQueues(sockets: readonly Held[]): Promise<UnixQueues> {
+    if (!sockets.some(({ address }) => address.transport === "unix")) return NONE;
+    if (this.#unix === undefined || performance.now() - this.#unix.at > FRESH) {
+      this.#unix = { queues: await readUnixQueues(sockets, giveTurn), at: performance.now() };
+    }
+    return this.#unix.queues;
+  }
+
+  #setOf(holds: readonly string[]): ReadonlySet<string> {
+    let set = this.#sets.get(holds);
+    if (set === undefined) this.#sets.set(holds, set = new Set(holds));
+    return set;
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * Which processes have sockets open, as /proc tells (proc(5)). multibinder's own and systemd's, which keep
+ * sockets for others and accept nothing, are left out.
+ * @module
+ */
+
+import { SystemError } from "../../ffi/errno.ts";
+import { folderNames } from "../../ffi/file.ts";
+import { MARKS } from "./own_variables.ts";
+
+/** A process that has one of the sockets open. */
+export interface Holder {
+  pid: number;
+  /** The program's name, as the kernel has it. */
+  command: string;
+  /** Its unit of systemd, or null. */
+  unit: string | null;
+  /** The beginning of its container's id, or null. */
+  container: string | null;
+  /** Whose generation it says to be; null for a process that no wrapper has started. */
+  generation: { service: string; wrapper: number; number: number | null } | null;
+}
+
+/** What a search has found. */
+export interface Holders {
+  /** By the sockets' inodes. A socket that nobody was found to have is absent. */
+  byInode: ReadonlyMap<number, readonly Holder[]>;
+  /** Whether every process of this machine was looked at: who was not found is not there. */
+  complete: boolean;
+}
+
+/** How to search. */
+export interface Search {
+  /** Processes to look at first, each with its descendants. */
+  first: Iterable<number>;
+  /** Processes that are known to serve nobody. */
+  skip: ReadonlySet<number>;
+  /** Called often; what it returns is waited for. */
+  pause: () => Promise<void> | undefined;
+  /** Milliseconds of work after which the search is given up. */
+  maxWork: number;
+}
+
+/** The first PID namespace, in which all processes can be seen (PROC_PID_INIT_INO of linux/proc_ns.h). */
+const FIRST_NAMESPACE = "pid:[4026531836]";
+
+/**
+ * Searches for the processes that have sockets open.
+ * @param inodes of the sockets
+ */
+export async function findHolders(
+  inodes: Iterable<number>,
+  { first, skip, pause, maxWork }: Search,
+): Promise<Holders> {
+  const wanted = new Map([...inodes].map((inode) => [`socket:[${inode}]`, inode]));
+  const byInode = new Map<number, Holder[]>();
+  let complete = linkOf("/proc/self/ns/pid") === FIRST_NAMESPACE;
+  if (wanted.size === 0) return { byInode, complete };
+  let work = 0;
+  let since = performance.now();
+  for (const pid of processes(first)) {
+    if (skip.has(pid) || servesNobody(pid)) continue;
+    const seen = new Set<number>();
+    let holder: Holder | undefined;
+    try {
+      for (const name of folderNames(`/proc/${pid}/fd`)) {
+        const inode = wanted.get(linkOf(`/proc/${pid}/fd/${name}`));
+        if (inode !== undefined && !seen.has(inode)) {
+          seen.add(inode);
+          holder ??= describeProcess(pid);
+          byInode.set(inode, [...byInode.get(inode) ?? [], holder]);
+        }
+        const turn = pause();
+        if (turn === undefined) continue;
+        work += performance.now() - since;
+        await turn;
+        since = performance.now();
+        if (work > maxWork) return { byInode, complete: false };
+      }
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      // It has ended; or it is another user's, and may have any of them.
+      if (error.code !== "ENOENT" && error.code !== "ESRCH") complete = false;
+    }
+  }
+  return { byInode, complete };
+}
+
+/** The processes to be seen, some of them first. */
+function* processes(first: Iterable<number>): Generator<number> {
+  const seen = new Set<number>();
+  const waiting = [...first].filter((pid) => pid > 0);
+  for (let pid = waiting.shift(); pid !== undefined; pid = waiting.shift()) {
+    if (seen.has(pid)) continue;
+    seen.add(pid);
+    yield pid;
+    const children = textOf(`/proc/${pid}/task/${pid}/children`);
+    waiting.push(...children.split(" ").filter((child) => child !== "").map(Number));
+  }
+  // Where the others are hidden (hidepid=), the first process is as well: that is looked at in any case.
+  if (!seen.has(1)) yield 1;
+  for (const name of folderNames("/proc")) {
+    const pid = Number(name);
+    if (pid > 1 && !seen.has(pid)) yield pid;
+  }
+}
+
+/** A binder and a wrapper keep sockets, and so does systemd, in its fd store. */
+function servesNobody(pid: number): boolean {
+  const program = programOf(String(pid));
+  return program !== "" && program === programOf("self") ||
+    pid === 1 && textOf("/proc/1/comm") === "systemd\n";
+}
+
+/** The name of the file that a process runs, which may have been replaced since. */
+function programOf(process: string): string {
+  return linkOf(`/proc/${process}/exe`).replace(/ \(deleted\)$/, "").replace(/^.*\//, "");
+}
+
+function describeProcess(pid: number): Holder {
+  return {
+    pid,
+    command: textOf(`/proc/${pid}/comm`).trim(),
+    ...placeOf(textOf(`/proc/${pid}/cgroup`)),
+    generation: generationIn(textOf(`/proc/${pid}/environ`).split("\0")),
+  };
+}
+
+/** A container's id is 64 hexadecimal digits, with the engine's name before them or not. */
+const CONTAINER = /\b(?:[a-z]+-)?([0-9a-f]{12})[0-9a-f]{52}\b/;
+const UNIT = /\/([^/]+\.(?:service|scope))(?=\/|$)/g;
+
+/**
+ * Where a process runs.
+ * @param cgroups the text of its /proc/PID/cgroup (cgroups(7))
+ */
+export function placeOf(cgroups: string): Pick<Holder, "unit" | "container"> {
+  const container = CONTAINER.exec(cgroups)?.[1] ?? null;
+  // The innermost: a user's services are below a service of the system.
+  const units = cgroups.split("\n").filter((line) => /^(?:0::|\d+:name=systemd:)/.test(line))
+    .flatMap((line) => [...line.matchAll(UNIT)].map(([, unit = ""]) => unit));
+  return { unit: container === null ? units.at(-1) ?? null : null, container };
+}
+
+function generationIn(variables: readonly string[]): Holder["generation"] {
+  const valueOf = (name: string) =>
+    variables.find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1);
+  const service = valueOf(MARKS.service);
+  // Older wrappers have put the time of their start behind the pid, and did not number generations.
+  const wrapper = /^\d+/.exec(valueOf(MARKS.wrapper) ?? "")?.[0];
+  if (service === undefined || wrapper === undefined) return null;
+  const number = Number(valueOf(MARKS.generation));
+  return { service, wrapper: Number(wrapper), number: number > 0 ? number : null };
+}
+
+/** Empty for what cannot be read: it ended, or is another user's. */
+function textOf(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
+}
+
+function linkOf(path: string): string {
+  try {
+    return Deno.readLinkSync(path);
+  } catch {
+    return "";
+  }
+}
