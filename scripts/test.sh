@@ -26,7 +26,7 @@ PROMISES=(tests/binder/bind_test.ts tests/wrapper/reload_test.ts tests/cli/comma
 SOAK_MINUTES=10
 
 . scripts/toolchain.sh
-need_tools haproxy wrk curl python3 strace gcc podman runc debootstrap iptables \
+need_tools haproxy wrk curl python3 strace gcc tmux podman runc debootstrap iptables \
   systemd-socket-activate:systemd nsenter:util-linux script:bsdutils \
   /usr/lib/libnss_extrausers.so.2:libnss-extrausers \
   /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/include/stdio.h:libc6-dev \

@@ -17,6 +17,7 @@ declare module "@std/fmt/colors" {
   export function green(str: string): string;
   export function yellow(str: string): string;
   export function cyan(str: string): string;
+  export function stripAnsiCode(string: string): string;
 }
 
 declare module "@std/fmt/duration" {

@@ -1,7 +1,7 @@
 /** A status, for people: whatever members a binder or a wrapper of any version sends. */
 
 import { bold, green, red, yellow } from "@std/fmt/colors";
-import { describeDuration } from "../duration.ts";
+import { describeAge } from "../duration.ts";
 import { UserError } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
 
@@ -23,7 +23,7 @@ export function describeStatus(status: unknown, now: number = Date.now()): strin
   if (!isMembers(status)) throw new UserError("the answer is no status; --json shows it");
   const { role, version, pid, uptimeSeconds, ...rest } = status;
   const title = `${text(role, now)} ${text(version, now)}, pid ${text(pid, now)}`;
-  const up = typeof uptimeSeconds === "number" ? `, up ${formatTime(uptimeSeconds * 1000)}` : "";
+  const up = typeof uptimeSeconds === "number" ? `, up ${describeAge(uptimeSeconds * 1000)}` : "";
   const values: [string, unknown][] = [];
   const tables: string[] = [];
   for (const [name, value] of Object.entries(rest)) {
@@ -66,7 +66,7 @@ function text(value: unknown, now: number): string {
   if (!isMembers(value)) return escapeControls(String(value));
   const { at, ok, message, sock, connected, length, limit } = value;
   if (typeof ok === "boolean") {
-    const when = `${formatTime(now - Date.parse(String(at)))} ago`;
+    const when = `${describeAge(now - Date.parse(String(at)))} ago`;
     return `${ok ? "" : "failed "}${when}: ${text(message, now)}`;
   }
   if (typeof connected === "boolean") {
@@ -74,13 +74,6 @@ function text(value: unknown, now: number): string {
   }
   if (typeof limit === "number") return `${text(length, now)} of ${limit}`;
   return Object.entries(value).map(([name, one]) => `${label(name)} ${text(one, now)}`).join(", ");
-}
-
-/** Milliseconds by their two largest units, such as `3d 2h`, `5m 10s` or `0s`. */
-function formatTime(ms: number): string {
-  if (!Number.isFinite(ms)) return "some time";
-  const seconds = Math.floor(Math.max(0, ms) / 1000);
-  return describeDuration(seconds * 1000).split(" ").slice(0, 2).join(" ");
 }
 
 /** `lastReload` is shown as "last reload". */

@@ -5,6 +5,7 @@ import { multibinder } from "../support/binder.ts";
 import { runProgram } from "../support/program.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+import { COMMANDS } from "../../src/cli/commands.ts";
 
 function run(...args: string[]) {
   return runProgram([multibinder(), ...args]);
@@ -45,7 +46,7 @@ Deno.test("--version and --help, of the program and of its commands", async () =
 });
 
 Deno.test("help NAME is the command's own help, and the program's names every command", async () => {
-  const commands = "bind exec render status unbind reload upgrade healthcheck".split(" ");
+  const commands = Object.keys(COMMANDS);
   const { stdout } = await run("--help");
   assertEquals(
     [...stdout.matchAll(/^ {2}([a-z]+) .* {2}\w/gm)].map(([, name]) => name),

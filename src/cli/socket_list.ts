@@ -1,0 +1,173 @@
+/** The sockets of a binder with those who serve them: what `ls --json` prints. */
+
+import { ControlClient } from "../control/client.ts";
+import { PEERS } from "../control/peer.ts";
+import type { AttachedWrapper, SocketReport, SocketsPage, Trouble } from "../control/reports.ts";
+import { messageOf, UserError } from "../errors.ts";
+import { list, natural, object, oneOf, orAbsent, orNull, record, text } from "../process/shape.ts";
+import { findHolders, type Holder, type Holders } from "../process/socket_holders.ts";
+import { wrapperReport } from "../process/state.ts";
+
+/** A process that serves a socket; null is what cannot be told. */
+export interface Server {
+  pid: number;
+  command: string | null;
+  /** The generation's number, of a server that a wrapper has started. */
+  generation: number | null;
+  unit: string | null;
+  container: string | null;
+}
+
+/** A socket of the list. docs/protocol.md explains each field. */
+export interface ListedSocket {
+  address: string;
+  type: "tcp" | "udp" | "unix";
+  /** Null when nobody can be seen to serve it, and not everybody can be seen. */
+  state: "serving" | "draining" | "unserved" | null;
+  queue: number | null;
+  limit: number | null;
+  drops: number | null;
+  servedBy: readonly Server[] | null;
+  lentTo: readonly { pid: number; uid: number; count: number; last: string }[];
+  ageSeconds: number;
+  options: SocketReport["options"];
+  /** What is wrong with it, a sentence each. */
+  troubles: readonly string[];
+}
+
+/** Milliseconds of work to search for those who have the sockets open. */
+const MAX_SEARCH = 700;
+
+/**
+ * Asks a binder for its sockets, and looks in /proc who has them open now.
+ * @param sock the binder's control socket
+ * @throws {NoBinderError} {RefusedError}
+ */
+export async function listSockets(sock: string): Promise<ListedSocket[]> {
+  using client = ControlClient.connect(sock, undefined, undefined, PEERS.binder);
+  const { reports, wrappers, troubles } = await readPages(client);
+  const pids = reports.flatMap(({ lentTo }) => lentTo.map(({ pid }) => pid));
+  const holders = await findHolders(reports.map(({ inode }) => inode), {
+    first: new Set([...pids, ...wrappers.values().map(({ pid }) => pid)]),
+    skip: new Set([client.answering.pid]),
+    pause: () => undefined,
+    maxWork: MAX_SEARCH,
+  });
+  const wrongs = Map.groupBy(troubles, ({ address }) => address);
+  const now = Date.now();
+  return reports.map((report) => {
+    const { address, type, queue, limit, drops, options } = report;
+    return {
+      address,
+      type,
+      ...serviceOf(report, wrappers, holders),
+      queue,
+      limit,
+      drops,
+      lentTo: report.lentTo.map((one) => ({ ...one, last: new Date(one.last).toISOString() })),
+      ageSeconds: Math.max(0, Math.round((now - report.since) / 1000)),
+      options,
+      troubles: (wrongs.get(address) ?? []).map(({ message }) => message),
+    };
+  });
+}
+
+interface Pages {
+  reports: SocketReport[];
+  wrappers: ReadonlyMap<number, AttachedWrapper>;
+  troubles: readonly Trouble[];
+}
+
+async function readPages(client: ControlClient): Promise<Pages> {
+  // A socket that was given up and bound again meanwhile is in two pages: the later one is true.
+  const reports = new Map<string, SocketReport>();
+  const wrappers = new Map<number, AttachedWrapper>();
+  const troubles: Trouble[] = [];
+  for (let from: number | null = 0; from !== null;) {
+    const answer: SocketsPage = readPage(await client.call("sockets", [from]));
+    answer.sockets.forEach((report) => reports.set(report.address, report));
+    answer.wrappers?.forEach((wrapper) => wrappers.set(wrapper.id, wrapper));
+    troubles.push(...answer.troubles ?? []);
+    from = answer.next;
+  }
+  return { reports: [...reports.values()], wrappers, troubles };
+}
+
+const page = object<SocketsPage>({
+  sockets: list(object<SocketReport>({
+    address: text(),
+    type: oneOf("tcp", "udp", "unix"),
+    inode: natural,
+    queue: orNull(natural),
+    limit: orNull(natural),
+    drops: orNull(natural),
+    since: natural,
+    lentTo: list(object<SocketReport["lentTo"][number]>({
+      pid: natural,
+      uid: natural,
+      count: natural,
+      last: natural,
+    })),
+    wrappers: list(natural),
+    options: record,
+  })),
+  next: orNull(natural),
+  wrappers: orAbsent(list(object<AttachedWrapper>({
+    id: natural,
+    pid: natural,
+    uid: natural,
+    report: orNull(wrapperReport),
+  }))),
+  troubles: orAbsent(list(object<Trouble>({
+    address: text(),
+    kind: oneOf("unserved", "queue", "drops"),
+    since: natural,
+    message: text(),
+  }))),
+});
+
+function readPage(answer: unknown): SocketsPage {
+  try {
+    return page(answer, "");
+  } catch (error) {
+    throw new UserError(`the binder's answer is no list of sockets: ${messageOf(error)}`);
+  }
+}
+
+/** Who serves a socket. What cannot be seen in /proc, the wrappers that have it may have told. */
+function serviceOf(
+  { inode, wrappers: ids }: SocketReport,
+  wrappers: ReadonlyMap<number, AttachedWrapper>,
+  { byInode, complete }: Holders,
+): Pick<ListedSocket, "state" | "servedBy"> {
+  const found = byInode.get(inode) ?? [];
+  if (found.length > 0) {
+    const isOld = found.every((holder) => isDraining(holder, [...wrappers.values()]));
+    return { state: isOld ? "draining" : "serving", servedBy: found.map(serverOf) };
+  }
+  if (complete) return { state: "unserved", servedBy: [] };
+  const told = ids.flatMap((id) => wrappers.get(id)?.report?.generations ?? [])
+    .filter(({ state }) => state !== "starting");
+  if (told.length === 0) return { state: null, servedBy: null };
+  const serving = told.filter(({ state }) => state === "serving");
+  return {
+    state: serving.length > 0 ? "serving" : "draining",
+    servedBy: (serving.length > 0 ? serving : told).map(({ number, pid }) => {
+      return { pid, command: null, generation: number, unit: null, container: null };
+    }),
+  };
+}
+
+function serverOf({ pid, command, unit, container, generation }: Holder): Server {
+  return { pid, command, generation: generation?.number ?? null, unit, container };
+}
+
+/** Whether a process is of a generation that has given way to another. */
+function isDraining({ generation }: Holder, wrappers: readonly AttachedWrapper[]): boolean {
+  if (generation === null) return false;
+  const { service, wrapper, number } = generation;
+  return wrappers.some(({ report }) =>
+    report?.service === service && report.self === wrapper &&
+    report.generations.some((one) => one.number === number && one.state === "draining")
+  );
+}
