@@ -24,7 +24,9 @@ export const SO_SNDBUF = 7;
 export const SO_OOBINLINE = 10;
 export const SO_REUSEPORT = 15;
 export const SO_PEERCRED = 17;
+export const SO_BINDTODEVICE = 25;
 export const SO_ACCEPTCONN = 30;
+export const SO_MARK = 36;
 export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
 export const SO_MEMINFO = 55;
@@ -33,12 +35,21 @@ export const SO_PEERGROUPS = 59;
 export const SO_NETNS_COOKIE = 71;
 /** Of Linux 6.16. */
 export const SO_PASSRIGHTS = 83;
+export const IPPROTO_IP = 0;
+export const IP_FREEBIND = 15;
+export const IP_TRANSPARENT = 19;
+export const IPPROTO_MPTCP = 262;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_UDP = 17;
+export const TCP_MAXSEG = 2;
+export const TCP_DEFER_ACCEPT = 9;
 export const TCP_INFO = 11;
+export const TCP_FASTOPEN = 23;
 export const TCP_LISTEN = 10;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
+export const IPV6_TRANSPARENT = 75;
+export const IPV6_FREEBIND = 78;
 
 /** Places in what SO_MEMINFO tells, each of 32 bits (linux/sock_diag.h), and how many there are. */
 export const SK_MEMINFO_RMEM_ALLOC = 0;

@@ -10,6 +10,7 @@ import {
   SK_MEMINFO_RCVBUF,
   SK_MEMINFO_RMEM_ALLOC,
   SK_MEMINFO_VARS,
+  SO_BINDTODEVICE,
   SO_COOKIE,
   SO_MEMINFO,
   SO_NETNS_COOKIE,
@@ -24,7 +25,7 @@ import {
 import { Fd } from "./fd.ts";
 import { LAYOUT } from "./layout.ts";
 import { libc } from "./libc.ts";
-import { Struct } from "./memory.ts";
+import { cString, Struct } from "./memory.ts";
 import { decodeAddress, encodeAddress, type SocketAddress } from "./sockaddr.ts";
 
 /**
@@ -109,6 +110,24 @@ export function disconnect(fd: Fd): void {
 export function setOption(fd: Fd, level: number, name: number, value: number): void {
   const bytes = new Int32Array([value]);
   check("setsockopt", () => libc().setsockopt(fd.number, level, name, bytes, 4));
+}
+
+/**
+ * Has a socket take only what comes in through one network interface (SO_BINDTODEVICE, socket(7)).
+ * @throws {SystemError} ENODEV
+ */
+export function bindToInterface(fd: Fd, name: string): void {
+  const bytes = cString(name);
+  check(
+    "setsockopt",
+    () => libc().setsockopt(fd.number, SOL_SOCKET, SO_BINDTODEVICE, bytes, bytes.length),
+  );
+}
+
+/** The one interface of a socket; undefined when it takes what comes in through any. */
+export function boundInterface(fd: Fd): string | undefined {
+  const { bytes } = readOption(fd, SOL_SOCKET, SO_BINDTODEVICE, 16); // IFNAMSIZ of <net/if.h>
+  return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0))) || undefined;
 }
 
 /** Reads an integer option. */

@@ -7,6 +7,8 @@ import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
 import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
 import { formatAddress, resolveAddress, splitAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
+import { optionsOf } from "../sockets/kernel_options.ts";
+import type { SocketOptions } from "../sockets/socket_options.ts";
 import { Children } from "../process/children.ts";
 import { EXIT, fromCommandLine } from "../errors.ts";
 import type { Log } from "../log.ts";
@@ -15,7 +17,7 @@ import { type ControlSocket, listenOn, removeControlSocket } from "../control/co
 import { ControlServer } from "../control/server.ts";
 import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
-import { BindError } from "../sockets/listen.ts";
+import { BindError } from "../sockets/bind_error.ts";
 import { type Held, type Mending, Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
 import { takeListenFds } from "../systemd/listen_fds.ts";
 import { Notifier } from "../systemd/notify.ts";
@@ -332,6 +334,7 @@ class Binder {
         address: text,
         backlog,
         ...(address.transport === "tcp" && { queue: acceptQueue(held.fd) }),
+        ...optionsShown(optionsOf(held.fd, address)),
         holders: holders.get(text) ?? [],
         ...(held.mended && { mended: held.mended }),
       });
@@ -432,4 +435,9 @@ class Binder {
     this.#registry.abandon();
     this.#children[Symbol.dispose]();
   }
+}
+
+/** The options of a socket for `status`, if it has any. */
+function optionsShown(options: SocketOptions): { options?: SocketOptions } {
+  return Object.keys(options).length > 0 ? { options } : {};
 }

@@ -31,6 +31,8 @@ export interface BinderOptions {
   allow: readonly string[];
   /** Address at which metrics are to be read. */
   metrics?: string;
+  /** Options that are for the trusted, and that all clients may ask for here. */
+  allowOption: readonly string[];
 }
 
 /**
@@ -50,7 +52,8 @@ export interface Rules {
  * @throws {UserError} for a name that is not known, or a malformed pattern
  */
 export async function lookUpNames(options: BinderOptions, isOpen: boolean): Promise<Rules> {
-  const policy = await parsePatterns(isOpen ? ["*"] : options.allow);
+  const patterns = await parsePatterns(isOpen ? ["*"] : options.allow);
+  const policy = { ...patterns, options: options.allowOption };
   const user = options.user === undefined ? undefined : account(options.user);
   const { owner = user && String(user.uid), group } = options;
   return {

@@ -9,7 +9,7 @@ import { EXIT, UserError } from "../errors.ts";
 import type { ControlSocket } from "../control/control_socket.ts";
 import type { Held } from "../sockets/registry.ts";
 import type { PassedFd } from "../systemd/listen_fds.ts";
-import { fileId } from "../sockets/unix_path.ts";
+import { fileId } from "../sockets/place.ts";
 
 /** The descriptors, by their purpose. */
 export interface PassedSockets {
@@ -32,7 +32,8 @@ const STORE_NAME = /^(tcp|udp|unix|abns)-/;
 /** A socket's name in the store, such as `tcp-0.0.0.0-80`: printable ASCII without a colon. */
 export function storeName(address: Address): string {
   const text = address.transport !== "unix"
-    ? `${address.transport}-${address.host}-${address.port}`
+    ? [address.transport, address.host, address.port, address.interface, address.share]
+      .filter((part) => part !== undefined).join("-")
     : `${address.padded ? "abns" : "unix"}-${address.path}`;
   return text.toWellFormed().replace(/[^!-$&-9;-~]/gu, encodeURIComponent)
     .slice(0, MAX_NAME);
@@ -52,7 +53,7 @@ export function sortPassed(
   const sorted: PassedSockets = { stored: [], configured: [], refused: [] };
   const seen = new Set<string>();
   for (const { name, fd } of passed) {
-    const address = addressOf(fd);
+    const address = withShare(addressOf(fd), name);
     const why = address === undefined ? "it is no listening socket" : uselessness(address, seen);
     // From the store it would come back at every start; what a unit passes is the administrator's mistake.
     if (address === undefined && !STORE_NAME.test(name)) {
@@ -85,6 +86,13 @@ function uselessness(address: Address, seen: ReadonlySet<string>): string | unde
     return "its file is gone, so nobody can connect";
   }
   return undefined;
+}
+
+/** Which of several sockets it is that share an address, the name alone tells. */
+function withShare(address: Address | undefined, name: string): Address | undefined {
+  if (address === undefined || address.transport === "unix") return address;
+  const share = /-(\d+\/\d+)$/.exec(name)?.[1];
+  return share === undefined ? address : { ...address, share };
 }
 
 function addressOf(fd: Fd): Address | undefined {

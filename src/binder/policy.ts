@@ -1,7 +1,12 @@
 /** Which addresses clients may ask for. */
 
 import { type Address, formatAddress, resolveAddress, toParts } from "../sockets/address.ts";
-import { formatOptions } from "../sockets/socket_options.ts";
+import {
+  formatOptions,
+  type OptionName,
+  RESTRICTED,
+  type SocketOptions,
+} from "../sockets/socket_options.ts";
 import { EXIT, fromCommandLine, UserError } from "../errors.ts";
 
 /** A pattern of addresses: a host or `*`, and ports. */
@@ -18,6 +23,8 @@ export interface PolicyRules {
   hosts: readonly Pattern[];
   /** Of UNIX sockets; with `*` at the end, what begins so. */
   paths: readonly string[];
+  /** Restricted options that every client may ask for. Absent in the state of a binder before there were such. */
+  options?: readonly string[];
 }
 
 /**
@@ -46,6 +53,12 @@ export class Policy {
   /** Allows one address. */
   allowAddress(address: Address): void {
     this.#exact.add(formatAddress(address));
+  }
+
+  /** The first of some options that a client may not ask for who is not trusted. */
+  forbidden(options: SocketOptions): OptionName | undefined {
+    const allowed = this.rules.options ?? [];
+    return RESTRICTED.find((name) => options[name] !== undefined && !allowed.includes(name));
   }
 
   allows(address: Address): boolean {

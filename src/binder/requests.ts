@@ -10,15 +10,19 @@ import {
   hasFile,
   numericAddress,
   resolveAddress,
+  wholeOf,
 } from "../sockets/address.ts";
 import { messageOf, UserError } from "../errors.ts";
-import { BindError, makerOf, namingHolder } from "../sockets/listen.ts";
+import { BindError, namingHolder } from "../sockets/bind_error.ts";
+import { lackingOption } from "../sockets/kernel_options.ts";
+import { makerOf } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, parseBindParams, RPC, RpcError } from "../control/messages.ts";
 import type { Caller, Handler, Reply } from "../control/handler.ts";
-import { type Held, type Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
+import { conform, type Held, type Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
+import type { SocketOptions } from "../sockets/socket_options.ts";
+import { fileId } from "../sockets/place.ts";
 import { wrapperReport } from "../process/state.ts";
-import { fileId } from "../sockets/unix_path.ts";
 import { giveTurn, Queue } from "../turns.ts";
 import type { Access } from "./access.ts";
 import { refusal } from "./handed_back.ts";
@@ -172,7 +176,9 @@ export class Requests {
   async #bind(params: readonly BindParam[], caller: Caller): Promise<Reply> {
     const wanted = await this.#understand(params, caller.peer.uid);
     for (const one of wanted) {
-      this.#permit(this.resources.registry.findWanted(one)?.address ?? one.address);
+      const held = this.resources.registry.findWanted(one);
+      this.#permit(held?.address ?? one.address);
+      if (one.options) this.#permitOptions(one.address, one.options, held, caller);
       await giveTurn();
     }
     const held = await this.#holdFor(wanted, this.resources.access.trusts(caller.peer.uid));
@@ -214,7 +220,7 @@ export class Requests {
   }
 
   #adoptOne(
-    { address, backlog }: Wanted,
+    { address, backlog, options = {} }: Wanted,
     fds: Reply["fds"],
     index: number,
     caller: Caller,
@@ -225,7 +231,8 @@ export class Requests {
     const fd = fds[index];
     if (fd === undefined) return "refused: no descriptor";
     const why = this.resources.policy.allows(address)
-      ? refusal(fd, address) ?? this.#strangeness(fd, caller) ?? this.#purpose(fd)
+      ? refusal(fd, address, options) ?? this.#strangeness(fd, caller) ?? this.#purpose(fd) ??
+        this.#unfitness(fd, address, options)
       : "not allowed";
     if (why !== undefined) {
       log.warn("refused a socket handed back", { ...about, why });
@@ -316,13 +323,53 @@ export class Requests {
     );
   }
 
+  /** Options that get round others' firewalls and routes are not for everybody, nor is what others share. */
+  #permitOptions(
+    address: Address,
+    options: SocketOptions,
+    held: Held | undefined,
+    { peer }: Caller,
+  ): void {
+    const { policy, access } = this.resources;
+    if (access.trusts(peer.uid)) return;
+    const forbidden = policy.forbidden(options);
+    const changed = held && lackingOption(held.fd, held.address, options) ||
+      held && hasFile(held.address) && (["mode", "user", "group"] as const)
+          .find((name) => options[name] !== undefined);
+    if (forbidden === undefined && !changed) return;
+    const text = formatAddress(address);
+    const why = forbidden
+      ? `the option ${forbidden} is for root and this binder's user; --allow-option ${forbidden} would ` +
+        "let every client ask for it"
+      : `it is held, and only root and this binder's user may change its option ${changed}`;
+    const data = { code: "EACCES", address: text };
+    throw new RpcError(RPC.couldNotBind, `Could not bind: ${text}: ${why} (EACCES)`, data);
+  }
+
   async #holdFor(wanted: readonly Wanted[], trusted: boolean): Promise<Held[]> {
     try {
       return await this.hold(wanted, trusted);
     } catch (error) {
-      if (!(error instanceof BindError)) throw error;
-      const { code, address } = error;
-      throw new RpcError(RPC.couldNotBind, `Could not bind: ${error.message}`, { code, address });
+      if (!(error instanceof UserError)) throw error;
+      const data = error instanceof BindError ? { code: error.code, address: error.address } : {};
+      throw new RpcError(RPC.couldNotBind, `Could not bind: ${error.message}`, data);
+    }
+  }
+
+  /** Why a socket cannot have the options that it is to have; it has them from now on if it can. */
+  #unfitness(fd: Fd, address: Address, options: SocketOptions): string | undefined {
+    const { registry } = this.resources;
+    const isTwice = address !== wholeOf(address) &&
+      registry.list().some((held) =>
+        formatAddress(held.address) !== formatAddress(address) &&
+        socketCookie(held.fd) === socketCookie(fd)
+      );
+    if (isTwice) return "it is held as another share of this address";
+    try {
+      conform({ fd, address, backlog: registry.defaultBacklog }, options);
+      return undefined;
+    } catch (error) {
+      return messageOf(error);
     }
   }
 

@@ -23,6 +23,7 @@ import { until } from "../../tests/support/process_status.ts";
 import { loopbackHost, type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
 import { resolveAddress } from "../sockets/address.ts";
 import { ControlClient, NoBinderError, RefusedError } from "../control/client.ts";
+import { optionsOf } from "../sockets/kernel_options.ts";
 import { listen } from "../sockets/listen.ts";
 import { type BindParam, RPC } from "../control/messages.ts";
 
@@ -53,7 +54,7 @@ async function withBinder(
       folder,
       connect: () => open.use(ControlClient.connect(sock, poller)),
       listenOn: async (param, backlog = 10) =>
-        open.use(listen(await resolveAddress(param), backlog).fd),
+        open.use(listen(await resolveAddress(param), backlog, param.options).fd),
     });
     open.dispose();
     await settled(poller);
@@ -392,6 +393,78 @@ Deno.test("a socket for both families that was asked for as a star goes on being
     });
     assertEquals(await connect().call("unbind", [star]), [`[::]:${port},v4v6`]);
     assertEquals(binder.held(), []);
+  });
+});
+
+Deno.test("a client who is not trusted asks for no option that harms others, and changes nothing held", async () => {
+  const refused = async (client: ControlClient, param: BindParam) => {
+    const { data, message } = await assertRejects(() => client.bind([param]), RefusedError);
+    assertStrictEquals(data?.code, "EACCES");
+    return message;
+  };
+  await withBinder(async ({ connect, folder }) => {
+    const [param] = params(1);
+    const options = { mss: 1400, "defer-accept": true } as const;
+    const held = await bound(connect(), [{ ...param, options }]);
+    assertEquals(await bound(connect(), [{ ...param, options: { mss: 1400 } }]), held);
+    assertMatch(
+      await refused(connect(), { ...param, options: { mss: 1300 } }),
+      /it is held, and only root and this binder's user may change its option mss \(EACCES\)$/,
+    );
+    assertMatch(await refused(connect(), { ...param, options: { tfo: true } }), /option tfo/);
+    const [next] = [{ ...param, port: 9000 }];
+    const values = { interface: "lo", transparent: true, mark: 7 } as const;
+    for (const [name, value] of Object.entries(values)) {
+      const message = await refused(connect(), { ...next, options: { [name]: value } });
+      assertMatch(message, new RegExp(`the option ${name} is for root .*--allow-option ${name} `));
+    }
+    await bound(connect(), [{ ...next, options: { freebind: true } }]);
+    const path = `unix:${folder.file("site.sock")}`;
+    for (const name of ["user", "group"]) {
+      const message = await refused(connect(), { address: path, options: { [name]: "0" } });
+      assertMatch(message, new RegExp(`the option ${name} is for root`));
+    }
+    await bound(connect(), [{ address: path, options: { mode: "600" } }]);
+    assertMatch(
+      await refused(connect(), { address: path, options: { mode: "666" } }),
+      /only root .* may change its option mode/,
+    );
+  }, { trusts: () => false, allowOption: ["freebind"] });
+});
+
+Deno.test("a socket handed back gets the options that it is to have, or is refused", async () => {
+  await withBinder(async ({ binder, connect, listenOn }) => {
+    const [param, other, shared] = params(3);
+    const sockets = [await listenOn(param), await listenOn(other ?? param)];
+    const wanted = [
+      { ...param, options: { mss: 1400 } },
+      { ...other ?? param, options: { mptcp: true as const } },
+    ];
+    assertEquals(await connect().adopt(wanted, sockets), [
+      "adopted",
+      "refused: it is of protocol 6",
+    ]);
+    assertEquals(binder.held().map(({ fd, address }) => optionsOf(fd, address)), [{ mss: 1400 }]);
+
+    const shares = ["1/2", "2/2"].map((reuseport) => ({
+      ...shared ?? param,
+      options: { reuseport },
+    }));
+    const alone = await listenOn(shared ?? param);
+    assertEquals(await connect().adopt(shares.slice(0, 1), [alone]), [
+      "refused: it shares its port with no other socket (SO_REUSEPORT)",
+    ]);
+    alone.close();
+    const both = [];
+    for (const share of shares) both.push(await listenOn(share));
+    const [first = fail(), second = fail()] = both;
+    using copy = first.duplicate();
+    assertEquals(await connect().adopt(shares, [first, copy]), [
+      "adopted",
+      "refused: it is held as another share of this address",
+    ]);
+    assertEquals(await connect().adopt(shares, [first, second]), ["held", "adopted"]);
+    assertEquals(await bound(connect(), shares), cookies(both));
   });
 });
 

@@ -33,8 +33,8 @@ import {
   type UnixAddress,
 } from "../sockets/address.ts";
 import type { MetricsSocketState } from "../control/metrics_socket.ts";
-import { MAX_BACKLOG } from "../sockets/listen.ts";
-import type { FileId } from "../sockets/unix_path.ts";
+import type { FileId } from "../sockets/place.ts";
+import { MAX_BACKLOG } from "../sockets/socket_options.ts";
 import { countersShape, type CountersState } from "./counters.ts";
 import type { Lending } from "./ledger.ts";
 import type { Rules } from "./options.ts";
@@ -82,6 +82,8 @@ const internetAddress = object<InternetAddress>({
   host: text(),
   family: oneOf("inet", "inet6", "dual"),
   port,
+  interface: orAbsent(text()),
+  share: orAbsent(text()),
 });
 
 const unixAddress = object<UnixAddress>({
@@ -136,6 +138,7 @@ const state = object<BinderState>({
         last: port,
       })),
       paths: list(text()),
+      options: orAbsent(list(text())),
     }),
     access: object<Rules["access"]>({
       own: account,

@@ -2,13 +2,14 @@
 
 import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
 import { createLog } from "../log.ts";
+import { RESTRICTED } from "../sockets/socket_options.ts";
 import { METRICS, SOCK } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
 import { duration, fileMode, wholeNumber } from "./values.ts";
 
 const ADDRESSES = `
 ADDRESS is one of
-  :80  *:80  0.0.0.0:80  every IPv4 address
+  :80  *:80            every IPv4 address, as 0.0.0.0:80
   127.0.0.1:8080       one address; a host name is looked up once
   [::]:80  [::1]:80    IPv6 only
   [::]:80,v4v6         IPv4 and IPv6 on one socket
@@ -19,11 +20,23 @@ Several may stand with commas between them, and ports as a range, such as 8001-8
 What follows a comma and is no address is an option of the address before it:
   backlog=N            length of its accept queue
   v4v6  v6only         with [::]: both families, or IPv6 alone (as without it)
+  interface=NAME       only what comes in through that network interface
+  reuseport=N          N sockets, among which the kernel divides the connections
+  defer-accept         TCP: accepted once the client has sent something
+  tfo  mss=N  mptcp    TCP Fast Open, the largest segment, Multipath TCP
+  transparent          connections to addresses of others (needs CAP_NET_ADMIN)
+  freebind             an address that this machine does not have yet
+  mark=N               a mark on its packets (needs CAP_NET_ADMIN)
+  mode= user= group=   of a UNIX socket's file
 
 With addresses or --allow, clients get these alone; without any, clients may ask
 for any address. PATTERN is HOST:PORTS: HOST as in an address, or
 * for every one; PORTS a number, a range such as 8000-8099, or *. A lone * allows
 everything. --backlog is for addresses that are asked for without a length.
+
+Options are for every client, but interface, transparent, freebind, mark, user and
+group: these are for root and the binder's own user, and --allow-option adds them one
+by one. So is changing the options of a socket that is held.
 `;
 
 const CLIENTS = `
@@ -101,6 +114,12 @@ export const subcommand = defineSubcommand({
       about: "addresses that clients may ask for as well",
       repeatable: true,
     },
+    "allow-option": {
+      placeholder: "NAME",
+      about: "option of sockets that every client may ask for",
+      choices: RESTRICTED,
+      repeatable: true,
+    },
   },
   talksTo: "nobody",
   sections: {
@@ -130,6 +149,7 @@ export const subcommand = defineSubcommand({
       unservedAfter: options["unserved-after"],
       allow: options.allow,
       metrics: options.metrics,
+      allowOption: options["allow-option"],
     }, log);
   },
 });

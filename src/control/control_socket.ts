@@ -7,13 +7,8 @@ import type { Fd } from "../../ffi/fd.ts";
 import { MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
 import { createSocket } from "../../ffi/socket.ts";
 import { messageOf, UserError } from "../errors.ts";
-import {
-  type FileId,
-  isSocket,
-  listenAtPath,
-  removeIfSame,
-  whyTaken,
-} from "../sockets/unix_path.ts";
+import { type FileId, removeIfSame } from "../sockets/place.ts";
+import { isSocket, listenAtPath, whyTaken } from "../sockets/unix_path.ts";
 
 /** Clients that may wait to be accepted; the kernel caps it at net.core.somaxconn. */
 const BACKLOG = 4096;

@@ -5,7 +5,7 @@ import { asStranger } from "../../tests/support/file_user.ts";
 import { justBefore } from "../../tests/support/intruder.ts";
 import { tempDir } from "../../tests/support/temp_dir.ts";
 import { UserError } from "../errors.ts";
-import { fileId } from "../sockets/unix_path.ts";
+import { fileId } from "../sockets/place.ts";
 import { listenOn, type Owner, removeControlSocket } from "./control_socket.ts";
 
 function permissions(path: string): number {

@@ -9,7 +9,9 @@ import {
   formatAddress,
   formerMeaning,
   numericAddress,
+  wholeOf,
 } from "../sockets/address.ts";
+import { lackingOption } from "../sockets/kernel_options.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 
 /**
@@ -20,7 +22,9 @@ import { listeningAddress } from "../sockets/listen.ts";
 export function mismatch(fd: Fd, asked: AddressParts): string | undefined {
   const found = addressOf(fd);
   if (found === undefined) return "something that is no listening socket";
-  return isMeant(found, asked) ? undefined : `a socket of ${formatAddress(found)}`;
+  if (!isMeant(found, asked)) return `a socket of ${formatAddress(found)}`;
+  const lacking = asked.options && lackingOption(fd, found, asked.options);
+  return lacking && `a socket without ${lacking}: does it know of that option?`;
 }
 
 function addressOf(fd: Fd): Address | undefined {
@@ -34,7 +38,8 @@ function addressOf(fd: Fd): Address | undefined {
 }
 
 function isMeant(found: Address, asked: AddressParts): boolean {
-  const wanted = numeric(asked);
+  const exact = numeric(asked);
+  const wanted = exact && wholeOf(exact);
   if (found.transport === "unix" || wanted?.transport === "unix") {
     return wanted !== undefined && formatAddress(found) === formatAddress(wanted);
   }

@@ -13,7 +13,7 @@ import { messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { formatAddress, resolveAddress, splitAddress } from "../sockets/address.ts";
 import { listen } from "../sockets/listen.ts";
-import { type FileId, removeIfSame } from "../sockets/unix_path.ts";
+import { type FileId, removeIfSame } from "../sockets/place.ts";
 import { CONTENT_TYPE } from "./exposition.ts";
 import { answerRequest, type Content } from "./http_responder.ts";
 

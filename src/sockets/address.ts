@@ -41,6 +41,10 @@ export interface InternetAddress {
   host: string;
   family: "inet" | "inet6" | "dual";
   port: number;
+  /** The network interface, if it is for one alone. */
+  interface?: string;
+  /** Which of the sockets of one address it is, and of how many, as in `1/4` (SO_REUSEPORT). */
+  share?: string;
 }
 
 export interface UnixAddress {
@@ -122,10 +126,7 @@ export function resolveAddress(parts: AddressParts): Address | Promise<Address> 
 export function numericAddress(parts: AddressParts): Address | undefined {
   const { address, port } = parts;
   const written = port === undefined ? address : `${address}:${port}`;
-  if (isUnix(address)) {
-    insistOnOptions(parts.options ?? {}, "unix");
-    return unixAddress(address);
-  }
+  if (isUnix(address)) return unixAddress(address, parts.options);
   if (port === undefined || !isPort(port)) throw malformed(written, "a port is 0 to 65535");
   const { transport, host } = transportOf(address);
   const numeric = numericHost(host);
@@ -141,7 +142,21 @@ export function numericAddress(parts: AddressParts): Address | undefined {
 function withOptions(address: InternetAddress, parts: AddressParts): InternetAddress {
   const { options = {} } = parts;
   insistOnOptions(options, address.transport);
-  const { v4v6, v6only } = options;
+  const { reuseport, interface: device } = options;
+  if (typeof reuseport === "number") {
+    const why =
+      `reuseport=${reuseport} names ${reuseport} sockets, of which reuseport=1/${reuseport} is one`;
+    throw malformed(joinParts(parts), why);
+  }
+  return {
+    ...inFamily(address, parts),
+    ...(typeof device === "string" && { interface: device }),
+    ...(reuseport !== undefined && { share: String(reuseport) }),
+  };
+}
+
+function inFamily(address: InternetAddress, parts: AddressParts): InternetAddress {
+  const { v4v6, v6only } = parts.options ?? {};
   if (v4v6 === undefined && v6only === undefined) return address;
   if (v4v6 && v6only) throw malformed(joinParts(parts), "v4v6 is the contrary of v6only");
   if (address.family !== "inet6" || v4v6 && address.host !== "::") {
@@ -184,20 +199,41 @@ export function overlap(a: Address, b: Address): boolean {
     return formatAddress(a) === formatAddress(b);
   }
   if (a.transport !== b.transport || a.port !== b.port) return false;
+  if (a.interface && b.interface && a.interface !== b.interface) return false;
+  if (areShares(a, b)) return a.share === b.share;
   if (a.family === "dual" || b.family === "dual") return true;
   const isWildcard = [a.host, b.host].some((host) => host === "0.0.0.0" || host === "::");
   return a.family === b.family && (isWildcard || a.host === b.host);
 }
 
+/** Whether two sockets divide the connections of one address among them. */
+function areShares(a: InternetAddress, b: InternetAddress): boolean {
+  const count = ({ share = "" }: InternetAddress) => share.replace(/.*\//, "");
+  return a.share !== undefined && count(a) === count(b) &&
+    formatAddress(wholeOf(a)) === formatAddress(wholeOf(b));
+}
+
+/** An address that several sockets share, for one of them. */
+export function wholeOf(address: Address): Address {
+  if (address.transport === "unix" || address.share === undefined) return address;
+  const { share: _, ...whole } = address;
+  return whole;
+}
+
 /** An address as a bind request has it. */
 export function toParts(address: Address): AddressParts {
   if (address.transport === "unix") return { address: formatAddress(address) };
-  const { transport, family, port } = address;
+  const { transport, family, port, share, interface: device } = address;
+  const options: SocketOptions = {
+    ...(family === "dual" && { v4v6: true }),
+    ...(device !== undefined && { interface: device }),
+    ...(share !== undefined && { reuseport: share }),
+  };
   const host = family === "inet" ? address.host : family === "dual" ? "[::]" : `[${address.host}]`;
   return {
     address: transport === "udp" ? `udp:${host}` : host,
     port,
-    ...(family === "dual" && { options: { v4v6: true } }),
+    ...(Object.keys(options).length > 0 && { options }),
   };
 }
 
@@ -220,7 +256,15 @@ function transportOf(address: string): { transport: "tcp" | "udp"; host: string 
     : { transport: "tcp", host: address };
 }
 
-function unixAddress(written: string): UnixAddress {
+function unixAddress(written: string, options: SocketOptions = {}): UnixAddress {
+  insistOnOptions(options, "unix");
+  const address = unixAddressOf(written);
+  const [name] = Object.keys(options);
+  if (name === undefined || hasFile(address)) return address;
+  throw malformed(written, `${name} is for the file of a UNIX socket, and this one has none`);
+}
+
+function unixAddressOf(written: string): UnixAddress {
   if (written.startsWith(PADDED)) {
     return { ...abstractAddress(`@${written.slice(PADDED.length)}`, written), padded: true };
   }

@@ -7,6 +7,7 @@
  * | ------------------------ | ------------------------------------------------ |
  * | `:80,:443`               | two sockets                                      |
  * | `:80,backlog=9,:443`     | the same, an option for the first of them        |
+ * | `:80,reuseport=2`        | two sockets of one address                       |
  * | `:8801-8810`             | ten                                              |
  * | `ipv4@:80`, `ipv6@:80`   | `0.0.0.0:80`, `[::]:80`; `tcp4@`, `tcp6@` as well |
  * | `udp4@:53`, `udp6@:53`   | the same for UDP                                 |
@@ -17,7 +18,7 @@
 
 import { UserError } from "../errors.ts";
 import { numericAddress, parsePort, splitAddress } from "./address.ts";
-import { looksLikeOption, readOption } from "./socket_options.ts";
+import { expandShares, looksLikeOption, readOption } from "./socket_options.ts";
 
 /** What each prefix says: the transport, and the one family of Internet addresses that may follow. */
 const PREFIXES: Record<string, { transport: string; family?: "inet" | "inet6" }> = {
@@ -41,9 +42,9 @@ const REFUSED: Record<string, string> = {
     "a QUIC listener cannot be inherited; write it as a plain bind line, without a bind call",
   "uxdg@": "a UNIX datagram socket cannot be held; write it as a plain line, without a bind call",
   "rhttp@": "it listens on no address; write it as it is, without a bind call",
-  "mptcp@": "Multipath TCP cannot be asked for; write the address without mptcp@",
-  "mptcp4@": "Multipath TCP cannot be asked for; write ipv4@ for mptcp4@",
-  "mptcp6@": "Multipath TCP cannot be asked for; write ipv6@ for mptcp6@",
+  "mptcp@": "write the option mptcp after the address, as in :80,mptcp",
+  "mptcp4@": "write ipv4@ for mptcp4@, and the option mptcp after the address",
+  "mptcp6@": "write ipv6@ for mptcp6@, and the option mptcp after the address",
 };
 
 /**
@@ -59,7 +60,7 @@ export function expandAddresses(text: string, options = ""): string[] {
     else addresses.push({ written: item, options });
   }
   return addresses.flatMap((one) =>
-    expandRange(one.written, text).map((each) => each + one.options)
+    expandRange(one.written, text).flatMap((each) => expandShares(each + one.options))
   );
 }
 

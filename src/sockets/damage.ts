@@ -8,7 +8,7 @@ import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { readiness } from "../../ffi/poll.ts";
 import { disconnect, getOption, isConnected, listenSocket } from "../../ffi/socket.ts";
-import { type Address, formatAddress } from "./address.ts";
+import { type Address, formatAddress, wholeOf } from "./address.ts";
 import { listeningAddress } from "./listen.ts";
 
 /**
@@ -37,7 +37,7 @@ export function restore(fd: Fd, address: Address, backlog: number): boolean {
     if (address.transport === "tcp") listenSocket(fd, backlog);
     const found = listeningAddress(fd);
     return damageOf(fd, address) === undefined && found !== undefined &&
-      formatAddress(found) === formatAddress(address);
+      formatAddress(found) === formatAddress(wholeOf(address));
   } catch (error) {
     if (error instanceof SystemError) return false;
     throw error;

@@ -1,11 +1,13 @@
-/** Making a listening socket, and saying why it could not be made. */
+/** Making a listening socket, and seeing what one listens on. */
 
 import {
   AF_UNIX,
   IPPROTO_IPV6,
+  IPPROTO_MPTCP,
   IPV6_V6ONLY,
   SO_ACCEPTCONN,
   SO_REUSEADDR,
+  SO_REUSEPORT,
   SO_TYPE,
   SOCK_DGRAM,
   SOCK_STREAM,
@@ -16,53 +18,24 @@ import type { Fd } from "../../ffi/fd.ts";
 import { FAMILIES, MAX_UNIX_PATH, type SocketAddress } from "../../ffi/sockaddr.ts";
 import {
   bindSocket,
+  bindToInterface,
   boundAddress,
+  boundInterface,
   createSocket,
   getOption,
   listenSocket,
   setOption,
 } from "../../ffi/socket.ts";
-import {
-  type Address,
-  formatAddress,
-  hasFile,
-  type InternetAddress,
-  type UnixAddress,
-} from "./address.ts";
-import { UserError } from "../errors.ts";
-import { portHolder } from "./port_holder.ts";
-import { type FileId, isSocket, listenAtPath, whyTaken } from "./unix_path.ts";
-
-export { MAX_BACKLOG } from "./socket_options.ts";
+import { type Address, hasFile, type UnixAddress, wholeOf } from "./address.ts";
+import { explain } from "./bind_error.ts";
+import { refusal, setOptions } from "./kernel_options.ts";
+import type { SocketOptions } from "./socket_options.ts";
+import { permissionsOf } from "./unix_permissions.ts";
+import type { FileId } from "./place.ts";
+import { listenAtPath } from "./unix_path.ts";
 
 /** The original's default length of the accept queue; the kernel caps it at net.core.somaxconn. */
 export const DEFAULT_BACKLOG = 1000;
-
-/** Milliseconds that searches for the holders of ports may take at once, and their share of the time. */
-const MAX_SEARCH = 2000;
-const SEARCH_SHARE = 0.1;
-
-/** A socket could not be bound. */
-export class BindError extends UserError {
-  override readonly name = "BindError";
-
-  /**
-   * An address and why it cannot be had.
-   * @param code errno's name
-   * @param lasts whether it is in use by what nobody hands back
-   * @param wanted the address; undefined when there is nobody to look for who has it
-   */
-  constructor(
-    readonly address: string,
-    readonly code: string,
-    why: string,
-    cause: unknown,
-    readonly lasts = false,
-    readonly wanted?: Address,
-  ) {
-    super(`${address}: ${why} (${code})`, { cause });
-  }
-}
 
 /**
  * Binds a listening socket (a bound one for UDP), in the blocking mode, close-on-exec.
@@ -74,28 +47,75 @@ export class BindError extends UserError {
 export function listen(
   address: Address,
   backlog: number,
+  options: SocketOptions = {},
 ): { fd: Fd; address: Address; file?: FileId } {
   let fd: Fd | undefined;
-  let file: FileId | undefined;
   try {
-    fd = createSocket(familyOf(address), address.transport === "udp" ? SOCK_DGRAM : SOCK_STREAM);
-    if (address.transport === "unix") {
-      if (hasFile(address)) file = listenAtPath(fd, address.path, backlog);
-      else bindSocket(fd, toSocketAddress(address));
-    } else {
-      // On UDP this option would let a stranger share the port.
-      if (address.transport === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-      if (address.family !== "inet") {
-        setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, address.family === "dual" ? 0 : 1);
-      }
-      bindSocket(fd, toSocketAddress(address));
+    if (hasFile(address)) {
+      fd = createSocket(AF_UNIX, SOCK_STREAM);
+      const file = listenAtPath(fd, address.path, backlog, permissionsOf(options));
+      return { fd, address, file };
     }
-    if (address.transport !== "udp" && file === undefined) listenSocket(fd, backlog);
-    return { fd, address: withBoundPort(address, fd), ...(file && { file }) };
+    fd = bound(address, backlog, options);
+    if (address.transport !== "udp") listenSocket(fd, backlog);
+    return { fd, address: withBoundPort(address, fd) };
   } catch (error) {
     fd?.close();
     if (error instanceof SystemError) throw explain(address, error);
     throw error;
+  }
+}
+
+/**
+ * Makes sure that nobody has bound an address. Sockets that share one would be bound beside those of others
+ * who share it: of this program's user, as a wrapper that still has those of a binder before.
+ * @throws {BindError} EADDRINUSE
+ */
+export function insistOnFree(address: Address, options: SocketOptions = {}): void {
+  try {
+    bound(wholeOf(address), 1, options).close();
+  } catch (error) {
+    throw error instanceof SystemError ? explain(address, error) : error;
+  }
+}
+
+/** A socket that is bound and does not listen yet. */
+function bound(address: Address, backlog: number, options: SocketOptions): Fd {
+  const fd = unbound(address, options);
+  try {
+    if (address.transport !== "unix") {
+      // On UDP this option would let a stranger share the port.
+      if (address.transport === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+      if (address.share !== undefined) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+      if (address.family !== "inet") {
+        setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, address.family === "dual" ? 0 : 1);
+      }
+      if (address.interface !== undefined) toInterface(fd, address, address.interface);
+      setOptions(fd, address, options, backlog);
+    }
+    bindSocket(fd, toSocketAddress(address));
+    return fd;
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+function unbound(address: Address, { mptcp }: SocketOptions): Fd {
+  const type = address.transport === "udp" ? SOCK_DGRAM : SOCK_STREAM;
+  try {
+    return createSocket(familyOf(address), type, mptcp ? IPPROTO_MPTCP : 0);
+  } catch (error) {
+    const isRefused = mptcp && error instanceof SystemError && error.code !== "EMFILE";
+    throw isRefused ? refusal(address, "mptcp", mptcp, error) : error;
+  }
+}
+
+function toInterface(fd: Fd, address: Address, name: string): void {
+  try {
+    bindToInterface(fd, name);
+  } catch (error) {
+    throw error instanceof SystemError ? refusal(address, "interface", name, error) : error;
   }
 }
 
@@ -115,14 +135,16 @@ export function listeningAddress(fd: Fd): Address | undefined {
   const transport = type === SOCK_DGRAM ? "udp" : "tcp";
   const { host, port } = bound;
   if (port === 0) return undefined;
-  if (bound.family === "inet") return { transport, family: "inet", host, port };
+  const device = boundInterface(fd);
+  const rest = { transport, port, ...(device !== undefined && { interface: device }) } as const;
+  if (bound.family === "inet") return { ...rest, family: "inet", host };
   // It would serve an address that is written, and bound, in another way.
   if (host.startsWith("::ffff:")) return undefined;
   if (host === "::" && getOption(fd, IPPROTO_IPV6, IPV6_V6ONLY) === 0) {
-    return { transport, family: "dual", host: "*", port };
+    return { ...rest, family: "dual", host: "*" };
   }
   const scoped = bound.scope === 0 ? host : `${host}%${bound.scope}`;
-  return { transport, family: "inet6", host: scoped, port };
+  return { ...rest, family: "inet6", host: scoped };
 }
 
 /**
@@ -171,93 +193,4 @@ function withBoundPort(address: Address, fd: Fd): Address {
   return bound === undefined || bound.family === "unix"
     ? address
     : { ...address, port: bound.port };
-}
-
-function explain(address: Address, error: SystemError): BindError {
-  const { code } = error;
-  const why = reason(address, error) ?? error.message.replace(` (${code})`, "");
-  const lasts = hasFile(address) && code === "EADDRINUSE" && !isSocket(address.path);
-  return new BindError(formatAddress(address), code, why, error, lasts, address);
-}
-
-/** Milliseconds that searches for the holder of a port may still take, as of when; and the last one. */
-const search = { credit: MAX_SEARCH, at: 0, last: Promise.resolve<unknown>(undefined) };
-
-/**
- * Says of an address in use who holds it, while that may be searched for: it means to look at every descriptor
- * of the machine, and clients that ask for such ports all the time must not have us do nothing else.
- * @param pause called often; what it returns is waited for
- */
-export async function namingHolder(
-  error: BindError,
-  pause?: () => Promise<void> | undefined,
-): Promise<BindError> {
-  const { code, lasts, wanted } = error;
-  if (code !== "EADDRINUSE" || lasts || wanted === undefined) return error;
-  const why = wanted.transport === "unix"
-    ? hasFile(wanted) ? whyTaken(wanted.path) : undefined
-    : await holderOf(wanted, pause);
-  return why === undefined ? error : new BindError(error.address, code, why, error.cause);
-}
-
-async function holderOf(
-  wanted: InternetAddress,
-  pause?: () => Promise<void> | undefined,
-): Promise<string | undefined> {
-  // One at a time: those who wait find how much time there is left after it.
-  const found = search.last.then(() => searchFor(wanted, pause));
-  search.last = found.catch(() => {});
-  return await found;
-}
-
-async function searchFor(
-  wanted: InternetAddress,
-  pause?: () => Promise<void> | undefined,
-): Promise<string | undefined> {
-  const start = performance.now();
-  search.credit = Math.min(MAX_SEARCH, search.credit + SEARCH_SHARE * (start - search.at));
-  search.at = start;
-  if (search.credit <= 0) return undefined;
-  const holder = await portHolder(wanted, pause);
-  search.credit -= performance.now() - start;
-  return holder && `the address is in use by ${holder.command} (pid ${holder.pid})`;
-}
-
-/** In better words than the kernel's, if there are any. */
-function reason(address: Address, error: SystemError): string | undefined {
-  if (hasFile(address)) return reasonAtPath(address.path, error);
-  if (address.transport === "unix") {
-    return error.code === "EADDRINUSE" ? "another process has that name" : undefined;
-  }
-  switch (error.code) {
-    case "EADDRINUSE":
-      return "the address is in use";
-    case "EADDRNOTAVAIL":
-      return "this machine has no such address; `ip address` lists its own";
-    case "EACCES":
-      return "a port this low needs root, CAP_NET_BIND_SERVICE, or a lower " +
-        "net.ipv4.ip_unprivileged_port_start";
-    case "EINVAL":
-      if (/^fe[89ab].:[^%]*$/.test(address.host)) {
-        return `a link-local address needs its interface, as in [${address.host}%eth0]`;
-      }
-      if (address.host.startsWith("::ffff:")) {
-        return `write it as the IPv4 address, ${address.host.slice("::ffff:".length)}`;
-      }
-  }
-  return undefined;
-}
-
-function reasonAtPath(path: string, error: SystemError): string | undefined {
-  switch (error.code) {
-    case "EADDRINUSE":
-      return isSocket(path) ? "the address is in use" : whyTaken(path);
-    case "EACCES":
-      return "no permission to create the socket in that folder";
-    case "ENOENT":
-      return "its folder does not exist";
-    case "EAGAIN":
-      return error.syscall === "flock" ? "another program is just being started there" : undefined;
-  }
-  return undefined;
 }

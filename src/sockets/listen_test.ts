@@ -22,8 +22,9 @@ import { asStranger } from "../../tests/support/file_user.ts";
 import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
 import { type Address, formatAddress, resolveAddress, splitAddress } from "./address.ts";
 import { UserError } from "../errors.ts";
-import { BindError, DEFAULT_BACKLOG, listen, listeningAddress, namingHolder } from "./listen.ts";
-import { fileId } from "./unix_path.ts";
+import { BindError, namingHolder } from "./bind_error.ts";
+import { DEFAULT_BACKLOG, listen, listeningAddress } from "./listen.ts";
+import { fileId } from "./place.ts";
 
 const open = async (text: string, backlog = DEFAULT_BACKLOG) =>
   listen(await resolveAddress(splitAddress(text)), backlog);

@@ -1,5 +1,6 @@
 /** The listening sockets that a process holds: one for each address. */
 
+import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { listenSocket } from "../../ffi/socket.ts";
 import {
@@ -7,11 +8,18 @@ import {
   type AddressParts,
   formatAddress,
   formerMeaning,
+  hasFile,
+  type InternetAddress,
   overlap,
+  wholeOf,
 } from "./address.ts";
+import { BindError, explain } from "./bind_error.ts";
 import { damageOf, restore } from "./damage.ts";
-import { BindError, listen } from "./listen.ts";
-import { closeUnlessServed, type FileId, removeIfSame } from "./unix_path.ts";
+import { optionsOf, setOptions } from "./kernel_options.ts";
+import { insistOnFree, listen } from "./listen.ts";
+import type { SocketOptions } from "./socket_options.ts";
+import { type FileId, removeIfSame } from "./place.ts";
+import { closeUnlessServed, conformFile } from "./unix_path.ts";
 import { discard, discardNow } from "../../ffi/discard.ts";
 
 /** A socket held. */
@@ -37,12 +45,18 @@ export interface Wanted {
   /** Another address that the same words meant once: its socket will do, if it is held. */
   former?: Address | undefined;
   backlog?: number;
+  options?: SocketOptions;
 }
 
 /** The other parts of an address that is wanted. */
 export function wantedOf(address: Address, parts: AddressParts): Wanted {
-  const { backlog } = parts;
-  return { address, former: formerMeaning(parts), ...(backlog !== undefined && { backlog }) };
+  const { backlog, options } = parts;
+  return {
+    address,
+    former: formerMeaning(parts),
+    ...(backlog !== undefined && { backlog }),
+    ...(options && { options }),
+  };
 }
 
 /** The sockets held, by address. */
@@ -164,6 +178,7 @@ export class Registry {
     const held = this.findWanted(wanted);
     if (held !== undefined) {
       this.mend(held);
+      conform(held, wanted.options);
       return this.#growBacklog(held, wanted.backlog);
     }
     const added = this.#listen(wanted);
@@ -183,10 +198,11 @@ export class Registry {
     if (why === undefined) return;
     held.mended = (held.mended ?? 0) + 1;
     if (restore(held.fd, address, backlog)) return this.mended(held, why, "listens");
+    const options = optionsOf(held.fd, address);
     // With it open, its name or port would be taken.
     this.release(address);
     try {
-      Object.assign(held, listen(address, backlog));
+      Object.assign(held, listen(address, backlog, options));
     } catch (error) {
       this.mended(held, why, "gone");
       throw error;
@@ -237,16 +253,26 @@ export class Registry {
     this.#held.clear();
   }
 
-  #listen({ address, backlog = this.defaultBacklog }: Wanted): Held {
+  #listen({ address, backlog = this.defaultBacklog, options }: Wanted): Held {
     try {
-      return { ...listen(address, backlog), backlog, since: Date.now() };
+      if (address.transport !== "unix" && address.share) this.#insistOnGroup(address, options);
+      return { ...listen(address, backlog, options), backlog, since: Date.now() };
     } catch (error) {
       if (!(error instanceof BindError) || error.code !== "EADDRINUSE") throw error;
       const own = this.list().find((held) => overlap(held.address, address));
-      if (own === undefined) throw error;
-      const why = `it overlaps ${formatAddress(own.address)}, which is held already`;
-      throw new BindError(error.address, error.code, why, error, true);
+      throw own === undefined ? error : overlapping(address, own.address, error);
     }
+  }
+
+  /** The kernel lets sockets that share an address be bound beside all others that do. */
+  #insistOnGroup(address: InternetAddress, options: SocketOptions | undefined): void {
+    const whole = formatAddress(wholeOf(address));
+    const others = this.list().map((held) => held.address)
+      .filter((other) => formatAddress(wholeOf(other)) === whole);
+    const other = others.find((one) => overlap(one, address));
+    if (other !== undefined) throw overlapping(address, other);
+    // The first of them.
+    if (others.length === 0) insistOnFree(address, options);
   }
 
   /** A longer queue serves all who share the socket; a shorter one might drop what waits. */
@@ -268,4 +294,23 @@ export class Registry {
     if (held.address.transport === "unix") discard(held.fd);
     else held.fd.close();
   }
+}
+
+/** Has a socket that is held take on options, as far as a live one can. @throws {BindError} */
+export function conform(
+  { fd, address, backlog }: Pick<Held, "fd" | "address" | "backlog">,
+  options: SocketOptions | undefined,
+): void {
+  if (options === undefined) return;
+  try {
+    if (hasFile(address)) conformFile(fd, address.path, options);
+    else setOptions(fd, address, options, backlog);
+  } catch (error) {
+    throw error instanceof SystemError ? explain(address, error) : error;
+  }
+}
+
+function overlapping(address: Address, held: Address, cause?: unknown): BindError {
+  const why = `it overlaps ${formatAddress(held)}, which is held already`;
+  return new BindError(formatAddress(address), "EADDRINUSE", why, cause, true);
 }

@@ -9,9 +9,12 @@ import { acceptQueue, connectUnix } from "../../ffi/socket.ts";
 import { leavesNoDescriptors, openFile } from "../../tests/support/descriptors.ts";
 import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
 import { type Address, formatAddress, resolveAddress, splitAddress } from "./address.ts";
-import { BindError } from "./listen.ts";
-import { fileId } from "./unix_path.ts";
-import { Registry } from "./registry.ts";
+import { expandAddresses } from "./address_list.ts";
+import { UserError } from "../errors.ts";
+import { BindError } from "./bind_error.ts";
+import { optionsOf } from "./kernel_options.ts";
+import { fileId } from "./place.ts";
+import { Registry, type Wanted, wantedOf } from "./registry.ts";
 
 const BACKLOG = 100;
 const parse = (text: string) => resolveAddress(splitAddress(text));
@@ -94,6 +97,66 @@ Deno.test("an accept queue grows and never shrinks", async () => {
     assertStrictEquals(held.backlog, length);
     assertStrictEquals(acceptQueue(held.fd).limit, Math.min(length, most));
   }
+});
+
+/** What a text that may name several sockets asks for. */
+async function wantAll(text: string): Promise<Wanted[]> {
+  const parts = expandAddresses(text).map(splitAddress);
+  return await Promise.all(parts.map(async (one) => wantedOf(await resolveAddress(one), one)));
+}
+
+Deno.test("a live socket takes the options that it can, and keeps those that are not named", async () => {
+  using registry = new ScopedRegistry();
+  const text = `${loopbackHost()}:8080`;
+  const [held] = registry.bind(await wantAll(`${text},mss=1400`));
+  assert(held !== undefined);
+  for (const options of ["", ",tfo", ",mss=1300,defer-accept", ",backlog=200"]) {
+    assertEquals(registry.bind(await wantAll(text + options)), [held]);
+  }
+  assertEquals(optionsOf(held.fd, held.address), { mss: 1300, tfo: true, "defer-accept": true });
+  assertStrictEquals(acceptQueue(held.fd).limit, 200);
+
+  const mptcp = await wantAll(`${text},mptcp`);
+  assertThrows(() => registry.bind(mptcp), BindError, "held without mptcp");
+  const other = await wantAll(`${text},interface=lo`);
+  assertThrows(() => registry.bind(other), BindError, `it overlaps ${text}, which is held already`);
+});
+
+Deno.test("a UNIX socket's file gets its mode and owner, when it is made and when it is held", async () => {
+  using dir = tempDir();
+  using registry = new ScopedRegistry();
+  const path = dir.file("site.sock");
+  const mode = () => (Deno.lstatSync(path).mode ?? 0) & 0o777;
+  registry.bind(await wantAll(`unix:${path},mode=600`));
+  assertStrictEquals(mode(), 0o600);
+  registry.bind(await wantAll(`unix:${path},mode=0666,user=${Deno.uid()}`));
+  assertStrictEquals(mode(), 0o666);
+  registry.bind(await wantAll(`unix:${path},group=${Deno.gid()}`));
+  assertStrictEquals(mode(), 0o666, "it is left where only the owner is named");
+  const unknown = await wantAll(`unix:${path},user=no-such-user`);
+  assertThrows(() => registry.bind(unknown), UserError, 'there is no user "no-such-user"');
+  if (Deno.uid() !== 0) return;
+  registry.bind(await wantAll(`unix:${path},user=65534`));
+  assertEquals([Deno.lstatSync(path).uid, mode()], [65534, 0o666]);
+});
+
+Deno.test("sockets that share an address are as many as asked for, and no others are let in", async () => {
+  using registry = new ScopedRegistry();
+  const text = `${loopbackHost()}:8080`;
+  const four = await wantAll(`${text},reuseport=4`);
+  const held = registry.bind(four);
+  assertEquals(registry.bind(four), held);
+  assertStrictEquals(new Set(held.map(({ fd }) => openFile(fd))).size, 4);
+  for (const other of [text, `${text},reuseport=2`, `:8080`, `:8080,reuseport=4`]) {
+    const wanted = await wantAll(other);
+    assertThrows(() => registry.bind(wanted), BindError, "which is held already (EADDRINUSE)");
+  }
+  assertStrictEquals(registry.size, 4);
+  // Nor beside those of somebody else, who has the same user.
+  using stranger = new ScopedRegistry();
+  assertThrows(() => stranger.bind(four), BindError, "the address is in use (EADDRINUSE)");
+  registry.close();
+  assertStrictEquals(stranger.bind(four).length, 4);
 });
 
 Deno.test("a UDP socket has no accept queue to grow", async () => {

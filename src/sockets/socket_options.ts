@@ -1,11 +1,22 @@
 /**
  * Options that follow an address after commas, named as HAProxy's bind keywords where it has one.
  *
- * | written        | means                                                                       |
- * | -------------- | --------------------------------------------------------------------------- |
- * | `backlog=4096` | the length of the accept queue                                              |
- * | `v4v6`         | with `[::]`: one socket for IPv6 and IPv4                                   |
- * | `v6only`       | IPv6 alone, as without it                                                   |
+ * | written          | means                                                                         |
+ * | ---------------- | ----------------------------------------------------------------------------- |
+ * | `backlog=4096`   | the length of the accept queue                                                |
+ * | `v4v6`           | with `[::]`: one socket for IPv6 and IPv4                                     |
+ * | `v6only`         | IPv6 alone, as without it                                                     |
+ * | `interface=eth0` | only what comes in through that network interface                             |
+ * | `reuseport=4`    | four sockets, among which the kernel divides the connections                  |
+ * | `defer-accept`   | a connection is accepted once the client has sent something                   |
+ * | `tfo`            | TCP Fast Open                                                                 |
+ * | `mss=1400`       | the largest segment, in bytes                                                 |
+ * | `mptcp`          | Multipath TCP                                                                 |
+ * | `transparent`    | connections to addresses that are not this machine's (IP_TRANSPARENT, ip(7))  |
+ * | `freebind`       | an address that this machine may have later (IP_FREEBIND)                     |
+ * | `mark=7`         | a mark on every packet (SO_MARK, socket(7))                                   |
+ * | `mode=660`       | permission bits of a UNIX socket's file, in octal                             |
+ * | `user`, `group`  | whose that file is, by name or number                                         |
  * @module
  */
 
@@ -34,10 +45,38 @@ interface Kind {
 
 const IP = ["tcp", "udp"];
 
+/** Sockets of one address. */
+const MAX_SHARES = 256;
+
+/**
+ * What a client who is not trusted may do harm with: take an address that belongs to somebody else, get round the
+ * firewall or the routes, or have a privileged binder give files away.
+ */
+export const RESTRICTED: readonly OptionName[] = [
+  "interface",
+  "transparent",
+  "freebind",
+  "mark",
+  "user",
+  "group",
+];
+
 const OPTIONS = {
   backlog: { on: ["tcp", "unix"], ...whole(0, MAX_BACKLOG) },
   v4v6: { on: IP, ...flag() },
   v6only: { on: IP, ...flag() },
+  interface: { on: IP, ...text(/^[^\s/:,]{1,15}$/, "the name of a network interface") },
+  reuseport: { on: IP, takes: `must be a number of sockets from 2 to ${MAX_SHARES}`, read: shares },
+  "defer-accept": { on: ["tcp"], ...flag() },
+  tfo: { on: ["tcp"], ...flag() },
+  mss: { on: ["tcp"], ...whole(88, 32767) },
+  mptcp: { on: ["tcp"], ...flag() },
+  transparent: { on: IP, ...flag() },
+  freebind: { on: IP, ...flag() },
+  mark: { on: IP, ...whole(1, 2 ** 32 - 1) },
+  mode: { on: ["unix"], ...text(/^0?[0-7]{1,3}$/, "permission bits in octal, as in '660'") },
+  user: { on: ["unix"], ...text(/^[^\s:,]+$/, "a user's name or number") },
+  group: { on: ["unix"], ...text(/^[^\s:,]+$/, "a group's name or number") },
 } as const satisfies Record<string, Kind>;
 
 /**
@@ -86,6 +125,16 @@ export function readOption(item: string): string {
   return item;
 }
 
+/** The texts of a text's sockets: `reuseport=2` stands for `reuseport=1/2` and `reuseport=2/2`. */
+export function expandShares(text: string): string[] {
+  const [all = "", count] = /,\s*reuseport=(\d+)(?=,|$)/.exec(text) ?? [];
+  if (count === undefined) return [text];
+  return Array.from(
+    { length: Number(count) },
+    (_, index) => text.replace(all, `,reuseport=${index + 1}/${count}`),
+  );
+}
+
 /** Whether what stands after a comma has the form of an option, and not that of an address. */
 export function looksLikeOption(item: string): boolean {
   return /^[a-z][a-z0-9-]*(=|$)/.test(item);
@@ -97,7 +146,7 @@ export function looksLikeOption(item: string): boolean {
  * @throws {UserError} for an option with a value that cannot be, or named twice
  */
 export function splitOptions(text: string): { address: string; options: SocketOptions } {
-  const given: Record<string, string | true> = {};
+  let given: Record<string, string | true> = {};
   let address = text;
   for (;;) {
     const comma = address.lastIndexOf(",");
@@ -106,7 +155,7 @@ export function splitOptions(text: string): { address: string; options: SocketOp
     // A path may have commas of its own.
     if (comma < 0 || !isOptionName(name)) return { address, options: readOptions(given) };
     if (Object.hasOwn(given, name)) throw new UserError(`${name} stands twice in "${text}"`);
-    given[name] = equals === undefined ? true : value;
+    given = { [name]: equals === undefined ? true : value, ...given };
     address = address.slice(0, comma);
   }
 }
@@ -123,6 +172,24 @@ function isOptionName(name: string): name is OptionName {
 
 function flag(): Omit<Kind, "on"> {
   return { takes: "takes no value", read: (given) => given === true ? true : undefined };
+}
+
+function text(pattern: RegExp, what: string): Omit<Kind, "on"> {
+  return {
+    takes: `must be ${what}`,
+    read: (given) => typeof given === "string" && pattern.test(given) ? given : undefined,
+  };
+}
+
+/** A number of sockets, or one of them: `1/4`. */
+function shares(given: unknown): OptionValue | undefined {
+  const [, number, of] = /^(?:(\d{1,3})\/)?(\d{1,3})$/.exec(String(given)) ?? [];
+  const isCount = 2 <= Number(of) && Number(of) <= MAX_SHARES;
+  if (!isCount || given === true) return undefined;
+  if (number === undefined) return Number(of);
+  return 1 <= Number(number) && Number(number) <= Number(of)
+    ? `${Number(number)}/${Number(of)}`
+    : undefined;
 }
 
 function whole(least: number, most: number): Omit<Kind, "on"> {

@@ -6,33 +6,20 @@
 import { SystemError } from "../../ffi/errno.ts";
 import { discardAll } from "../../ffi/discard.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { createFile, openFile, openPlace, tryLock } from "../../ffi/file.ts";
 import { effectiveUid, withUmask } from "../../ffi/process.ts";
 import { bindSocket, connectUnix, listenSocket, peerCredentials } from "../../ffi/socket.ts";
 import { fileNumberOf } from "../../ffi/unix_diag.ts";
 import { UserError } from "../errors.ts";
-import { Folder, isTrusted } from "./folder.ts";
+import { Folder } from "./folder.ts";
+import { codeOf, type FileId, fileId, isSame, type Place, placeAt, removeIfSame } from "./place.ts";
+import type { SocketOptions } from "./socket_options.ts";
+import { takeTurn } from "./turn.ts";
+import { type Permissions, permissionsOf } from "./unix_permissions.ts";
 
-/** A file's identity, by which a socket is known to be still ours. */
-export interface FileId {
-  device: number;
-  inode: number;
-}
-
-/** Who may connect. */
-export interface Permissions {
-  /** Permission bits; connecting needs the write bit. */
-  mode: number;
-  /** Whose the file is to be; this process's own where it does not say. */
-  uid?: number;
-  gid?: number;
-}
+const EPERM = 1;
 
 const REPLACED =
   "somebody has put another file in its place, or another folder; who may write there?";
-
-/** Tries to get a lock whose file its holder removes. */
-const MAX_TRIES = 10;
 
 /**
  * Binds a socket to a path and listens on it, in place of a stale socket (one on which nobody answers)
@@ -62,31 +49,11 @@ export function listenAtPath(
   const file = place.id;
   try {
     listenSocket(fd, backlog);
-    if (given) give(path, permissions);
+    if (given) give(fd, path, permissions);
     return file;
   } catch (error) {
     removeIfSame(path, file);
     throw error;
-  }
-}
-
-/** The identity of the file at a path, itself and not what it links to. */
-export function fileId(path: string): FileId | undefined {
-  try {
-    return identity(Deno.lstatSync(path));
-  } catch {
-    return undefined;
-  }
-}
-
-/** Removes the file at a path if it is still the one given, so that a successor's is left alone. */
-export function removeIfSame(path: string, id: FileId): void {
-  try {
-    using folder = Folder.of(path);
-    const file = folder.file(path);
-    if (isSame(fileId(file), id)) Deno.removeSync(file);
-  } catch {
-    // Gone already, or the folder is no longer writable: a stale socket is replaced at the next start.
   }
 }
 
@@ -157,14 +124,6 @@ export function isSocket(path: string): boolean {
   }
 }
 
-function identity({ dev, ino }: Deno.FileInfo): FileId {
-  return { device: dev, inode: ino ?? -1 };
-}
-
-function isSame(one: FileId | undefined, other: FileId): boolean {
-  return one?.device === other.device && one.inode === other.inode;
-}
-
 function bindInPlaceOfStale(
   fd: Fd,
   path: string,
@@ -184,59 +143,38 @@ function bindInPlaceOfStale(
 }
 
 /**
- * Gives our listening socket's file its owner, group and mode. A folder may be another user's, who could put
- * any file in its place: what is changed is held by a descriptor, after it was seen to be ours.
+ * Gives a listening socket's file its owner, group and mode. A folder may be another user's, who could put
+ * any file in its place: what is changed is held by a descriptor, after it was seen to be the socket's.
  */
-function give(path: string, { mode, uid, gid }: Permissions): void {
+function give(fd: Fd, path: string, { mode, uid, gid }: Permissions): void {
   using place = placeAt(path);
-  if (place === undefined || servingPid(place.path) !== Deno.pid) {
+  if (place === undefined || servingPid(place.path) !== peerCredentials(fd).pid) {
     throw new UserError(REPLACED);
   }
-  Deno.chmodSync(place.path, 0);
-  Deno.chownSync(place.path, uid ?? null, gid ?? null);
-  Deno.chmodSync(place.path, mode);
-}
-
-/** A file that is held: the path leads to it, whatever becomes of its name, and its number to no other. */
-interface Place extends Disposable {
-  path: string;
-  id: FileId;
-  info: Deno.FileInfo;
-}
-
-/** Holds the file at a path. @returns undefined for none, and for a link */
-function placeAt(path: string): Place | undefined {
-  let fd: Fd;
   try {
-    fd = openPlace(path);
+    Deno.chmodSync(place.path, 0);
+    Deno.chownSync(place.path, uid ?? null, gid ?? null);
   } catch (error) {
-    if (codeOf(error) === "EMFILE") throw error;
-    return undefined;
+    if (error instanceof Deno.errors.PermissionDenied) throw new SystemError("chown", EPERM);
+    throw error;
+  } finally {
+    Deno.chmodSync(place.path, mode);
   }
-  const info = infoOf(fd);
-  if (info && isSame(fileId(path), identity(info))) {
-    return {
-      path: pathOf(fd),
-      id: identity(info),
-      info,
-      [Symbol.dispose]: () => fd.close(),
-    };
-  }
-  fd.close();
-  return undefined;
 }
 
-/** The path by which this process has what a descriptor is open on. */
-function pathOf(fd: Fd): string {
-  return `/proc/self/fd/${fd.number}`;
-}
-
-function infoOf(fd: Fd): Deno.FileInfo | undefined {
-  try {
-    return Deno.statSync(pathOf(fd));
-  } catch {
-    return undefined;
-  }
+/**
+ * Has the file of a socket that listens belong to whom options say, with the mode that they say.
+ * @throws {SystemError} EPERM
+ * @throws {UserError} when it is another's, or for a user or group that is not known
+ */
+export function conformFile(fd: Fd, path: string, options: SocketOptions): void {
+  const wanted = permissionsOf(options);
+  if (wanted === undefined) return;
+  const { uid, gid, mode } = Deno.lstatSync(path);
+  const now = { uid, gid, mode: (mode ?? 0) & 0o777 };
+  const meant = { ...now, ...wanted, ...(options.mode === undefined && { mode: now.mode }) };
+  const isSo = meant.uid === uid && meant.gid === gid && meant.mode === now.mode;
+  if (!isSo) give(fd, path, { ...wanted, mode: meant.mode });
 }
 
 /** The socket at a path if nobody listens on it. */
@@ -270,60 +208,6 @@ function takeAway(path: string, stale: FileId): boolean {
   return isStale;
 }
 
-/**
- * Has the programs that bind a path take turns, until the end of the scope. The lock is on a file beside it
- * that no other user can open: a lock on anything else could be held by whoever likes, for ever.
- * @returns undefined when there cannot be such a file, which binding explains if it matters
- * @throws {SystemError} EAGAIN when another program has its turn
- */
-function takeTurn(path: string): Disposable | undefined {
-  const name = `${path}.lock`;
-  for (let tries = 0; tries < MAX_TRIES; tries++) {
-    const file = lockFile(name);
-    if (file === undefined) return undefined;
-    if (!tryLock(file)) {
-      file.close();
-      throw new SystemError("flock", EAGAIN);
-    }
-    const info = infoOf(file);
-    const id = info && identity(info);
-    // Unless whoever had it before has removed it.
-    if (id && isSame(fileId(name), id)) {
-      return {
-        [Symbol.dispose]() {
-          removeIfSame(name, id);
-          file.close();
-        },
-      };
-    }
-    file.close();
-  }
-  return undefined;
-}
-
-const EAGAIN = 11;
-
-function lockFile(name: string): Fd | undefined {
-  try {
-    return createFile(name);
-  } catch (error) {
-    if (codeOf(error) === "EMFILE") throw error;
-    if (codeOf(error) !== "EEXIST") return undefined;
-  }
-  // Of a program that was killed, or has its turn.
-  using place = placeAt(name);
-  const isOurs = place?.info.isFile && isTrusted(place.info.uid) &&
-    ((place.info.mode ?? 0) & 0o077) === 0;
-  // Anybody else could hold a lock on it for ever.
-  if (!place || !isOurs) return undefined;
-  try {
-    return openFile(place.path);
-  } catch (error) {
-    if (codeOf(error) === "EMFILE") throw error;
-    return undefined;
-  }
-}
-
 /** Command and pid of the process that listens at a path, as far as it can be seen. */
 function serverOf(path: string): string | undefined {
   try {
@@ -343,9 +227,4 @@ function servingPid(path: string): number | undefined {
     if (codeOf(error) === "ECONNREFUSED") return undefined;
     throw error;
   }
-}
-
-/** errno's name; undefined for what is no system call's failure. */
-function codeOf(error: unknown): string | undefined {
-  return error instanceof SystemError ? error.code : undefined;
 }

@@ -14,7 +14,8 @@ import { asStranger } from "../../tests/support/file_user.ts";
 import { justBefore } from "../../tests/support/intruder.ts";
 import "../../tests/support/libc.ts";
 import { type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
-import { fileId, listenAtPath, removeIfSame } from "./unix_path.ts";
+import { fileId, removeIfSame } from "./place.ts";
+import { listenAtPath } from "./unix_path.ts";
 
 const newSocket = () => createSocket(AF_UNIX, SOCK_STREAM);
 

@@ -7,11 +7,13 @@
  * @module
  */
 
+import { SO_REUSEPORT, SOL_SOCKET } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { openPlace } from "../../ffi/file.ts";
 import { copyDescriptor } from "../../ffi/pidfd.ts";
 import { effectiveUid } from "../../ffi/process.ts";
+import { getOption, socketCookie } from "../../ffi/socket.ts";
 import { discard } from "../../ffi/discard.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
 import type { Log } from "../log.ts";
@@ -25,19 +27,24 @@ import type { Orphan } from "./orphans.ts";
  * root or its own user has made them. The caller owns them.
  */
 export function listeningSocketsOf(orphans: readonly Orphan[], log: Log): HeldSocket[] {
-  const seen = new Set<string>();
-  return orphans.flatMap((orphan) =>
-    socketsOf(orphan, log).flatMap((fd) => {
-      const address = addressOf(fd);
-      const text = address && formatAddress(address);
-      if (address && text && !seen.has(text)) {
-        seen.add(text);
-        return [{ param: toParts(address), fd }];
-      }
-      fd.close();
-      return [];
-    })
-  );
+  const found = new Map<string, { address: Address; fds: Map<bigint, Fd> }>();
+  for (const fd of orphans.flatMap((orphan) => socketsOf(orphan, log))) {
+    const address = addressOf(fd);
+    const text = address && formatAddress(address);
+    const same = found.get(text ?? "");
+    const isShare = same && getOption(fd, SOL_SOCKET, SO_REUSEPORT) !== 0;
+    const cookie = socketCookie(fd);
+    if (address && text && !same) found.set(text, { address, fds: new Map([[cookie, fd]]) });
+    else if (isShare && !same.fds.has(cookie)) same.fds.set(cookie, fd);
+    else fd.close();
+  }
+  return [...found.values()].flatMap(({ address, fds }) => {
+    // They were lent in the order of their numbers.
+    return [...fds.values()].map((fd, index) => {
+      const share = fds.size > 1 && { share: `${index + 1}/${fds.size}` };
+      return { param: toParts({ ...address, ...share }), fd };
+    });
+  });
 }
 
 /** Undefined for what does not listen, and for a kind of socket that has no such calls. */

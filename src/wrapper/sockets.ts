@@ -18,12 +18,14 @@ import {
   NoBinderError,
   RefusedError,
 } from "../control/client.ts";
-import { BindError, DEFAULT_BACKLOG, listeningAddress, namingHolder } from "../sockets/listen.ts";
+import { BindError, namingHolder } from "../sockets/bind_error.ts";
+import { DEFAULT_BACKLOG, listeningAddress } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";
 import type { BindParam } from "../control/messages.ts";
 import { type Held, Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
 import type { WrapperReport } from "../control/reports.ts";
-import { fileId, leadsTo } from "../sockets/unix_path.ts";
+import { fileId } from "../sockets/place.ts";
+import { leadsTo } from "../sockets/unix_path.ts";
 import { BinderLink, type HeldSocket } from "./binder_link.ts";
 
 /**
@@ -121,7 +123,9 @@ class BinderSockets implements Sockets {
     const unique = new Map<string, BindParam>();
     for (const { key, param } of keyed) {
       const other = unique.get(key);
-      if (!other || (param.backlog ?? 0) > (other.backlog ?? 0)) unique.set(key, param);
+      const longer = !other || (param.backlog ?? 0) > (other.backlog ?? 0) ? param : other;
+      const options = { ...other?.options, ...param.options };
+      unique.set(key, Object.keys(options).length > 0 ? { ...longer, options } : longer);
     }
     try {
       // At the first start a binder that is not there yet is waited for. A reload can do without one, as long
@@ -130,6 +134,9 @@ class BinderSockets implements Sockets {
       this.#candidate = await this.#ask(unique, wait);
     } catch (error) {
       if (!(error instanceof NoBinderError || error instanceof RefusedError)) throw error;
+      // What is held is not what the config asks for.
+      const isOfOptions = ["EBUSY", "EPERM", "ENOPROTOOPT"].includes(codeOf(error));
+      if (error instanceof RefusedError && isOfOptions) throw error;
       // What is held needs no binder. Of one that is there, the rest can still be had.
       const unknown = new Map([...unique].filter(([key]) => !this.#served.has(key)));
       const asksTheRest = error instanceof RefusedError && unknown.size < unique.size;
@@ -260,6 +267,10 @@ class OwnSockets implements Sockets {
     this.#served = new Set();
     this.#registry.close();
   }
+}
+
+function codeOf(error: NoBinderError | RefusedError): string {
+  return error instanceof RefusedError ? error.data?.code ?? "" : error.code;
 }
 
 /** One key for one address, but for a host name: what that means is the binder's to say. */

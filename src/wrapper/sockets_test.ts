@@ -14,7 +14,7 @@ import { loopbackHost, type TempDir, tempDir } from "../../tests/support/temp_di
 import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { NoBinderError, RefusedError } from "../control/client.ts";
-import { BindError } from "../sockets/listen.ts";
+import { BindError } from "../sockets/bind_error.ts";
 import { createLog, type Log } from "../log.ts";
 import type { BindParam } from "../control/messages.ts";
 import { chooseSockets, type Sockets, type SocketsOptions } from "./sockets.ts";

@@ -46,6 +46,8 @@ export interface LocalBinderOptions {
   trusts?: (uid: number) => boolean;
   /** Patterns of addresses that clients may ask for. */
   allow?: readonly string[];
+  /** Options that everybody may ask for. */
+  allowOption?: readonly string[];
   upgrade?: () => Promise<never>;
   troubles?: readonly Trouble[];
 }
@@ -58,7 +60,8 @@ export async function startLocalBinder(
   sock: string,
   options: LocalBinderOptions = {},
 ): Promise<LocalBinder> {
-  const policy = new Policy(await parsePatterns(options.allow ?? ["*"]));
+  const patterns = await parsePatterns(options.allow ?? ["*"]);
+  const policy = new Policy({ ...patterns, options: options.allowOption ?? [] });
   const control = listenOn(sock, 0o600);
   const registry = new Registry(DEFAULT_BACKLOG);
   const requests: BindParam[][] = [];

@@ -18,6 +18,7 @@ export interface BinderStatus extends Status {
   sockets: {
     address: string;
     backlog: number;
+    options?: object;
     queue?: object;
     holders: number[];
     mended?: number;

@@ -1,0 +1,159 @@
+/**
+ * The options of a socket, as the kernel has them. It keeps them as long as the socket, whoever has a copy:
+ * nothing else remembers them, and no state or store has to carry them.
+ */
+
+import {
+  IP_FREEBIND,
+  IP_TRANSPARENT,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPPROTO_MPTCP,
+  IPPROTO_TCP,
+  IPV6_FREEBIND,
+  IPV6_TRANSPARENT,
+  SO_MARK,
+  SO_PROTOCOL,
+  SO_REUSEPORT,
+  SOL_SOCKET,
+  TCP_DEFER_ACCEPT,
+  TCP_FASTOPEN,
+  TCP_MAXSEG,
+} from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { getOption, setOption } from "../../ffi/socket.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { BindError } from "./bind_error.ts";
+import type { OptionName, OptionValue, SocketOptions } from "./socket_options.ts";
+
+type Place = readonly [level: number, name: number];
+
+interface Setting {
+  /** Where it is for IPv4, and for IPv6 and both. */
+  places: readonly [inet: Place, inet6: Place];
+  /** What the kernel is told. @param backlog of the socket */
+  told: (value: OptionValue, backlog: number) => number;
+  /** From what the kernel tells; undefined when it is not set. */
+  read: (told: number) => OptionValue | undefined;
+}
+
+/** Seconds that a client may take to send something, as HAProxy sets it (sock_inet.c, tcp_bind_listener). */
+const DEFER_SECONDS = 60;
+/** What the kernel tells of a listening socket whose largest segment nobody has set: TCP_MSS_DEFAULT. */
+const DEFAULT_MSS = 536;
+
+/** In the order in which they are set. */
+const SETTINGS = {
+  transparent: flag([IPPROTO_IP, IP_TRANSPARENT], [IPPROTO_IPV6, IPV6_TRANSPARENT]),
+  freebind: flag([IPPROTO_IP, IP_FREEBIND], [IPPROTO_IPV6, IPV6_FREEBIND]),
+  mark: { ...number([SOL_SOCKET, SO_MARK]), read: (told) => told >>> 0 || undefined },
+  mss: {
+    ...number([IPPROTO_TCP, TCP_MAXSEG]),
+    read: (told) => told === DEFAULT_MSS ? undefined : told,
+  },
+  "defer-accept": { ...flag([IPPROTO_TCP, TCP_DEFER_ACCEPT]), told: () => DEFER_SECONDS },
+  tfo: { ...flag([IPPROTO_TCP, TCP_FASTOPEN]), told: (_, backlog) => Math.max(1, backlog) },
+} satisfies Partial<Record<OptionName, Setting>>;
+
+type SettingName = keyof typeof SETTINGS;
+const NAMES = Object.keys(SETTINGS) as SettingName[];
+const UDP_NAMES: readonly SettingName[] = ["transparent", "freebind", "mark"];
+
+/** The options of a socket, but for those that are part of its address or its file. */
+export function optionsOf(fd: Fd, address: Address): SocketOptions {
+  if (address.transport === "unix") return {};
+  const names = address.transport === "udp" ? UDP_NAMES : NAMES;
+  const found = names.map((name) => [name, valueOf(fd, address, name)] as const);
+  return {
+    ...Object.fromEntries(found.filter(([, value]) => value !== undefined)),
+    ...(isMptcp(fd) && { mptcp: true }),
+  };
+}
+
+/** The first of some options that a socket does not have. */
+export function lackingOption(
+  fd: Fd,
+  address: Address,
+  options: SocketOptions,
+): OptionName | undefined {
+  if (options.mptcp && !isMptcp(fd)) return "mptcp";
+  if (options.reuseport && getOption(fd, SOL_SOCKET, SO_REUSEPORT) === 0) return "reuseport";
+  return NAMES.find((name) =>
+    options[name] !== undefined && valueOf(fd, address, name) !== options[name]
+  );
+}
+
+/**
+ * Gives a socket the options that it lacks of some.
+ * @throws {BindError} naming one that it cannot have, or that the kernel refuses
+ */
+export function setOptions(
+  fd: Fd,
+  address: Address,
+  options: SocketOptions,
+  backlog: number,
+): void {
+  if (options.mptcp && !isMptcp(fd)) {
+    const why = "it is held without mptcp, which no socket becomes afterwards; " +
+      "have it given up first (multibinder unbind), or leave mptcp out";
+    throw new BindError(formatAddress(address), "EBUSY", why, undefined, true);
+  }
+  for (const name of NAMES) {
+    const value = options[name];
+    if (value === undefined || valueOf(fd, address, name) === value) continue;
+    try {
+      const { told }: Setting = SETTINGS[name];
+      setOption(fd, ...placeOf(name, address), told(value, backlog));
+    } catch (error) {
+      throw error instanceof SystemError ? refusal(address, name, value, error) : error;
+    }
+  }
+}
+
+/** The error of the kernel's refusal of an option. */
+export function refusal(
+  address: Address,
+  name: OptionName,
+  value: OptionValue,
+  error: SystemError,
+): BindError {
+  const reasons: Record<string, string> = {
+    EPERM: "that needs root, or CAP_NET_ADMIN of this network namespace",
+    ENOPROTOOPT: "this kernel does not have it",
+    EPROTONOSUPPORT: "this kernel does not have it",
+    ENODEV: "there is no such network interface",
+    EINVAL: "it cannot have that value",
+  };
+  const shown = value === true ? name : `${name}=${value}`;
+  const why = `the kernel refuses ${shown}: ${reasons[error.code] ?? error.message}`;
+  return new BindError(formatAddress(address), error.code, why, error, true);
+}
+
+function valueOf(fd: Fd, address: Address, name: SettingName): OptionValue | undefined {
+  const { read }: Setting = SETTINGS[name];
+  try {
+    return read(getOption(fd, ...placeOf(name, address)));
+  } catch (error) {
+    // A kernel that does not have it: to ask for it is refused.
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  }
+}
+
+function placeOf(name: SettingName, address: Address): Place {
+  const [inet, inet6] = SETTINGS[name].places;
+  return address.transport !== "unix" && address.family === "inet" ? inet : inet6;
+}
+
+function isMptcp(fd: Fd): boolean {
+  return getOption(fd, SOL_SOCKET, SO_PROTOCOL) === IPPROTO_MPTCP;
+}
+
+function flag(inet: Place, inet6: Place = inet): Setting {
+  return { places: [inet, inet6], told: () => 1, read: (told) => told > 0 ? true : undefined };
+}
+
+function number(place: Place): Setting {
+  return { places: [place, place], told: Number, read: (told) => told };
+}

@@ -1,0 +1,64 @@
+/** Turns of the programs that bind one path. */
+
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { createFile, openFile, tryLock } from "../../ffi/file.ts";
+import { isTrusted } from "./folder.ts";
+import { codeOf, fileId, identity, infoOf, isSame, placeAt, removeIfSame } from "./place.ts";
+
+/** Tries to get a lock whose file its holder removes. */
+const MAX_TRIES = 10;
+
+/**
+ * Has the programs that bind a path take turns, until the end of the scope. The lock is on a file beside it
+ * that no other user can open: a lock on anything else could be held by whoever likes, for ever.
+ * @returns undefined when there cannot be such a file, which binding explains if it matters
+ * @throws {SystemError} EAGAIN when another program has its turn
+ */
+export function takeTurn(path: string): Disposable | undefined {
+  const name = `${path}.lock`;
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
+    const file = lockFile(name);
+    if (file === undefined) return undefined;
+    if (!tryLock(file)) {
+      file.close();
+      throw new SystemError("flock", EAGAIN);
+    }
+    const info = infoOf(file);
+    const id = info && identity(info);
+    // Unless whoever had it before has removed it.
+    if (id && isSame(fileId(name), id)) {
+      return {
+        [Symbol.dispose]() {
+          removeIfSame(name, id);
+          file.close();
+        },
+      };
+    }
+    file.close();
+  }
+  return undefined;
+}
+
+const EAGAIN = 11;
+
+function lockFile(name: string): Fd | undefined {
+  try {
+    return createFile(name);
+  } catch (error) {
+    if (codeOf(error) === "EMFILE") throw error;
+    if (codeOf(error) !== "EEXIST") return undefined;
+  }
+  // Of a program that was killed, or has its turn.
+  using place = placeAt(name);
+  const isOurs = place?.info.isFile && isTrusted(place.info.uid) &&
+    ((place.info.mode ?? 0) & 0o077) === 0;
+  // Anybody else could hold a lock on it for ever.
+  if (!place || !isOurs) return undefined;
+  try {
+    return openFile(place.path);
+  } catch (error) {
+    if (codeOf(error) === "EMFILE") throw error;
+    return undefined;
+  }
+}
