@@ -23,6 +23,7 @@ export const SO_TYPE = 3;
 export const SO_SNDBUF = 7;
 export const SO_OOBINLINE = 10;
 export const SO_REUSEPORT = 15;
+export const SO_PASSCRED = 16;
 export const SO_PEERCRED = 17;
 export const SO_BINDTODEVICE = 25;
 export const SO_ACCEPTCONN = 30;
@@ -69,6 +70,7 @@ export const UNIX_DIAG_VFS = 1;
 export const UNIX_DIAG_RQLEN = 4;
 
 export const SCM_RIGHTS = 1;
+export const SCM_CREDENTIALS = 2;
 /** SCM_MAX_FD of net/scm.h: more descriptors in one message are EINVAL. */
 export const SCM_MAX_FD = 253;
 export const SHUT_WR = 1;
@@ -142,6 +144,7 @@ export const SIGNALS = {
   SIGKILL: 9,
   SIGUSR1: 10,
   SIGUSR2: 12,
+  SIGPIPE: 13,
   SIGTERM: 15,
   SIGCHLD: 17,
   SIGTTIN: 21,

@@ -13,6 +13,7 @@ import {
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   MSG_PEEK,
+  SCM_CREDENTIALS,
   SCM_MAX_FD,
   SCM_RIGHTS,
   SOL_SOCKET,
@@ -22,12 +23,12 @@ import { LAYOUT } from "./layout.ts";
 import { libc } from "./libc.ts";
 import { Struct } from "./memory.ts";
 
-const { msghdr, iovec, cmsghdr } = LAYOUT;
+const { msghdr, iovec, cmsghdr, ucred } = LAYOUT;
 
 // One of each is enough: the calls are synchronous, and nothing outlives them.
 const header = new Struct(msghdr.size);
 const vector = new Struct(iovec.size);
-const control = new Struct(align(cmsghdr.size + 4 * SCM_MAX_FD));
+const control = new Struct(align(cmsghdr.size + 4 * SCM_MAX_FD) + align(cmsghdr.size + ucred.size));
 
 /**
  * Sends bytes, and with the first of them copies of descriptors.
@@ -58,6 +59,13 @@ export function sendMessage(
   );
 }
 
+/** Who sent a message, as the kernel says (unix(7), SCM_CREDENTIALS). */
+export interface Sender {
+  /** 0 for one outside of our pid namespace. */
+  pid: number;
+  uid: number;
+}
+
 /** What one recvmsg gave. No bytes means that the peer has closed. */
 export interface Received {
   /** Bytes written to the buffer. */
@@ -66,6 +74,8 @@ export interface Received {
   fds: Fd[];
   /** Descriptors were lost: at the descriptor limit, or more came than fit. */
   truncated: boolean;
+  /** Of a socket with SO_PASSCRED. */
+  sender?: Sender;
 }
 
 /**
@@ -82,7 +92,7 @@ export function receiveMessage(socket: Fd, buffer: Uint8Array<ArrayBuffer>): Rec
   if (length === undefined) return undefined;
   return {
     length,
-    fds: receivedFds(Number(header.u64(msghdr.msg_controllen))),
+    ...ancillaryData(Number(header.u64(msghdr.msg_controllen))),
     truncated: (header.i32(msghdr.msg_flags) & MSG_CTRUNC) !== 0,
   };
 }
@@ -133,21 +143,25 @@ function prepare(bytes: Uint8Array<ArrayBuffer>, controlLength: number): void {
   header.setU64(msghdr.msg_controllen, controlLength).setI32(msghdr.msg_flags, 0);
 }
 
-function receivedFds(controlLength: number): Fd[] {
+function ancillaryData(controlLength: number): Pick<Received, "fds" | "sender"> {
   const fds: Fd[] = [];
+  let sender: Sender | undefined;
   for (let at = 0; at + cmsghdr.size <= controlLength;) {
     const length = Number(control.u64(at + cmsghdr.cmsg_len));
     if (length < cmsghdr.size) break;
-    const isRights = control.i32(at + cmsghdr.cmsg_level) === SOL_SOCKET &&
-      control.i32(at + cmsghdr.cmsg_type) === SCM_RIGHTS;
-    if (isRights) {
+    const isOfSocket = control.i32(at + cmsghdr.cmsg_level) === SOL_SOCKET;
+    const type = isOfSocket ? control.i32(at + cmsghdr.cmsg_type) : undefined;
+    if (type === SCM_CREDENTIALS) {
+      const data = at + cmsghdr.size;
+      sender = { pid: control.i32(data + ucred.pid), uid: control.u32(data + ucred.uid) };
+    } else if (type === SCM_RIGHTS) {
       for (let data = at + cmsghdr.size; data + 4 <= at + length; data += 4) {
         fds.push(new Fd(control.i32(data)));
       }
     }
     at += align(length);
   }
-  return fds;
+  return { fds, ...(sender && { sender }) };
 }
 
 /** CMSG_ALIGN of cmsg(3): to the size of a long. */

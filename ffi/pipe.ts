@@ -11,3 +11,13 @@ export function createPipe(): { reader: Fd; writer: Fd } {
   check("pipe2", () => libc().pipe2(fds, O_CLOEXEC));
   return { reader: new Fd(fds[0] ?? -1), writer: new Fd(fds[1] ?? -1) };
 }
+
+/**
+ * Reads what is in a pipe, which must be ready.
+ * @returns how many bytes were written to the buffer, 0 at the end
+ */
+export function readPipe(reader: Fd, buffer: Uint8Array<ArrayBuffer>): number {
+  return Number(
+    check("read", () => Number(libc().read(reader.number, buffer, BigInt(buffer.length)))),
+  );
+}

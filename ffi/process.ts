@@ -78,6 +78,25 @@ export function execute(
   }
 }
 
+/**
+ * Becomes another program for good, with this one's pid, descriptors that are not close-on-exec, and limits. The
+ * runtime ignores SIGPIPE, which would last; the other program gets the default action.
+ * @param argv its name, looked for in PATH when it has no slash, and its arguments
+ * @throws {SystemError} ENOENT, EACCES and the like, when the call returns
+ */
+export function become(
+  argv: readonly [string, ...string[]],
+  env: Readonly<Record<string, string>>,
+): never {
+  const words = new StringArray(argv);
+  const variables = new StringArray(Object.entries(env).map(([key, value]) => `${key}=${value}`));
+  const file = cString(argv[0]);
+  // SIG_DFL is a null pointer.
+  libc().signal(SIGNALS.SIGPIPE, null);
+  check(argv[0], () => libc().execvpe(file, words.pointers, variables.pointers));
+  throw new Error("execvpe returned without an error");
+}
+
 /** Unblocks every signal in this thread: what {@link execute} blocked arrives now. */
 export function unblockSignals(): void {
   const size = LAYOUT.sigset_t.size;

@@ -120,6 +120,10 @@ export const symbols = {
 
   // int execve(const char *path, char *const argv[], char *const envp[])
   execve: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
+  // int execvpe(const char *file, char *const argv[], char *const envp[])
+  execvpe: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
+  // sighandler_t signal(int signum, sighandler_t handler)
+  signal: { parameters: ["i32", "pointer"], result: "pointer" },
   // int clone(int (*function)(void *), void *stack, int flags, void *argument, ...)
   clone: { parameters: ["pointer", "pointer", "i32", "pointer"], result: "i32" },
   // pid_t waitpid(pid_t pid, int *status, int options)

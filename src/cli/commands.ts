@@ -27,6 +27,7 @@ export const INTERNAL: Readonly<
 > = {
   "self-check": () => import("./self_check.ts"),
   "latch": () => import("./latch.ts"),
+  "become": () => import("./become.ts"),
   "unpoll": () => import("./unpoll.ts"),
 };
 

@@ -1,10 +1,12 @@
 /** `multibinder doctor`: what in the surroundings will bite, and what to do about it. */
 
 import { green, red, setColorEnabled, yellow } from "@std/fmt/colors";
+import { Poller } from "../../ffi/poll.ts";
 import { isAbsent } from "../control/client.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
 import type { Finding } from "../finding.ts";
+import { createLog } from "../log.ts";
 import { Children } from "../process/children.ts";
 import { examineMachine } from "../process/machine.ts";
 import { examineUnit } from "../process/unit.ts";
@@ -96,8 +98,10 @@ async function examineServer(
   const [program, ...rest] = command;
   if (program === undefined) return [];
   try {
-    const service = understand([program, ...rest]);
-    return await service.examine?.(new Launch(children, new Map())) ?? [];
+    const service = understand([program, ...rest], { named: [], settle: 0 });
+    const log = createLog({ format: "text", level: "warn" });
+    const launch = new Launch({ children, poller: new Poller(), log, files: new Map() });
+    return await service.examine?.(launch) ?? [];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return [{

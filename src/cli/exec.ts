@@ -1,17 +1,19 @@
 /** `multibinder exec`: the wrapper. */
 
-import { fromCommandLine } from "../errors.ts";
+import { EXIT, fromCommandLine, UserError } from "../errors.ts";
 import { createLog } from "../log.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
+import { insistOnDistinctNames, parseNamedSocket } from "../servers/named_sockets.ts";
 import { SERVERS, understand } from "../servers/servers.ts";
 import { BINDER_OPTIONS, METRICS } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
-import { duration, wholeNumber } from "./values.ts";
+import { duration, signal, wholeNumber } from "./values.ts";
 
 const COMMAND = `
-COMMAND is the server's own command line; its program's name tells which server it is.
+COMMAND is the server's own command line; its program's name tells which server it is,
+or --server does.
 
-${SERVERS.map(({ help }) => help).join("\n")}
+${SERVERS.map(({ help }) => help).join("")}
 Listening sockets come from the binder. Without --sock, MULTIBINDER_SOCK and a binder at
 ${DEFAULT_SOCK}, this process binds and holds the sockets itself.
 A binder that runs neither as root nor as this user is named by --binder-uid.
@@ -19,6 +21,17 @@ A binder that runs neither as root nor as this user is named by --binder-uid.
 The config is checked with the sockets in place before the start and before each reload.
 The server's own lines appear among those of the log as it writes them, also with
 --log-format json.
+`;
+
+const TWO_SIGNS =
+  "of --ready-notify, --ready-poll and --ready-fd one is to tell that the server is up";
+
+const NAMED_SOCKETS = `
+The server inherits the sockets of --listen from descriptor 3 on, in their order. In the
+words of COMMAND, {NAME} becomes the number of its descriptor. The environment has it in
+FD_NAME (in capitals, - as _), their count in LISTEN_FDS and their names in
+LISTEN_FDNAMES, separated by colons. An address without a name is called after its port
+or file: port80, udp443, site for unix:/run/site.sock.
 `;
 
 const TIMES = `
@@ -46,6 +59,12 @@ export const subcommand = defineSubcommand({
   argument: { name: "COMMAND", about: "the server's command line", count: "command" },
   options: {
     ...BINDER_OPTIONS,
+    "listen": {
+      placeholder: "[NAME=]ADDRESS",
+      about: "a socket for the server, named",
+      read: parseNamedSocket,
+      repeatable: true,
+    },
     "strict": { about: "a check binds the real addresses, or fails" },
     "render-dir": {
       placeholder: "DIR",
@@ -56,6 +75,17 @@ export const subcommand = defineSubcommand({
       about: "its own control socket, for status, reload, upgrade",
     },
     "metrics": METRICS,
+    "server": { placeholder: "NAME", about: "which server it is, else by its program's name" },
+    "check": { placeholder: "COMMAND", about: "checks the config, before each start" },
+    "stop-signal": {
+      placeholder: "SIGNAL",
+      about: "stops it when its connections have ended",
+      read: signal,
+    },
+    "kill-signal": { placeholder: "SIGNAL", about: "stops it at once", read: signal },
+    "ready-notify": { about: "it is up when it says READY=1, and not before" },
+    "ready-poll": { about: "it is up when it polls all its sockets, and not before" },
+    "ready-fd": { about: "it is up when it writes a line to descriptor {ready}" },
     "ready-timeout": {
       placeholder: "TIME",
       about: "for a generation to be up",
@@ -90,6 +120,7 @@ export const subcommand = defineSubcommand({
   talksTo: "binder",
   sections: {
     "The command": COMMAND,
+    "Named sockets": NAMED_SOCKETS,
     "Times": TIMES,
     "Signals": SIGNALS,
     "Under systemd": SYSTEMD,
@@ -101,7 +132,20 @@ export const subcommand = defineSubcommand({
   },
   examples: SERVERS.map(({ example }) => `multibinder exec --drain 5m -- ${example}`),
   async run({ options, words: [first = "", ...rest] }) {
-    const service = fromCommandLine(() => understand([first, ...rest]));
+    const { listen } = options;
+    const signs = (["notify", "poll", "fd"] as const).filter((sign) => options[`ready-${sign}`]);
+    if (signs.length > 1) throw new UserError(TWO_SIGNS, { exitCode: EXIT.usage });
+    const service = fromCommandLine(() => {
+      insistOnDistinctNames(listen);
+      return understand([first, ...rest], {
+        named: listen,
+        settle: options.settle,
+        check: options.check,
+        stopSignal: options["stop-signal"],
+        killSignal: options["kill-signal"],
+        sign: signs[0],
+      }, options.server);
+    });
     const log = createLog({ format: options["log-format"], level: options["log-level"] });
     const wrapperOptions = {
       sock: options.sock,
@@ -111,6 +155,7 @@ export const subcommand = defineSubcommand({
       renderDir: options["render-dir"],
       control: options.control,
       metrics: options.metrics,
+      listen,
       limits: {
         ready: options["ready-timeout"],
         settle: options.settle,

@@ -1,5 +1,6 @@
 /** Readers of the values of options. */
 
+import { type SignalName, SIGNALS } from "../../ffi/constants.ts";
 import { UserError } from "../errors.ts";
 
 /** The longest time that a timer takes, in milliseconds; whole numbers have the same limit. */
@@ -22,6 +23,13 @@ export function duration(text: string): number {
   const value = Number(match?.[1]) * (UNITS[match?.[2] ?? "s"] ?? 0);
   if (match !== null && value <= MAX) return value;
   throw new UserError("it must be a duration such as 500ms, 10s, 5m or 1h");
+}
+
+/** Reads a signal's name, with or without SIG. */
+export function signal(text: string): SignalName {
+  const name = text.toUpperCase().replace(/^(SIG)?/, "SIG");
+  if (Object.hasOwn(SIGNALS, name)) return name as SignalName;
+  throw new UserError(`it must be one of ${Object.keys(SIGNALS).join(", ")}`);
 }
 
 /** Reads the permission bits of a file, in octal. */

@@ -1,5 +1,6 @@
 /** Having a program check a config, before anything depends on it. */
 
+import type { Fd } from "../../ffi/fd.ts";
 import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import { sendSignal } from "../../ffi/process.ts";
 import { describeDuration } from "../duration.ts";
@@ -26,6 +27,8 @@ export interface Check {
   env?: Readonly<Record<string, string>>;
   /** Milliseconds after which a check that hangs is killed. */
   timeout: number;
+  /** Where its standard output goes, when that is not what it says of the config. */
+  stdout?: Fd;
   /**
    * The reason for a refusal, if there is one to tell.
    * @param output what the program said, line by line
@@ -42,7 +45,7 @@ export interface Check {
 export async function checkConfig(launch: Launch, check: Check): Promise<void> {
   const { who, argv, env = launch.env, timeout } = check;
   using output = createMemfd("multibinder-check");
-  const child = launch.start(argv, { env, stdout: output, stderr: output });
+  const child = launch.start(argv, { env, stdout: check.stdout ?? output, stderr: output });
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;

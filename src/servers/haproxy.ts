@@ -12,6 +12,7 @@ import { resolve } from "node:path";
 import { SIGNALS } from "../../ffi/constants.ts";
 import { createPipe } from "../../ffi/pipe.ts";
 import type { Finding } from "../finding.ts";
+import { FIRST_FD } from "../../ffi/spawn.ts";
 import type { Level } from "../log.ts";
 import type { Child } from "../process/children.ts";
 import { outputOf } from "../process/output_of.ts";
@@ -19,8 +20,9 @@ import { ownCommand } from "../process/successor.ts";
 import { checkConfig } from "./check.ts";
 import { type CommandLine, EXAMPLE, parseCommandLine, toArgv } from "./haproxy/command_line.ts";
 import { examineBuild, examineConfig } from "./haproxy/diagnosis.ts";
-import { configTexts, insistOnReloadable } from "./haproxy/own_binds.ts";
+import { type ConfigText, configTexts, insistOnReloadable } from "./haproxy/own_binds.ts";
 import { exitCodeOf, type Launch } from "./launch.ts";
+import { variableOf } from "./named_sockets.ts";
 import type { Server, Service, Started } from "./service.ts";
 
 /** Signals of HAProxy without a master process. */
@@ -34,8 +36,9 @@ HAProxy: each -f FILE that ends in .eta, .erb or .mb is a template, rendered to 
 name without that ending. In a template,
   bind <%= bind_tcp('0.0.0.0', 80) %>           becomes  bind fd@3
   bind <%= bind('[::]:443', {backlog: 4096}) %>
-name listening sockets. With -c the config is checked and nothing else. -D, -Ds, -W and
--Ws are left out: HAProxy runs in the foreground. -p FILE is kept up to date.
+name listening sockets; bind "fd@\${FD_HTTP}" in any config is the one of --listen http=:80.
+With -c the config is checked and nothing else. -D, -Ds, -W and -Ws are left out: HAProxy
+runs in the foreground. -p FILE is kept up to date.
 `;
 
 /** HAProxy, without a master process. */
@@ -93,12 +96,28 @@ class Haproxy implements Service {
     const env = cleanEnvironment(launch.env);
     await checkConfig(launch, { who: "HAProxy", argv, env, timeout, reasonOf });
     this.#insistOnReloadable(launch);
+    const texts = this.#texts(launch);
+    launch.named.forEach((socket, index) => {
+      const names = [variableOf(socket), `fd@${FIRST_FD + index}`];
+      if (texts.some(({ text }) => names.some((name) => text.includes(name)))) return;
+      const { name, address } = socket;
+      const remedy = `bind "fd@\${${variableOf(socket)}}"`;
+      launch.log.warn("no line of the config uses a socket: nobody accepts from it", {
+        name,
+        address,
+        remedy,
+      });
+    });
   }
 
   /** HAProxy's check binds nothing, and does not see what no second generation could bind. */
-  #insistOnReloadable({ files }: Launch): void {
-    const paths = this.configs.map((path) => files.get(path) ?? path);
-    insistOnReloadable(paths.flatMap(configTexts), this.command.words);
+  #insistOnReloadable(launch: Launch): void {
+    insistOnReloadable(this.#texts(launch), this.command.words);
+  }
+
+  /** The texts of its configs. */
+  #texts({ files }: Launch): ConfigText[] {
+    return this.configs.map((path) => files.get(path) ?? path).flatMap(configTexts);
   }
 
   start(launch: Launch): Started {

@@ -20,6 +20,7 @@ import { Poller } from "../../ffi/poll.ts";
 import { sendSignal } from "../../ffi/process.ts";
 import { Children } from "../process/children.ts";
 import { UserError } from "../errors.ts";
+import { createLog } from "../log.ts";
 import { RefusedConfig } from "./check.ts";
 import { cleanEnvironment, haproxy } from "./haproxy.ts";
 import { exitCodeOf, Launch } from "./launch.ts";
@@ -27,8 +28,10 @@ import type { Service, Started } from "./service.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;
+const OPTIONS = { named: [], settle: 0 };
 const MARKS = { MARK: "of a generation" };
 const poller = new Poller();
+const log = createLog({ format: "text", level: "error" });
 
 /** Tells the pid after -sf that it is up, as HAProxy does. */
 const TELL = 'for word; do [ "$last" != -sf ] || kill -USR1 "$word"; last=$word; done\n';
@@ -50,20 +53,31 @@ class Scene implements AsyncDisposable {
     if (script !== undefined) Deno.writeTextFileSync(this.program, `#!/bin/sh\n${script}`);
     if (script !== undefined) Deno.chmodSync(this.program, mode);
     const template = this.#folder.file("site.cfg.eta");
-    this.service = haproxy.understand([this.program, "-f", template]);
+    this.service = haproxy.understand([this.program, "-f", template], OPTIONS);
     this.#files = new Map([[template, this.#folder.file("site.cfg")]]);
   }
 
+  #launch(sockets: readonly Fd[] = [], marks?: Record<string, string>): Launch {
+    return new Launch({
+      children: this.#children,
+      poller,
+      log,
+      files: this.#files,
+      sockets,
+      marks,
+    });
+  }
+
   start(sockets: readonly Fd[], marks: Record<string, string>): Started {
-    return this.service.start(new Launch(this.#children, this.#files, sockets, marks));
+    return this.service.start(this.#launch(sockets, marks));
   }
 
   check(sockets: readonly Fd[], timeout: number): Promise<void> {
-    return this.service.check(new Launch(this.#children, this.#files, sockets), timeout);
+    return this.service.check(this.#launch(sockets), timeout);
   }
 
   async run(): Promise<number> {
-    return exitCodeOf(await this.service.run(new Launch(this.#children, this.#files)).exited);
+    return exitCodeOf(await this.service.run(this.#launch()).exited);
   }
 
   /** What a program of this scene was called with. */
@@ -274,7 +288,7 @@ Deno.test("what a master tells its workers does not reach a server", () => {
 });
 
 Deno.test("a line of HAProxy's is as grave as its tag says, and without one an error", () => {
-  const service = haproxy.understand(["haproxy", "-f", "site.cfg"]);
+  const service = haproxy.understand(["haproxy", "-f", "site.cfg"], OPTIONS);
   const levels = { NOTICE: "info", WARNING: "warn", ALERT: "error" };
   for (const [tag, level] of Object.entries(levels)) {
     assertEquals(service.levelOf(`[${tag}]  (1) : x`), level);

@@ -2,11 +2,15 @@
 
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import type { Poller } from "../../ffi/poll.ts";
 import type { ExitStatus } from "../../ffi/process.ts";
 import type { SpawnOptions } from "../../ffi/spawn.ts";
 import { EXIT, UserError } from "../errors.ts";
+import type { Log } from "../log.ts";
 import type { Child, Children } from "../process/children.ts";
+import { ownCommand } from "../process/successor.ts";
 import { withoutServiceVariables } from "../systemd/environment.ts";
+import { type NamedSocket, variablesFor } from "./named_sockets.ts";
 
 /** The words of a command: the program, and its arguments. */
 export type Words = readonly [string, ...string[]];
@@ -14,24 +18,55 @@ export type Words = readonly [string, ...string[]];
 /** The file that each template was rendered to, by the template's path as the command names it. */
 export type RenderedFiles = ReadonlyMap<string, string>;
 
+/** What a {@link Launch} is made of. */
+export interface LaunchParts {
+  /** What it is started by, and reaped. */
+  children: Children;
+  poller: Poller;
+  log: Log;
+  /** The rendered file of each template. */
+  files: RenderedFiles;
+  /** Listening sockets, which become its descriptors from 3 on, in this order. */
+  sockets?: readonly Fd[];
+  /** What the first of them are, as far as the command line names them. */
+  named?: readonly NamedSocket[];
+  /** Variables for its environment. */
+  marks?: Readonly<Record<string, string>>;
+}
+
 /** What a service is started with. */
 export class Launch {
-  /** Our own environment, without what systemd has told us alone, and with the marks of a generation. */
+  readonly children: Children;
+  readonly poller: Poller;
+  readonly log: Log;
+  readonly files: RenderedFiles;
+  readonly sockets: readonly Fd[];
+  readonly named: readonly NamedSocket[];
+  /**
+   * Our own environment, without what systemd has told us alone, and with the named sockets and the marks of
+   * a generation.
+   */
   readonly env: Readonly<Record<string, string>>;
 
+  constructor({ children, poller, log, files, sockets = [], named = [], marks }: LaunchParts) {
+    this.children = children;
+    this.poller = poller;
+    this.log = log;
+    this.files = files;
+    this.sockets = sockets;
+    this.named = named;
+    const inherited = withoutServiceVariables(Deno.env.toObject());
+    this.env = { ...inherited, ...variablesFor(named), ...marks };
+  }
+
   /**
-   * @param children what it is started by, and reaped
-   * @param files the rendered file of each template
-   * @param sockets listening sockets, which become its descriptors from 3 on, in this order
-   * @param marks variables for its environment
+   * Starts a program that finds its own pid in LISTEN_PID, as sd_listen_fds(3) wants it. Nobody knows a pid
+   * before there is the process, and posix_spawn(3) lets nobody act in between: so the process is one of
+   * this program first, which knows its pid and then becomes the other one. It costs some 30 ms.
+   * @throws {UserError} when this program cannot be run; of the other one the process itself tells
    */
-  constructor(
-    readonly children: Children,
-    readonly files: RenderedFiles,
-    readonly sockets: readonly Fd[] = [],
-    marks: Readonly<Record<string, string>> = {},
-  ) {
-    this.env = { ...withoutServiceVariables(Deno.env.toObject()), ...marks };
+  startWithOwnPid(argv: Words, options: Partial<Omit<SpawnOptions, "argv">> = {}): Child {
+    return this.start([...ownCommand(), "become", ...argv], options);
   }
 
   /**
@@ -52,7 +87,8 @@ export function exitCodeOf(status: ExitStatus): number {
   return "code" in status ? status.code : 128 + status.signal;
 }
 
-function cannotRun(program: string, error: SystemError): UserError {
+/** Why a program cannot be run, with the exit code that a shell has for that. */
+export function cannotRun(program: string, error: SystemError): UserError {
   if (error.code === "ENOENT") {
     return new UserError(`command not found: ${program}`, { exitCode: EXIT.notFound });
   }

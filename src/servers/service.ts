@@ -13,6 +13,7 @@ import type { Finding } from "../finding.ts";
 import type { Level } from "../log.ts";
 import type { Child } from "../process/children.ts";
 import type { Launch, Words } from "./launch.ts";
+import type { NamedSocket } from "./named_sockets.ts";
 
 /** A program that multibinder knows how to run. */
 export interface Server {
@@ -20,6 +21,8 @@ export interface Server {
   readonly name: string;
   /** What the file name of its program looks like. */
   readonly program: RegExp;
+  /** Whether the user says how it is checked and stopped, and when it is up; else it is known. */
+  readonly isAdjustable?: boolean;
   /** What `multibinder exec --help` says of it, in whole lines. */
   readonly help: string;
   /** A command that runs it, for messages and examples: what stands after `multibinder exec --`. */
@@ -33,7 +36,27 @@ export interface Server {
    * Understands its command line.
    * @throws {UserError} when it is none that can be run
    */
-  understand(words: Words): Service;
+  understand(words: Words, options: ServiceOptions): Service;
+}
+
+/**
+ * A sign of being up that can be asked for: READY=1, a line on the descriptor after the sockets, or that it
+ * polls all its sockets.
+ */
+export type Sign = "notify" | "fd" | "poll";
+
+/** What a user says of a service besides the server's own command line. */
+export interface ServiceOptions {
+  /** Its sockets, from descriptor 3 on. */
+  named: readonly NamedSocket[];
+  /** Milliseconds for which a generation must stay up. */
+  settle: number;
+  /** A command of the shell that checks the config. */
+  check?: string | undefined;
+  stopSignal?: SignalName | undefined;
+  killSignal?: SignalName | undefined;
+  /** How it tells that it is up. */
+  sign?: Sign | undefined;
 }
 
 /** A server with its command line. */
@@ -92,4 +115,6 @@ export interface Service {
 export interface Started extends Child {
   /** Resolves to undefined once it is up, or to the reason why its readiness can no longer be learnt. */
   ready: Promise<string | undefined>;
+  /** Another process of the server that its signals are for, once it has named one. */
+  mainPid?: () => number | undefined;
 }

@@ -86,20 +86,22 @@ export function targetsOf(templates: readonly Template[]): Map<string, string> {
 
 /**
  * Renders templates. Nothing is bound or written yet. Every address of a bind call gets a number of its
- * own, since a server must not be given one descriptor twice.
+ * own, since a server must not be given one descriptor twice; the named sockets have the first numbers.
  * @param templates paths, with the path to write each to
  * @param env in scope as `ENV`
  * @param socketNames what stands in a config for the sockets with these descriptors
+ * @param named sockets that the command line names
  * @throws {UserError} TemplateError, or when a file cannot be read
  */
 export function renderFiles(
   templates: readonly Template[],
   env: Readonly<Record<string, string>>,
   socketNames: (descriptors: readonly number[]) => string,
+  named: readonly { address: string }[] = [],
 ): Rendered {
   const sockets: BindParam[] = [];
-  const bind = ({ address, options = {} }: SocketRequest) => {
-    const descriptors = expandAddresses(address, formatOptions(options)).map((one) => {
+  const add = ({ address, options = {} }: SocketRequest) => {
+    return expandAddresses(address, formatOptions(options)).map((one) => {
       const parts = splitAddress(one);
       // What is malformed is said here, with file and line; a host name is looked up by who binds it.
       numericAddress(parts);
@@ -107,8 +109,9 @@ export function renderFiles(
       sockets.push(parts);
       return FIRST_FD + sockets.length - 1;
     });
-    return socketNames(descriptors);
   };
+  named.forEach(add);
+  const bind = (request: SocketRequest) => socketNames(add(request));
   const files = templates.map(({ template, target }) => {
     const text = render(readTemplate(template), { file: template, env, bind });
     return { template, target, text };

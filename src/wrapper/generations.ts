@@ -58,8 +58,8 @@ export class Generations {
   }
 
   /** Follows a generation's process until it ends. */
-  watch({ pid, exited }: Pick<Started, "pid" | "exited">): void {
-    const process = new ServerProcess(pid, exited);
+  watch({ pid, exited, mainPid }: Pick<Started, "pid" | "exited" | "mainPid">): void {
+    const process = new ServerProcess(pid, exited, mainPid);
     this.#processes.set(pid, process);
     void process.exited.then((status) => {
       this.#processes.delete(pid);

@@ -1,8 +1,11 @@
 /** Preparing and starting generations of a service. */
 
 import type { Fd } from "../../ffi/fd.ts";
+import type { Poller } from "../../ffi/poll.ts";
+import type { Log } from "../log.ts";
 import type { Children } from "../process/children.ts";
 import { Launch } from "../servers/launch.ts";
+import type { NamedSocket } from "../servers/named_sockets.ts";
 import type { Service, Started } from "../servers/service.ts";
 import { renderFiles, targetsOf, type Template, writeFiles } from "./config_files.ts";
 import { marksOf } from "./orphans.ts";
@@ -23,6 +26,10 @@ export class Launcher {
     readonly children: Children,
     /** Milliseconds that the check of a config may take. */
     readonly checkTimeout: number,
+    /** Sockets that the command line names. */
+    readonly named: readonly NamedSocket[],
+    readonly poller: Poller,
+    readonly log: Log,
   ) {}
 
   /**
@@ -31,7 +38,7 @@ export class Launcher {
    */
   async prepare(): Promise<Preparation> {
     const { socketNames } = this.service.server;
-    const rendered = renderFiles(this.templates, Deno.env.toObject(), socketNames);
+    const rendered = renderFiles(this.templates, Deno.env.toObject(), socketNames, this.named);
     const sockets = await this.sockets.prepare(rendered.sockets);
     writeFiles(rendered.files);
     await this.service.check(this.#launch(sockets), this.checkTimeout);
@@ -49,6 +56,8 @@ export class Launcher {
   }
 
   #launch(sockets: readonly Fd[], marks?: Record<string, string>): Launch {
-    return new Launch(this.children, targetsOf(this.templates), sockets, marks);
+    const { children, poller, log, named } = this;
+    const files = targetsOf(this.templates);
+    return new Launch({ children, poller, log, files, sockets, named, marks });
   }
 }

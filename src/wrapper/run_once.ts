@@ -17,7 +17,7 @@ import type { WrapperOptions } from "./wrapper.ts";
 
 /** What the command line says that concerns a check. */
 export interface CheckOptions
-  extends Pick<WrapperOptions, "sock" | "binderUid" | "wait" | "renderDir"> {
+  extends Pick<WrapperOptions, "sock" | "binderUid" | "wait" | "renderDir" | "listen"> {
   /** Whether the sockets are the real ones, which must be had. */
   strict: boolean;
 }
@@ -35,27 +35,31 @@ export async function runOnce(
   // It ends by itself, and at once when it is told to.
   leaveSignals(sendSignal);
   const children = new Children();
+  const poller = new Poller();
   const templates = planTargets(service.configs, options.renderDir);
   const files = targetsOf(templates);
   if (service.purpose !== "check") {
-    return exitCodeOf(await service.run(new Launch(children, files)).exited);
+    return exitCodeOf(await service.run(new Launch({ children, poller, log, files })).exited);
   }
   raiseFdLimit();
   void reserveFds(2048);
   const { socketNames } = service.server;
-  const rendered = renderFiles(templates, Deno.env.toObject(), socketNames);
-  const lent = await socketsFor(rendered.sockets, options, log);
+  const named = options.listen;
+  const rendered = renderFiles(templates, Deno.env.toObject(), socketNames, named);
+  const sockets = await socketsFor(rendered.sockets, options, poller, log);
   writeFiles(rendered.files);
-  return exitCodeOf(await service.run(new Launch(children, files, lent)).exited);
+  return exitCodeOf(
+    await service.run(new Launch({ children, poller, log, files, sockets, named })).exited,
+  );
 }
 
 /** The real sockets where a check is to be strict; else those that a binder holds, and stand-ins. */
 async function socketsFor(
   params: readonly BindParam[],
   options: CheckOptions,
+  poller: Poller,
   log: Log,
 ): Promise<Fd[]> {
-  const poller = new Poller();
   if (!options.strict) return await socketsForCheck(params, options, poller, log);
   const { sock, binderUid, wait } = options;
   const sockets = chooseSockets({ sock, binderUid, wait, lasting: false }, poller, log);

@@ -2,6 +2,7 @@
 
 import type { SignalName } from "../../ffi/constants.ts";
 import { type ExitStatus, sendSignal } from "../../ffi/process.ts";
+import { descendsFrom } from "../process/origin.ts";
 
 /**
  * A generation's process, for as long as it runs: neither a signal nor a timer that is meant for it reaches
@@ -13,8 +14,15 @@ export class ServerProcess {
   /** How it ended. */
   readonly exited: Promise<ExitStatus>;
 
-  /** @param exited when and how it is reaped */
-  constructor(readonly pid: number, exited: Promise<ExitStatus>) {
+  /**
+   * @param exited when and how it is reaped
+   * @param mainPid the descendant that its signals are for, if it has named one
+   */
+  constructor(
+    readonly pid: number,
+    exited: Promise<ExitStatus>,
+    readonly mainPid?: () => number | undefined,
+  ) {
     this.exited = exited.then((status) => {
       this.#isRunning = false;
       this.#timers.forEach((id) => clearTimeout(id));
@@ -33,7 +41,12 @@ export class ServerProcess {
    * @throws {SystemError} EPERM
    */
   signal(name: SignalName): boolean {
-    return this.#isRunning && sendSignal(this.pid, name);
+    if (!this.#isRunning) return false;
+    const main = this.mainPid?.();
+    // It may have ended since it was named, and its pid be another's.
+    const isThere = main !== undefined && descendsFrom(main, this.pid);
+    if (isThere && name === "SIGKILL") sendSignal(main, name);
+    return sendSignal(isThere && name !== "SIGKILL" ? main : this.pid, name);
   }
 
   /** Does something in so many milliseconds, if it still runs by then. */

@@ -134,7 +134,11 @@ function giveUpLate(step: Step, candidate: Generation): void {
 /** The candidate has ended. */
 function comeToNothing(step: Step, candidate: Generation, { status }: EventOf<"exited">): void {
   remove(step, candidate);
-  const why = `${describe(status)} before it served: see its lines in the wrapper's log`;
+  // One that goes into the background ends so, and leaves a process that nobody knows.
+  const hint = "code" in status && status.code === 0
+    ? ", though it must stay in the foreground"
+    : "";
+  const why = `${describe(status)} before it served${hint}: see its lines in the wrapper's log`;
   if (isStop(step.state.phase)) return conclude(step, { why });
   fail(step, { why, exitCode: codeOf(status) || EXIT.failure });
 }

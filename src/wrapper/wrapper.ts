@@ -4,10 +4,12 @@ import { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { unblockSignals } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
+import { EXIT, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Children } from "../process/children.ts";
 import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
+import type { NamedSocket } from "../servers/named_sockets.ts";
 import type { Service } from "../servers/service.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { passedOver, planTargets } from "./config_files.ts";
@@ -42,6 +44,8 @@ export interface WrapperOptions {
   control?: string;
   /** Address at which metrics are to be read. */
   metrics?: string;
+  /** Sockets that the server gets besides those of its templates, from its descriptor 3 on. */
+  listen: readonly NamedSocket[];
   limits: SupervisorLimits;
 }
 
@@ -84,14 +88,23 @@ class Wrapper {
     sock: string | null | undefined,
     readonly log: Log,
   ) {
-    const { binderUid, wait, limits, renderDir, control, metrics } = options;
+    const { binderUid, wait, limits, renderDir, control, listen, metrics } = options;
     const templates = planTargets(service.configs, renderDir);
     const notifier = new Notifier(this.#poller, log);
     this.#sockets = chooseSockets({ sock, binderUid, wait, lasting: true }, this.#poller, log);
     this.#supervisor = new Supervisor(limits);
     const startTime = wait + 2 * limits.ready + limits.settle;
     this.#reporter = new Reporter(notifier, this.#supervisor, startTime);
-    const launcher = new Launcher(service, templates, this.#sockets, this.#children, limits.ready);
+    const launcher = new Launcher(
+      service,
+      templates,
+      this.#sockets,
+      this.#children,
+      limits.ready,
+      listen,
+      this.#poller,
+      log,
+    );
     // At the stop of what has its sockets from nobody else, nobody is left to accept from them.
     const isShared = () => !this.#supervisor.stopping || this.#sockets.binder !== null;
     const softStop = new SoftStop(service, isShared, this.#poller, this.#children, log);
@@ -144,8 +157,19 @@ class Wrapper {
 
   async #begin(): Promise<void> {
     this.#pidFile?.insistOnWritable();
-    if (this.#generations.launcher.templates.length === 0) {
-      this.log.warn("no config here is a template: its sockets are not kept across reloads");
+    const { templates, named } = this.#generations.launcher;
+    if (templates.length === 0 && named.length === 0) {
+      const { server } = this.service;
+      if (server.isAdjustable) {
+        throw new UserError(
+          "no socket for the server: name one, as in " +
+            `\`multibinder exec --listen http=:80 -- ${server.example}\``,
+          { exitCode: EXIT.usage },
+        );
+      }
+      this.log.warn(
+        "no config here is a template, and no --listen: its sockets are not kept across reloads",
+      );
     }
     for (const template of passedOver(this.service.configs)) {
       this.log.warn("a template in a folder is not rendered: name it with its own -f", {

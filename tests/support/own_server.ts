@@ -45,7 +45,10 @@ const python: Server = {
 const COMPILE = "import sys; compile(open(sys.argv[1]).read(), sys.argv[1], 'exec')";
 
 const [sock = "", control = "", , program = "", ...rest] = Deno.args;
-const service = understand([program, ...rest], [...SERVERS, python]);
+const service = understand([program, ...rest], { named: [], settle: 0 }, undefined, [
+  python,
+  ...SERVERS,
+]);
 const limits = { ready: 20_000, settle: 0, drain: 20_000, maxRetired: 5, stopDelay: 0 };
 const log = createLog({ format: "text", level: "info" });
-Deno.exit(await runWrapper(service, { sock, wait: 0, control, limits }, log));
+Deno.exit(await runWrapper(service, { sock, wait: 0, control, listen: [], limits }, log));

@@ -58,7 +58,11 @@ Deno.test("a command line that HAProxy would not take is named in one line", asy
   const sock = "/nowhere/control.sock";
   const cases: [number, string[], RegExp][] = [
     [2, ["haproxy"], /haproxy: no config; .*multibinder exec -- haproxy -f site\.cfg\.eta/],
-    [2, ["servant", "-f", "a"], /servant: .*does not know this server; it can run haproxy, as in /],
+    [
+      2,
+      ["servant", "-f", "a"],
+      /no socket for the server: name one, as in `multibinder exec --listen http=:80 -- /,
+    ],
     [2, ["haproxy", "-f"], /the option -f lacks its value/],
     [2, ["haproxy", "-f", "/x.eta", "-f", "/x.erb"], /x\.erb would both be rendered to \/x/],
   ];

@@ -15,13 +15,12 @@ import {
   tag,
   type Wrapper,
 } from "../support/haproxy.ts";
-import { bodyOf, HttpConnection, Load, newTarget, type Target } from "../support/http_client.ts";
+import { Load, newTarget, type Target } from "../support/http_client.ts";
 import { listeningSockets } from "../support/process.ts";
 import { processStatus, signalsIn, until } from "../support/process_status.ts";
 import { startProgram } from "../support/program.ts";
 import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
-
-const WAITING = 300;
+import { WAITING, Waiting } from "../support/waiting.ts";
 
 /** A copy of a binder's socket, to look at its accept queue. */
 async function copySocket(sock: string, { hostname, port }: Target): Promise<Fd> {
@@ -35,33 +34,6 @@ async function copySocket(sock: string, { hostname, port }: Target): Promise<Fd>
 async function suspend(pid: number): Promise<void> {
   Deno.kill(pid, "SIGSTOP");
   await until(() => processStatus(pid, "State")?.startsWith("T") ?? false);
-}
-
-/** Connections that have sent a request, which nobody has read yet. */
-class Waiting implements Disposable {
-  readonly #connections: HttpConnection[] = [];
-
-  async open(target: Target): Promise<void> {
-    for (let count = 0; count < WAITING; count++) {
-      const connection = await HttpConnection.open(target);
-      this.#connections.push(connection);
-      await connection.send("/", ["Connection: close"]);
-    }
-  }
-
-  /** How the requests end: the body of a reply, or `lost`. */
-  async replies(): Promise<Map<string, number>> {
-    const replies = new Map<string, number>();
-    const ends = this.#connections.map((connection) =>
-      connection.receive().then(bodyOf).catch(() => "lost")
-    );
-    for (const end of await Promise.all(ends)) replies.set(end, (replies.get(end) ?? 0) + 1);
-    return replies;
-  }
-
-  [Symbol.dispose](): void {
-    this.#connections.forEach((connection) => connection[Symbol.dispose]());
-  }
 }
 
 Deno.test("connections that wait for a server that hangs are served after a reload", async () => {

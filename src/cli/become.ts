@@ -1,0 +1,28 @@
+/**
+ * `multibinder become PROGRAM ARG...`, hidden: becomes that program, and tells it its own pid in LISTEN_PID.
+ *
+ * Programs take the descriptors of sd_listen_fds(3) only if that variable names them, and a pid is known
+ * to nobody before there is the process.
+ */
+
+import { SystemError } from "../../ffi/errno.ts";
+import { become } from "../../ffi/process.ts";
+import { cannotRun } from "../servers/launch.ts";
+
+/** @throws {UserError} when it cannot be run */
+export function run([program = "", ...args]: readonly string[]): never {
+  try {
+    return become([program, ...args], { ...startedWith(), LISTEN_PID: String(Deno.pid) });
+  } catch (error) {
+    throw error instanceof SystemError ? cannotRun(program, error) : error;
+  }
+}
+
+/** The environment as it was at the start: this program's own has lost the marks of a generation since. */
+function startedWith(): Record<string, string> {
+  const variables = Deno.readTextFileSync("/proc/self/environ").split("\0").slice(0, -1);
+  return Object.fromEntries(variables.map((one) => {
+    const at = one.indexOf("=");
+    return [one.slice(0, at), one.slice(at + 1)];
+  }));
+}

@@ -1,0 +1,80 @@
+/**
+ * What a server does with the sockets that it was given, as the kernel has it (proc(5)): which of its
+ * processes have them open, and which wait for connections in an epoll set.
+ * @module
+ */
+
+import type { Fd } from "../../ffi/fd.ts";
+
+/** What some processes do with sockets, by the numbers of {@link inodeOf}. */
+export interface SocketUse {
+  /** The sockets that a process has open. */
+  open: ReadonlySet<number>;
+  /** Those that a process has in an epoll set: it takes connections, or is just about to. */
+  polled: ReadonlySet<number>;
+}
+
+/** The number of a socket's inode, the same in every process. */
+export function inodeOf(fd: Fd): number {
+  return Deno.statSync(`/proc/self/fd/${fd.number}`).ino ?? -1;
+}
+
+/**
+ * Looks at a process and its descendants.
+ * @returns undefined when one of them may not be looked at, so that nothing can be said
+ */
+export function socketUse(pid: number): SocketUse | undefined {
+  const open = new Set<number>();
+  const polled = new Set<number>();
+  try {
+    for (const one of [pid, ...descendantsOf(pid)]) {
+      for (const [number, link] of descriptorsOf(one)) {
+        open.add(Number(/^socket:\[(\d+)\]$/.exec(link)?.[1] ?? -1));
+        if (link !== "anon_inode:[eventpoll]") continue;
+        for (const [, inode = ""] of textOf(`/proc/${one}/fdinfo/${number}`).matchAll(ENTRY)) {
+          polled.add(parseInt(inode, 16));
+        }
+      }
+    }
+    return { open, polled };
+  } catch (error) {
+    if (error instanceof Deno.errors.PermissionDenied) return undefined;
+    throw error;
+  }
+}
+
+/** An entry of an epoll set in fdinfo, with its inode in hexadecimal. */
+const ENTRY = /^tfd:.* ino:([0-9a-f]+)/gm;
+
+/** The descendants of a process; those that a kernel without CONFIG_PROC_CHILDREN does not tell are missing. */
+export function descendantsOf(pid: number): number[] {
+  const tasks = namesIn(`/proc/${pid}/task`);
+  const children = tasks.flatMap((task) =>
+    textOf(`/proc/${pid}/task/${task}/children`).split(" ").filter((text) => text !== "")
+  ).map(Number);
+  return children.flatMap((child) => [child, ...descendantsOf(child)]);
+}
+
+function descriptorsOf(pid: number): [string, string][] {
+  return namesIn(`/proc/${pid}/fd`).map((name) => {
+    return [name, unlessGone("", () => Deno.readLinkSync(`/proc/${pid}/fd/${name}`))];
+  });
+}
+
+function namesIn(folder: string): string[] {
+  return unlessGone([], () => [...Deno.readDirSync(folder)].map(({ name }) => name));
+}
+
+function textOf(path: string): string {
+  return unlessGone("", () => Deno.readTextFileSync(path));
+}
+
+/** Processes end and close while they are looked at. */
+function unlessGone<T>(instead: T, look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof Deno.errors.PermissionDenied) throw error;
+    return instead;
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Any server: what the command line says of it, and what a profile knows.
+ *
+ * It finds its sockets as descriptors from 3 on: by `{NAME}` in its command, by LISTEN_FDS, or by FD_NAME.
+ * What multibinder does not know of it costs care and no connection: without a check a config is proven by the
+ * start of a generation alone, which must come up before the one before is told to stop.
+ * @module
+ */
+
+import type { SignalName } from "../../ffi/constants.ts";
+import { FIRST_FD } from "../../ffi/spawn.ts";
+import type { Level } from "../log.ts";
+import type { Child } from "../process/children.ts";
+import { checkConfig } from "./check.ts";
+import type { Launch, Words } from "./launch.ts";
+import { withNumbers } from "./named_sockets.ts";
+import type { Profile } from "./profiles.ts";
+import { startWithReadiness } from "./readiness.ts";
+import type { Server, Service, ServiceOptions, Started } from "./service.ts";
+
+const EXAMPLE = "python3 server.py --fd {http}";
+
+const HELP = `\
+generic     any other program: --check, --stop-signal and --kill-signal say how it is
+            checked and stopped. It is up when it says READY=1 to NOTIFY_SOCKET, or
+            polls its sockets (epoll), or has stayed up for --settle; with --ready-notify,
+            --ready-poll or --ready-fd that sign alone counts.
+`;
+
+/** The name of a profile's server, and what it needs, in the help. */
+function helpOf({ name, example }: Profile): string {
+  return `${name.padEnd(12)}${example}\n`;
+}
+
+/** Makes a server of what is known of it; of nothing, the one for all the others. */
+export function genericServer(profile?: Profile): Server {
+  const server: Server = {
+    name: profile?.name ?? "generic",
+    program: profile?.program ?? /^/,
+    help: profile ? helpOf(profile) : HELP,
+    example: profile?.example ?? EXAMPLE,
+    isAdjustable: true,
+    socketNames: (descriptors) => descriptors.join(","),
+    understand: (words, options) => new Generic(server, words, options, profile),
+  };
+  return server;
+}
+
+class Generic implements Service {
+  readonly purpose = "run";
+  readonly stopSignals: { soft: SignalName; hard: SignalName };
+  readonly configs: readonly string[];
+  readonly identity: string;
+  readonly #argv: Words;
+  readonly #wantsOwnPid: boolean;
+
+  constructor(
+    readonly server: Server,
+    words: Words,
+    readonly options: ServiceOptions,
+    readonly profile: Profile | undefined,
+  ) {
+    const { named, stopSignal, killSignal } = options;
+    this.#argv = this.#withNumbers(words);
+    const namesSockets = this.#argv.some((word, index) => word !== words[index]);
+    this.#wantsOwnPid = !(namesSockets && profile?.takesTwice);
+    this.configs = words.slice(1).filter(isFile);
+    this.stopSignals = {
+      soft: stopSignal ?? profile?.soft ?? "SIGTERM",
+      hard: killSignal ?? profile?.hard ?? "SIGKILL",
+    };
+    // Two sites may be run by the same words, in different folders.
+    const addresses = named.map(({ address }) => address);
+    this.identity = [Deno.cwd(), ...words, ...addresses].join(" ");
+  }
+
+  #withNumbers(words: Words): Words {
+    const { named, sign } = this.options;
+    return withNumbers(words, named, sign === "fd" ? { ready: FIRST_FD + named.length } : {});
+  }
+
+  run(launch: Launch): Child {
+    const options = { env: this.#environment(launch) };
+    const words = this.#words(launch);
+    return this.#wantsOwnPid
+      ? launch.startWithOwnPid(words, options)
+      : launch.start(words, options);
+  }
+
+  async check(launch: Launch, timeout: number): Promise<void> {
+    const argv = this.#checkWords(launch);
+    if (argv === undefined) return;
+    const reasonOf = (output: readonly string[], end: string | undefined) => output.at(-1) ?? end;
+    const who = this.options.check === undefined ? this.server.name : "--check";
+    // Without its own pid they are not for it, and some programs fail then.
+    const { LISTEN_FDS: _fds, LISTEN_FDNAMES: _names, ...env } = this.#environment(launch);
+    await checkConfig(launch, { who, argv, env, timeout, reasonOf });
+  }
+
+  #checkWords(launch: Launch): Words | undefined {
+    const { check } = this.options;
+    if (check !== undefined) return this.#withNumbers(["/bin/sh", "-c", check]);
+    const [program, ...rest] = this.#words(launch);
+    const words = this.profile?.check?.(rest);
+    return words && [program, ...words];
+  }
+
+  start(launch: Launch): Started {
+    return startWithReadiness(launch, {
+      argv: this.#words(launch),
+      env: this.#environment(launch),
+      wantsOwnPid: this.#wantsOwnPid,
+      sign: this.options.sign ?? this.profile?.sign,
+      settle: this.options.settle,
+    });
+  }
+
+  #environment(launch: Launch): Record<string, string> {
+    return { ...launch.env, ...this.profile?.variables?.(launch.named) };
+  }
+
+  #words(launch: Launch): Words {
+    const [program, ...rest] = this.#argv;
+    return [program, ...rest.map((word) => launch.files.get(word) ?? word)];
+  }
+
+  levelOf(): Level {
+    return "error";
+  }
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
