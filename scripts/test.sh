@@ -19,7 +19,7 @@ case $part in
 esac
 
 # These want the machine for themselves: they measure what a load loses or costs, or set up containers and services.
-ALONE=(tests/binder/crowd_test.ts tests/wrapper/drain_test.ts tests/wrapper/loss_test.ts tests/container tests/systemd)
+ALONE=(tests/binder/crowd_test.ts tests/wrapper/drain_test.ts tests/wrapper/loss_test.ts tests/servers tests/container tests/systemd)
 # The part of the system tests that `quick` runs: what README promises first.
 PROMISES=(tests/binder/bind_test.ts tests/wrapper/reload_test.ts tests/cli/command_line_test.ts)
 # How long a nightly soak lasts.
@@ -31,6 +31,8 @@ need_tools haproxy wrk curl python3 strace gcc tmux podman runc debootstrap ipta
   /usr/lib/libnss_extrausers.so.2:libnss-extrausers \
   /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/include/stdio.h:libc6-dev \
   aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdio.h:libc6-dev-arm64-cross
+# Tests of a server that cannot be had are skipped, and say so.
+(need_tools nginx:nginx-light lighttpd gunicorn uvicorn puma unicorn node:nodejs) || true
 # What surrounds this run must not reach the programs under test.
 unset MULTIBINDER_SOCK NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_USEC WATCHDOG_PID JOURNAL_STREAM
 export NO_COLOR=1 MULTIBINDER_BIN=$PWD/dist/multibinder
@@ -175,6 +177,8 @@ nightly() {
   start step "100,000 conversations, twice" scripts/fuzz.sh 100000
   start tests "200 upgrades" env MULTIBINDER_UPGRADES=200 "$DENO" test --allow-all --no-check \
     --filter "upgrades under binds" tests/wrapper/upgrade_test.ts
+  start tests "20 reloads of every server" env MULTIBINDER_RELOADS=20 "$DENO" test --allow-all --no-check \
+    tests/servers/loss_test.ts
   start step "a soak of $SOAK_MINUTES minutes" scripts/soak.sh "$SOAK_MINUTES"
   start step "every system call fails in turn" scripts/faults.sh
   finish_all

@@ -22,6 +22,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     "no-code-cache",
   ],
   "docker": ["cap-add", "cap-drop", "format", "read-only", "sysctl", "tmpfs"],
+  "servers that multibinder runs": ["bind", "check-config", "fd", "graceful-timeout", "test"],
   "the original's multibinder-haproxy-erb": ["erb-write-only"],
 };
 

@@ -1,0 +1,282 @@
+/** A server that multibinder does not know: what it gets, how it tells that it is up, and what goes wrong. */
+
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { startBinder } from "../support/binder.ts";
+import { Wrapper, wrapperCommand, type WrapperOptions } from "../support/haproxy.ts";
+import { get, newTarget, type Target } from "../support/http_client.ts";
+import { childrenOf, commandOf, until } from "../support/process_status.ts";
+import { runProgram } from "../support/program.ts";
+import { loopbackHost, tempDir } from "../support/temp_dir.ts";
+
+/** Python that answers each connection with what it was given, after `before`; then it does `after`. */
+const ANSWER = (before: string, after = "") => `
+import json, os, socket, sys, time
+def notify(text):
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.connect(os.environ["NOTIFY_SOCKET"].replace("@", "\\0", 1))
+    sock.send(text.encode())
+listener = socket.socket(fileno=3)
+${before}
+told = {name: value for name, value in os.environ.items() if name.startswith(("LISTEN_", "FD_"))}
+fds = sorted(int(fd) for fd in os.listdir("/proc/self/fd"))[:-1]
+body = json.dumps({"pid": os.getpid(), "told": told, "words": sys.argv[1:], "fds": fds}).encode()
+while True:
+    client, _ = listener.accept()
+    client.recv(65536)
+    client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body)
+    client.close()
+    ${after}
+`;
+
+interface Given {
+  pid: number;
+  told: Record<string, string>;
+  words: string[];
+  fds: number[];
+}
+
+/** A wrapper that runs such a script. */
+class Scene implements AsyncDisposable {
+  readonly #resources = new AsyncDisposableStack();
+  readonly target = newTarget();
+  readonly path: string;
+  readonly wrapper: Wrapper;
+
+  constructor(sock: string, script: string, args: string[] = [], words: string[] = []) {
+    this.path = this.#resources.use(tempDir()).file("server.py");
+    this.script = script;
+    const { hostname, port } = this.target;
+    this.wrapper = this.#resources.use(
+      new Wrapper("", {
+        sock,
+        args: ["--listen", `http=${hostname}:${port}`, ...args],
+        command: ["python3", this.path, ...words],
+      }),
+    );
+  }
+
+  set script(text: string) {
+    Deno.writeTextFileSync(this.path, text);
+  }
+
+  async given(): Promise<Given> {
+    return JSON.parse(await get(this.target));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#resources.disposeAsync();
+  }
+}
+
+Deno.test("it has its sockets from 3 on, and is told of them in every way", async () => {
+  await using binder = await startBinder();
+  const further = loopbackHost();
+  const args = ["--listen", `my-tls=${further}:61081`, "--listen", `${further}:61082`];
+  const words = ["{http}", "fd://{my-tls}", "{{http}}", "{port61082}"];
+  await using scene = new Scene(binder.sock, ANSWER(""), args, words);
+  const { pid } = await scene.wrapper.serving();
+  const given = await scene.given();
+  assertStrictEquals(given.pid, pid);
+  assertEquals(given.told, {
+    LISTEN_PID: `${pid}`,
+    LISTEN_FDS: "3",
+    LISTEN_FDNAMES: "http:my-tls:port61082",
+    FD_HTTP: "3",
+    FD_MY_TLS: "4",
+    FD_PORT61082: "5",
+  });
+  assertEquals(given.words, ["3", "fd://4", "{http}", "5"]);
+  assertEquals(given.fds, [0, 1, 2, 3, 4, 5]);
+  const { sockets } = await scene.wrapper.waitFor(() => true);
+  assertEquals(sockets.length, 3);
+});
+
+Deno.test("what runs before the server leaves no trace in it", async () => {
+  await using binder = await startBinder();
+  const { hostname, port } = newTarget();
+  const { stdout } = await runProgram(
+    wrapperCommand("exec", {
+      sock: binder.sock,
+      through: ["prlimit", "--nofile=777:5000"],
+      args: ["--listen", `${hostname}:${port}`],
+      command: ["sh", "-c", "ulimit -n; grep Sig[BI] /proc/self/status; pwd; ls -l /proc/self/fd"],
+    }),
+  );
+  const none = "0000000000000000";
+  assertMatch(stdout, new RegExp(`^777\nSigBlk:\\s${none}\nSigIgn:\\s${none}\n/`));
+  assert(!stdout.includes("multibinder/"), stdout);
+});
+
+/** Waits until a wrapper has told of something in its log, of which there is no other sign. */
+const told = (scene: Scene, pattern: RegExp) => scene.wrapper.program.waitFor(pattern);
+
+Deno.test("it is up when it says READY=1, and a stranger's word counts for nothing", async () => {
+  await using binder = await startBinder();
+  using folder = tempDir();
+  const [asked, go] = [folder.file("asked"), folder.file("go")];
+  const script = ANSWER(`
+open("${asked}", "w").write(os.environ["NOTIFY_SOCKET"])
+while not os.path.exists("${go}"): time.sleep(0.01)
+notify("STATUS=ready to go\\nREADY=1")
+`);
+  await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
+  await until(() => exists(asked) && Deno.readTextFileSync(asked) !== "");
+  const name = Deno.readTextFileSync(asked);
+  await runProgram(["python3", "-c", STRANGER, name]);
+  const { generations } = await scene.wrapper.waitFor(() => true);
+  assertEquals(generations.map(({ state }) => state), ["starting"]);
+  Deno.writeTextFileSync(go, "");
+  await scene.wrapper.serving();
+  await told(scene, / info the server says .*status="ready to go"/);
+  await told(scene, / info the server is up .*sign="READY=1"/);
+});
+
+const STRANGER = `
+import socket, sys
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sock.connect(sys.argv[1].replace("@", "\\0", 1))
+sock.send(b"READY=1")
+`;
+
+Deno.test("it is up when it writes a line to {ready}, or polls its sockets, where that is asked for", async () => {
+  await using binder = await startBinder();
+  const line = `os.write(int(os.environ["FD_READY"]), b"up\\n"); os.close(int(sys.argv[1]))`;
+  await using scene = new Scene(binder.sock, ANSWER(line), ["--ready-fd"], ["{ready}"]);
+  await scene.wrapper.serving();
+  assertEquals((await scene.given()).words, ["4"]);
+
+  const poll = `
+import select
+epoll = select.epoll()
+epoll.register(listener)
+`;
+  await using other = new Scene(binder.sock, ANSWER(poll), ["--ready-poll"]);
+  await other.wrapper.serving();
+  await told(other, / info the server is up .*sign="it polls its sockets"/);
+});
+
+Deno.test("a reload is refused that would not come up, and the old one goes on", async () => {
+  await using binder = await startBinder();
+  using folder = tempDir();
+  // The check is told where the script is by a file, which is written once that is known.
+  const place = folder.file("place");
+  const parse = "import ast, sys; ast.parse(open(sys.argv[1]).read())";
+  const check = `[ ! -e ${place} ] || python3 -c '${parse}' $(cat ${place})`;
+  const args = ["--ready-notify", "--ready-timeout", "2s", "--check", check];
+  await using scene = new Scene(binder.sock, ANSWER(`notify("READY=1")`), args);
+  Deno.writeTextFileSync(place, scene.path);
+  const { pid } = await scene.wrapper.serving();
+  const refused: [script: string, why: RegExp][] = [
+    ["def", /^--check refused the config: SyntaxError: invalid syntax/],
+    ["import sys; sys.exit(3)", /^exited with code 3 before it served: /],
+    [
+      "import os; os.fork() and os._exit(0); input()",
+      /exited with code 0 before it served, though/,
+    ],
+    [ANSWER(""), /^not ready within 2s/],
+    [ANSWER(`notify("READY=1"); os._exit(4)`), /^exited with code 4 before it served: /],
+  ];
+  for (const [script, why] of refused) {
+    scene.script = script;
+    const { ok, message } = await scene.wrapper.reload();
+    assertMatch(message, why);
+    assertStrictEquals(ok, false);
+    assertStrictEquals((await scene.given()).pid, pid);
+  }
+});
+
+Deno.test("its signals go to the process that it names with MAINPID", async () => {
+  await using binder = await startBinder();
+  const script = ANSWER(`
+child = os.fork()
+if child:
+    notify("MAINPID=%d" % child)
+    notify("READY=1")
+    os.waitpid(child, 0)
+    os._exit(5)
+`);
+  await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
+  const { pid } = await scene.wrapper.serving();
+  const child = (await scene.given()).pid;
+  assertEquals(childrenOf(pid), [child]);
+  scene.wrapper.program.signal("SIGTERM");
+  assertStrictEquals((await scene.wrapper.program.exited).code, 5);
+  assertStrictEquals(commandOf(child), undefined);
+});
+
+Deno.test("--stop-signal and --kill-signal are what it gets", async () => {
+  await using binder = await startBinder();
+  const script = ANSWER(`
+import signal
+signal.signal(signal.SIGHUP, lambda *_: print("stop", flush=True))
+signal.signal(signal.SIGQUIT, lambda *_: os._exit(6))
+notify("READY=1")
+`);
+  const args = ["--ready-notify", "--stop-signal", "HUP", "--kill-signal", "SIGQUIT"];
+  await using scene = new Scene(binder.sock, script, args);
+  await scene.wrapper.serving();
+  const { program } = scene.wrapper;
+  program.signal("SIGTERM");
+  await program.waitFor(/^stop$/);
+  program.signal("SIGTERM");
+  assertStrictEquals((await program.exited).code, 6);
+});
+
+Deno.test("a socket that it has closed is said", async () => {
+  await using binder = await startBinder();
+  const script = ANSWER(`os.close(4); notify("READY=1")`);
+  const args = ["--ready-notify", "--listen", `spare=${loopbackHost()}:61081`];
+  await using scene = new Scene(binder.sock, script, args);
+  await told(scene, / warn the server has closed a socket: .* name=spare /);
+});
+
+/** Runs a wrapper that ends at once. */
+async function fails(code: number, options: WrapperOptions): Promise<string> {
+  const { stderr, code: found } = await runProgram(wrapperCommand("exec", options));
+  assertStrictEquals(found, code, stderr);
+  return stderr;
+}
+
+Deno.test("what cannot be meant is refused before anything is started", async () => {
+  const sock = "/nowhere/control.sock";
+  const command = ["python3", "{http}"];
+  const cases: [args: string[], message: RegExp][] = [
+    [[], /no socket for the server: name one, as in `multibinder exec --listen http=:80 -- /],
+    [["--listen", "web=:80"], /\{http\}: no --listen is named "http"; there are web /],
+    [["--listen", "a=:80", "--listen", "A=:81"], /"a" for :80 and "A" for :81 are one name/],
+    [["--listen", "a b=:80"], /the name "a b" is none/],
+    [["--listen", "http=80"], /did you mean ":80"\?/],
+    [["--listen", "http=:80", "--server", "apache"], /there is no server "apache"; there are /],
+    [["--listen", "http=:80", "--stop-signal", "NONE"], /it must be one of SIGHUP, /],
+    [["--listen", "http=:80", "--ready-fd", "--ready-poll"], /one is to tell that/],
+    [["--listen", "http=:80", "--server", "nginx", "--check", "true"], /multibinder knows this of/],
+  ];
+  for (const [args, message] of cases) {
+    assertMatch(await fails(2, { sock, args, command }), message);
+  }
+});
+
+Deno.test("a program that is not there is said with a shell's exit code", async () => {
+  await using binder = await startBinder();
+  const { hostname, port }: Target = newTarget();
+  const args = ["--listen", `${hostname}:${port}`];
+  const stderr = await fails(127, { sock: binder.sock, args, command: ["/no/such"] });
+  assertMatch(stderr, /command not found: \/no\/such/);
+});
+
+Deno.test("a check that hangs is ended, and refuses the config", async () => {
+  await using binder = await startBinder();
+  const { hostname, port } = newTarget();
+  const args = ["--listen", `${hostname}:${port}`, "--check", "sleep 1000"];
+  args.push("--ready-timeout", "100ms");
+  const stderr = await fails(1, { sock: binder.sock, args, command: ["sleep", "1000"] });
+  assertMatch(stderr, /--check did not check the config within 100ms \(--ready-timeout\)/);
+});
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
