@@ -1,7 +1,7 @@
 /** The entry of the compiled program: chooses the subcommand, and is the only place that exits. */
 
-import { insistOnMachine } from "./process/start.ts";
-import { COMMANDS, INTERNAL } from "./cli/commands.ts";
+import { insistOnMachine, isOriginalCall } from "./process/start.ts";
+import { allCommands, COMMANDS, INTERNAL } from "./cli/commands.ts";
 import { print } from "./cli/output.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import { VERSION } from "./version.ts";
@@ -10,7 +10,7 @@ async function main(args: readonly string[]): Promise<number> {
   const [name = "", ...rest] = args;
   if (Object.hasOwn(COMMANDS, name)) return await run(name, rest);
   if (Object.hasOwn(INTERNAL, name)) {
-    return await (await INTERNAL[name]?.())?.run(rest) ?? EXIT.failure;
+    return await (await INTERNAL[name]?.())?.run(rest, COMMANDS) ?? EXIT.failure;
   }
   switch (name) {
     case "-V":
@@ -19,11 +19,8 @@ async function main(args: readonly string[]): Promise<number> {
       print(`multibinder ${VERSION}\n`);
       return EXIT.ok;
     case "help":
-      if (Object.hasOwn(COMMANDS, rest[0] ?? "")) {
-        return await main([...rest.slice(0, 1), "--help"]);
-      }
-      if (rest.length > 0) throw await unknown(rest);
-      print(await help());
+      if (rest.length > 0 && !Object.hasOwn(COMMANDS, rest[0] ?? "")) throw await unknown(rest);
+      print(await help(rest[0]));
       return EXIT.ok;
     case "-h":
     case "--help":
@@ -34,8 +31,10 @@ async function main(args: readonly string[]): Promise<number> {
     complain((await help()).trimEnd());
     return EXIT.usage;
   }
-  // The original's call: its only argument is the control socket.
-  if (name.includes("/") && rest.length === 0) return await main(["bind", "--sock", name]);
+  const { become, meaningOf, nameOfStart } = await import("./cli/original_names.ts");
+  const meant = meaningOf(nameOfStart(), args);
+  if (meant) become(meant);
+  if (isOriginalCall(args)) return await main(["bind", "--sock", name]);
   throw await unknown(args);
 }
 
@@ -52,12 +51,11 @@ async function run(name: string, args: readonly string[]): Promise<number> {
   return module ? await runSubcommand(module.subcommand, args) : EXIT.failure;
 }
 
-async function help(): Promise<string> {
-  const [{ programHelp }, { allCommands }] = await Promise.all([
-    import("./cli/help.ts"),
-    import("./cli/commands.ts"),
-  ]);
-  return programHelp(await allCommands());
+/** @param name a command, for all there is to know of it; without, what commands there are */
+async function help(name?: string): Promise<string> {
+  const { fullHelp, programHelp } = await import("./cli/help.ts");
+  const module = await COMMANDS[name ?? ""]?.();
+  return module ? fullHelp(module.subcommand) : programHelp(await allCommands());
 }
 
 function complain(text: string): void {
@@ -79,7 +77,8 @@ async function report(error: unknown): Promise<void> {
   const message = messageOf(error);
   const isDebug = optionValue("--log-level") === "debug";
   const stack = isDebug && error instanceof Error ? error.stack ?? "" : "";
-  if (optionValue("--log-format") === "json") complain(renderJson("error", stack || message));
+  const format = optionValue("--log-format") ?? Deno.env.get("MULTIBINDER_LOG_FORMAT");
+  if (format === "json") complain(renderJson("error", stack || message));
   else if (isJournal()) complain(renderForJournal("error", stack || message));
   else {
     const frames = stack.split("\n").filter((line) => /^ +at /.test(line));

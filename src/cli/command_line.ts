@@ -3,25 +3,31 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { EXIT, UserError } from "../errors.ts";
 import type { Option, Options, ValueOption } from "./option.ts";
-import { type CommandLine, COMMON_OPTIONS, type Subcommand } from "./subcommand.ts";
+import { type CommandLine, COMMON_OPTIONS, type Subcommand, variableOf } from "./subcommand.ts";
 
-/** A command line asks for help: for all of it, or for a summary. */
-export type Help = "help" | "summary";
+/** A value in a config file. */
+export interface Setting {
+  text: string;
+  /** Its place, as FILE:LINE. */
+  at: string;
+}
 
 /**
  * Understands the words after a subcommand's name.
- * @returns the options and the other words; or which help is asked for, whatever else may be wrong
+ * @param configured values from a config file, by the names of options: for those that neither the command
+ * line nor the environment has
+ * @returns the options and the other words; or that help is asked for, whatever else may be wrong
  * @throws {UserError} with the exit code for usage
  */
 export async function parseCommandLine<O extends Options>(
   subcommand: Subcommand<O>,
   args: readonly string[],
-): Promise<CommandLine<O> | Help> {
+  configured: ReadonlyMap<string, readonly Setting[]> = new Map(),
+): Promise<CommandLine<O> | "help"> {
   const known: Options = { ...subcommand.options, ...COMMON_OPTIONS };
   const takesCommand = subcommand.argument?.count === "command";
   const { own, rest } = split(args, known, takesCommand);
-  if (own.includes("--help=")) return "help";
-  if (own.includes("-h")) return "summary";
+  if (own.includes("--help=") || own.includes("-h")) return "help";
   const unknown: string[] = [];
   const names = Object.keys(known);
   // Each option is a list, so that one that is given twice is seen; and a text, as a number is no value.
@@ -38,12 +44,13 @@ export async function parseCommandLine<O extends Options>(
   if (wrong !== undefined) throw await unknownOption(subcommand, wrong, names);
   const words = [...parsed._.map(String), ...rest];
   const values = Object.entries(known).map(([name, option]) => {
-    const texts = parsed[name];
-    return [name, valueOf(subcommand, name, option, Array.isArray(texts) ? texts.map(String) : [])];
+    const given = parsed[name];
+    const texts = Array.isArray(given) ? given.map(String) : [];
+    return [name, valueOf(subcommand, name, option, texts, configured.get(name) ?? [])];
   });
   checkWords(subcommand, words);
   // The table has the types, and each value came through its own row.
-  return { options: Object.fromEntries(values), words } as CommandLine<O>;
+  return { options: Object.fromEntries(values), words, args } as CommandLine<O>;
 }
 
 /**
@@ -83,33 +90,48 @@ function ownValue<T>(object: Readonly<Record<string, T>>, name: string): T | und
   return Object.hasOwn(object, name) ? object[name] : undefined;
 }
 
-/** What an option comes to. @param texts how often, and with what, it was given */
+/**
+ * What an option comes to.
+ * @param texts how often, and with what, it was given
+ * @param settings the same in a config file
+ */
 function valueOf(
   subcommand: Subcommand,
   name: string,
   option: Option,
   texts: readonly string[],
+  settings: readonly Setting[],
 ): unknown {
   const wrong = (why: string) => usageError(subcommand, `--${name} ${why}`);
   const { placeholder } = option;
   if (placeholder === undefined && texts.some((text) => text !== "")) throw wrong("takes no value");
   if (placeholder !== undefined && texts.includes("")) throw wrong(`lacks its ${placeholder}`);
-  if (placeholder !== undefined && option.repeatable) {
-    return texts.map((text) => readValue(option, text, (why) => wrong(`"${text}": ${why}`)));
+  const [, second] = texts;
+  if (second !== undefined && (placeholder === undefined || !option.repeatable)) {
+    throw wrong("is given more than once");
   }
-  if (texts.length > 1) throw wrong("is given more than once");
-  if (placeholder === undefined) return texts.length > 0;
-  const { about, environment = "", required } = option;
-  const [given] = texts;
-  if (given !== undefined) return readValue(option, given, (why) => wrong(`"${given}": ${why}`));
-  const found = environment && Deno.env.get(environment);
-  if (found) {
-    return readValue(
-      option,
-      found,
-      (why) => usageError(subcommand, `the environment's ${environment}, "${found}": ${why}`),
-    );
-  }
+  if (placeholder === undefined) return texts.length + settings.length > 0;
+  const { about, repeatable, required } = option;
+  const environment = variableOf(subcommand, name, option) ?? "";
+  const inherited = environment && Deno.env.get(environment) || "";
+  const listed = repeatable ? inherited.split(/\s+/) : [inherited];
+  const sources = [
+    texts.map((text) => ({ text, wrong: (why: string) => wrong(`"${text}": ${why}`) })),
+    listed.filter((text) => text !== "").map((text) => ({
+      text,
+      wrong: (why: string) =>
+        usageError(subcommand, `the environment's ${environment}, "${text}": ${why}`),
+    })),
+    settings.map(({ text, at }) => ({
+      text,
+      wrong: (why: string) =>
+        new UserError(`${at}: ${name} "${text}": ${why}`, { exitCode: EXIT.usage }),
+    })),
+  ];
+  const found = sources.find(({ length }) => length > 0) ?? [];
+  const values = found.map(({ text, wrong }) => readValue(option, text, wrong));
+  if (repeatable) return values;
+  if (values.length > 0) return values[0];
   if (option.default !== undefined) return readValue(option, option.default, wrong);
   if (!required) return undefined;
   throw wrong(`${placeholder} is needed${environment && `, or ${environment} set`}: ${about}`);
@@ -132,6 +154,12 @@ function checkWords(subcommand: Subcommand, words: readonly string[]): void {
   const most = argument === undefined ? 0 : argument.count === "one" ? 1 : Infinity;
   const surplus = words[most];
   if (surplus !== undefined) throw usageError(subcommand, `"${surplus}" is one argument too many`);
+  const { choices } = argument ?? {};
+  const wrong = choices && words.find((word) => !choices.includes(word));
+  if (wrong !== undefined) {
+    const all = choices?.join(", ");
+    throw usageError(subcommand, `"${wrong}": ${argument?.name} must be one of ${all}`);
+  }
   if (argument === undefined || argument.count === "any" || words.length > 0) return;
   throw usageError(subcommand, `${argument.name} is missing: ${argument.about}`);
 }

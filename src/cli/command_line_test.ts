@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { UserError } from "../errors.ts";
-import { type Help, parseCommandLine } from "./command_line.ts";
+import { parseCommandLine } from "./command_line.ts";
 import type { Options } from "./option.ts";
 import { defineSubcommand, type Subcommand } from "./subcommand.ts";
 import { duration } from "./values.ts";
@@ -75,6 +75,26 @@ Deno.test("what the environment says counts when the option is not there, unless
   }
 });
 
+Deno.test("a command for containers takes each option with a value from the environment too", async () => {
+  const contained = defineSubcommand({ ...any, environment: true });
+  const variables = { MULTIBINDER_TIME: "5m", MULTIBINDER_ALSO: " x\ty=z ", MULTIBINDER_LOUD: "1" };
+  try {
+    for (const [name, value] of Object.entries(variables)) Deno.env.set(name, value);
+    assertEquals(await parse([], contained), { ...nothing, time: 300_000, also: ["x", "y=z"] });
+    const args = ["--time", "1s", "--also", "a"];
+    assertEquals(await parse(args, contained), { ...nothing, time: 1000, also: ["a"] });
+    assertEquals(await parse([]), nothing, "a command that is not for containers");
+    Deno.env.set("MULTIBINDER_TIME", "soon");
+    await refused(
+      [],
+      /the environment's MULTIBINDER_TIME, "soon": it must be a duration/,
+      contained,
+    );
+  } finally {
+    for (const name of Object.keys(variables)) Deno.env.delete(name);
+  }
+});
+
 Deno.test("what is not in the table is refused, however it is written", async () => {
   const wrong = ["--a.b", "--time.x=1s", "--no-loud", "--__proto__", "--constructor", "--toString"];
   for (const word of [...wrong, "--=x", "---", "--time2", "--Time=1", "-t", "-x5", "-5", "-t=1"]) {
@@ -118,6 +138,10 @@ Deno.test("as many words as the table says", async () => {
   }
   await refused(["a", "b"], /"b" is one argument too many/, counted("one"));
   assertEquals((await parse(["a", "b"], counted("some"))).words, ["a", "b"]);
+  const argument = { ...ARGUMENT, count: "one", choices: ["a", "b"] } as const;
+  const chosen = defineSubcommand({ ...any, argument });
+  assertEquals((await parse(["b"], chosen)).words, ["b"]);
+  await refused(["c"], /"c": WORD must be one of a, b/, chosen);
 });
 
 Deno.test("another program's command is passed through as it is", async () => {
@@ -133,13 +157,9 @@ Deno.test("another program's command is passed through as it is", async () => {
 });
 
 Deno.test("help is asked for by a word of its own, whatever else is wrong", async () => {
-  const helps: [string[], Help][] = [
-    [["-h"], "summary"],
-    [["--help"], "help"],
-    [["--nope", "-h"], "summary"],
-    [["--time", "--help"], "help"],
-  ];
-  for (const [args, help] of helps) assertEquals(await parseCommandLine(any, args), help);
+  for (const args of [["-h"], ["--help"], ["--nope", "-h"], ["--time", "--help"]]) {
+    assertEquals(await parseCommandLine(any, args), "help");
+  }
   assertEquals((await parse(["--also", "-h", "--", "--help"])).words, ["--help"]);
 });
 

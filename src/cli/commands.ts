@@ -3,10 +3,10 @@
  * chosen, or when the whole table is wanted; what the command needs to run, when it runs.
  */
 
-import type { Subcommand } from "./subcommand.ts";
+import type { Commands, Subcommand } from "./subcommand.ts";
 
 /** How to load each subcommand, in the order of the help. */
-export const COMMANDS: Readonly<Record<string, () => Promise<{ subcommand: Subcommand }>>> = {
+export const COMMANDS: Commands = {
   bind: () => import("./bind.ts"),
   exec: () => import("./exec.ts"),
   render: () => import("./render.ts"),
@@ -19,12 +19,17 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ subcommand: Subco
   upgrade: () => import("./upgrade.ts"),
   healthcheck: () => import("./healthcheck.ts"),
   doctor: () => import("./doctor.ts"),
+  completions: () => import("./completions.ts"),
 };
 
-/** What the program starts itself as: without options, and not in the help. */
+/** What the program and its completions start: without options, and not in the help. */
 export const INTERNAL: Readonly<
-  Record<string, () => Promise<{ run(args: readonly string[]): number | Promise<number> }>>
+  Record<
+    string,
+    () => Promise<{ run(args: readonly string[], commands: Commands): number | Promise<number> }>
+  >
 > = {
+  "complete": () => import("./complete.ts"),
   "self-check": () => import("./self_check.ts"),
   "latch": () => import("./latch.ts"),
   "become": () => import("./become.ts"),

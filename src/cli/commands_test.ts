@@ -5,7 +5,7 @@ import { parseCommandLine } from "./command_line.ts";
 import { allCommands, COMMANDS } from "./commands.ts";
 import { fullHelp, programHelp, summary } from "./help.ts";
 import type { Options } from "./option.ts";
-import { COMMON_OPTIONS } from "./subcommand.ts";
+import { COMMON_OPTIONS, variableOf } from "./subcommand.ts";
 
 const table = await allCommands();
 
@@ -16,31 +16,40 @@ Deno.test("each command is listed by its own name", () => {
   assertEquals(table.map(({ name }) => name), Object.keys(COMMANDS));
 });
 
-Deno.test("a summary fits on a screen, and has every option with its default", () => {
+Deno.test("a summary fits on a screen, begins with examples, and has every option", () => {
   for (const subcommand of table) {
     const lines = summary(subcommand).trimEnd().split("\n");
     assert(lines.length <= SCREEN.lines, `${subcommand.name} -h has ${lines.length} lines`);
     for (const line of lines) assert(line.length <= SCREEN.columns, line);
     const text = lines.map((line) => line.trim()).join(" ");
     const all: Options = { ...subcommand.options, ...COMMON_OPTIONS };
-    for (const [name, option] of Object.entries(all)) {
-      assertMatch(text, new RegExp(` --${name} `));
-      const value = option.placeholder === undefined ? undefined : option.default;
-      if (value !== undefined) assert(text.includes(`${value})`), `${name}: ${value}`);
-    }
+    for (const name of Object.keys(all)) assertMatch(text, new RegExp(` --${name}[ ,;]`));
+    const [example = ""] = subcommand.examples ?? [];
+    assert(text.indexOf(example) < text.indexOf("Usage:"), subcommand.name);
   }
 });
 
-Deno.test("the whole help begins with the summary, has every section, and reads on a terminal", () => {
+Deno.test("the whole help has every default, section and example, and reads on a terminal", () => {
   for (const subcommand of table) {
     const text = fullHelp(subcommand);
-    assert(text.startsWith(summary(subcommand)));
+    const flat = text.replace(/\s+/g, " ");
+    const all: Options = { ...subcommand.options, ...COMMON_OPTIONS };
+    for (const [name, option] of Object.entries(all)) {
+      assertMatch(flat, new RegExp(` --${name} `));
+      const value = option.placeholder === undefined ? undefined : option.default;
+      if (value !== undefined) assert(flat.includes(`${value})`), `${name}: ${value}`);
+      const variable = variableOf(subcommand, name, option);
+      if (variable !== undefined) assert(flat.includes(` ${variable}`), variable);
+    }
+    for (const example of subcommand.examples ?? []) assert(flat.includes(example), example);
     for (const title of Object.keys(subcommand.sections ?? {})) {
       assert(text.includes(`\n${title}:\n`));
     }
     for (const line of text.split("\n")) assert(line.length <= 100, line);
   }
-  for (const line of programHelp(table).split("\n")) assert(line.length <= SCREEN.columns, line);
+  const lines = programHelp(table).trimEnd().split("\n");
+  assert(lines.length <= SCREEN.lines);
+  for (const line of lines) assert(line.length <= SCREEN.columns, line);
 });
 
 Deno.test("every default is one that the option takes, and every example is understood", async () => {

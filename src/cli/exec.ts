@@ -118,6 +118,7 @@ export const subcommand = defineSubcommand({
     },
   },
   talksTo: "binder",
+  environment: true,
   sections: {
     "The command": COMMAND,
     "Named sockets": NAMED_SOCKETS,

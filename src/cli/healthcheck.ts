@@ -30,7 +30,7 @@ export const subcommand = defineSubcommand({
   },
   examples: [
     "multibinder healthcheck",
-    'HEALTHCHECK CMD ["/usr/local/bin/multibinder", "healthcheck", "--timeout", "2s"]',
+    'HEALTHCHECK CMD ["multibinder", "healthcheck", "--timeout", "2s"]',
   ],
   async run({ options }) {
     const status = await request(this, options.sock, "status", options.timeout);

@@ -2,55 +2,98 @@
 
 import type { Option, Options } from "./option.ts";
 import {
-  argumentSynopsis,
+  type Argument,
   COMMON_EXIT_CODES,
   COMMON_OPTIONS,
   type Subcommand,
   synopsis,
+  variableOf,
 } from "./subcommand.ts";
 
-/** Columns of a terminal. */
-const WIDTH = 80;
+/** Columns of a terminal, and its lines but for the prompt. */
+const [WIDTH, HEIGHT] = [80, 23];
+
+/** Examples that a summary begins with. */
+const EXAMPLES_SHOWN = 2;
 
 /** The help of the whole program. */
 export function programHelp(commands: readonly Subcommand[]): string {
-  const rows = commands.map(({ name, argument, about }): Row => [
-    argument ? `${name} ${argumentSynopsis(argument)}` : name,
-    about,
-  ]);
+  const rows = commands.map(({ name, about }): Row => [name, about]);
   return [
     "multibinder: replace a server without losing a connection\n",
     "Usage: multibinder COMMAND [OPTIONS]\n",
-    `Commands:\n${table(rows)}`,
-    "Each has its own --help. `multibinder PATH` is short for\n`multibinder bind --sock PATH`.\n",
-    `Options:\n${table([["-V, --version", "show the version"], ["-h, --help", "show this help"]])}`,
+    table(rows),
+    "`multibinder COMMAND --help` is a summary, `multibinder help COMMAND` tells all,",
+    "`multibinder --version` the version. `multibinder PATH` is short for\n`multibinder bind --sock PATH`.\n",
   ].join("\n");
 }
 
-/** What fits on a screen: the options, with what there is to know of each in a line. */
+/** What fits on a screen: examples and options; the last of these by name alone where there are many. */
 export function summary(subcommand: Subcommand): string {
-  const { about, argument } = subcommand;
-  return [
-    `Usage: multibinder ${synopsis(subcommand)}\n`,
-    `${about.charAt(0).toUpperCase()}${about.slice(1)}.\n`,
-    ...argument ? [table([[argument.name, argument.about]])] : [],
-    `Options:\n${table(optionRows(subcommand))}`,
-  ].join("\n");
+  const rows = optionRows(subcommand);
+  const more = `\`multibinder help ${subcommand.name}\` tells all`;
+  for (let shown = rows.length;; shown--) {
+    const hidden = rows.slice(shown).map(([term]) => term.replace(/ [A-Z].*/, ""));
+    const footer = hidden.length > 0 ? `Also ${hidden.join(", ")}; ${more}.` : `${more}.`;
+    const text = [
+      head(subcommand),
+      `Options:\n${table(rows.slice(0, shown))}`,
+      `${wrap(footer, WIDTH).join("\n")}\n`,
+    ].join("\n");
+    if (shown === 0 || text.split("\n").length - 1 <= HEIGHT) return text;
+  }
 }
 
 /** All there is to know of a subcommand. */
 export function fullHelp(subcommand: Subcommand): string {
   const { sections = {}, examples = [], exitCodes } = subcommand;
   const codes = Object.entries({ ...COMMON_EXIT_CODES, ...exitCodes });
+  const others = examples.slice(EXAMPLES_SHOWN);
   return [
-    summary(subcommand),
+    head(subcommand),
+    `Options:\n${table(optionRows(subcommand))}`,
     ...Object.entries(sections).map(([title, text]) => `${title}:\n${indent(text)}`),
+    `In the environment:\n${indent(aboutVariables(subcommand))}`,
     `Exit codes:\n${table(codes)}`,
-    ...examples.length > 0 ? [`Examples:\n${indent(examples.join("\n"))}`] : [],
+    ...others.length > 0 ? [`More examples:\n${indent(others.join("\n"))}`] : [],
   ].join("\n");
 }
 
-function optionRows({ options }: Subcommand): Row[] {
+/** What the environment may say in place of options. */
+export function aboutVariables(subcommand: Subcommand): string {
+  const all: Options = { ...subcommand.options, ...COMMON_OPTIONS };
+  const names = Object.entries(all).flatMap(([name, option]) =>
+    variableOf(subcommand, name, option) ?? []
+  );
+  return wrap(
+    "These are for options that the command line does not have; where one may be repeated, with " +
+      `white space between the values: ${names.join(", ")}.`,
+    WIDTH - 2,
+  ).join("\n");
+}
+
+function head(subcommand: Subcommand): string {
+  const { about, argument, examples = [] } = subcommand;
+  const words = argument ? table([[argument.name, aboutArgument(argument)]]) : "";
+  return [
+    `${sentence(about)}\n`,
+    indent(examples.slice(0, EXAMPLES_SHOWN).join("\n")),
+    `Usage: multibinder ${synopsis(subcommand)}\n${words}`,
+  ].join("\n");
+}
+
+/** What a command does, as a sentence. */
+export function sentence(about: string): string {
+  return `${about.charAt(0).toUpperCase()}${about.slice(1)}.`;
+}
+
+/** What stands for its words, and which there are. */
+export function aboutArgument({ about, choices }: Argument): string {
+  return choices ? `${about}: ${choices.join(", ")}` : about;
+}
+
+/** Each option, and what it does. */
+export function optionRows({ options }: Subcommand): Row[] {
   const all: Options = { ...options, ...COMMON_OPTIONS };
   return Object.entries(all).map(([name, option]) => {
     const { placeholder } = option;

@@ -26,7 +26,10 @@ export interface ValueOption {
   required?: true;
   /** Whether it may be given several times. */
   repeatable?: true;
-  /** The environment variable that is used when it is not given; an empty one counts as none. */
+  /**
+   * The environment variable that is used when it is not given; an empty one counts as none. That of an
+   * option that is repeatable has its values with white space between them.
+   */
   environment?: string;
 }
 

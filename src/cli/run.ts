@@ -17,7 +17,7 @@ export async function runSubcommand(
 ): Promise<number> {
   const line = await parseCommandLine(subcommand, args);
   if (typeof line === "object") return await subcommand.run(line);
-  const { fullHelp, summary } = await import("./help.ts");
-  print(line === "help" ? fullHelp(subcommand) : summary(subcommand));
+  const { summary } = await import("./help.ts");
+  print(summary(subcommand));
   return EXIT.ok;
 }

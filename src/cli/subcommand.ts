@@ -1,7 +1,7 @@
 /** A subcommand, as data. */
 
 import { FORMATS, LEVELS } from "../log.ts";
-import type { Options, Values } from "./option.ts";
+import type { Option, Options, Values } from "./option.ts";
 
 /** The words of a command line that are no options. */
 export interface Argument {
@@ -10,6 +10,8 @@ export interface Argument {
   about: string;
   /** How many there may be; `command` is another program's command line, at least one word, taken as it is. */
   count: "one" | "some" | "any" | "command";
+  /** The only words that there are. */
+  choices?: readonly string[];
 }
 
 /** A command line, understood. */
@@ -17,6 +19,8 @@ export interface CommandLine<O extends Options> {
   options: Values<O & typeof COMMON_OPTIONS>;
   /** The words that are no options. */
   words: readonly string[];
+  /** All of the words, as they were given. */
+  args: readonly string[];
 }
 
 /** What there is to know of a subcommand. */
@@ -29,6 +33,8 @@ export interface Subcommand<O extends Options = Options> {
   options: O;
   /** Who answers at the control socket that it connects to. */
   talksTo: "binder" | "wrapper" | "either" | "nobody";
+  /** Whether each option with a value may also be a variable: for programs that run in containers. */
+  environment?: true;
   /** More to read, by its title. */
   sections?: Readonly<Record<string, string>>;
   /** Command lines. */
@@ -39,21 +45,26 @@ export interface Subcommand<O extends Options = Options> {
   run(line: CommandLine<O>): number | Promise<number>;
 }
 
+/** How to load each subcommand. */
+export type Commands = Readonly<Record<string, () => Promise<{ subcommand: Subcommand }>>>;
+
 /** The options that every subcommand has. */
 export const COMMON_OPTIONS = {
   "log-format": {
     placeholder: "FORMAT",
     about: "of the log",
     choices: FORMATS,
+    environment: "MULTIBINDER_LOG_FORMAT",
     default: "text",
   },
   "log-level": {
     placeholder: "LEVEL",
     about: "least to log",
     choices: LEVELS,
+    environment: "MULTIBINDER_LOG_LEVEL",
     default: "info",
   },
-  "help": { about: "-h is a summary, --help tells all" },
+  "help": { about: "show this help" },
 } as const satisfies Options;
 
 /** The exit codes that every subcommand has. */
@@ -68,6 +79,17 @@ export function defineSubcommand<const O extends Options>(
   subcommand: Subcommand<O>,
 ): Subcommand<O> {
   return subcommand;
+}
+
+/** The environment variable that has an option's value when the command line does not; undefined for none. */
+export function variableOf(
+  { environment }: Pick<Subcommand, "environment">,
+  name: string,
+  option: Option,
+): string | undefined {
+  if (option.placeholder === undefined) return undefined;
+  const derived = environment && `MULTIBINDER_${name.toUpperCase().replaceAll("-", "_")}`;
+  return option.environment ?? derived;
 }
 
 /** The usage after `multibinder`. */

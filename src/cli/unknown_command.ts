@@ -19,7 +19,7 @@ export function unknownCommand(args: readonly string[], names: readonly string[]
 function advice(first: string, all: string): string {
   if (first.startsWith("-")) return `options follow a command, as in: multibinder bind ${all}`;
   if (/:(\d+|\*)$/.test(first)) return `to listen there: multibinder bind ${all}`;
-  // The original was given the path of its control socket, and nothing else.
+  // The original's call takes no options.
   if (/[./]/.test(first)) return `for a control socket there: multibinder bind --sock ${all}`;
   return "multibinder --help lists the commands";
 }

@@ -12,7 +12,7 @@ import { catchSignals } from "./signals.ts";
 const ROLES = ["bind", "exec"];
 
 const [command = ""] = Deno.args;
-const isRole = ROLES.includes(command) || command.includes("/");
+const isRole = ROLES.includes(command) || isOriginalCall(Deno.args);
 
 /** A successor lives with these limits already, and an end now would lose all that it was handed. */
 const isSuccessor = Deno.env.has(STATE_VARIABLE);
@@ -22,6 +22,16 @@ const lack = isRole && !isSuccessor
   : undefined;
 if (isRole && !lack) catchSignals();
 dropOwnVariables();
+
+/**
+ * Whether a command line is the original's: the path of the control socket, and nothing else. A file beside
+ * us has a dot in its name, which no command has, and no port at its end.
+ */
+export function isOriginalCall(args: readonly string[]): boolean {
+  const [word = ""] = args;
+  if (args.length !== 1 || word.startsWith("-")) return false;
+  return word.includes("/") || (word.includes(".") && !/:(\d+|\*)$/.test(word));
+}
 
 /** @throws {UserError} when this machine does not give what the command needs */
 export function insistOnMachine(): void {

@@ -35,9 +35,9 @@ Deno.test("--version and --help, of the program and of its commands", async () =
   for (const flag of ["--help", "-h", "help"]) {
     const { code, stdout, stderr } = await run(flag);
     assertEquals([code, stderr], [0, ""]);
-    assertMatch(stdout, /bind \[ADDRESS\.\.\.\][^]*exec -- COMMAND[^]*render FILE/);
+    assertMatch(stdout, /^ {2}bind +hold [^]*^ {2}exec +run [^]*^ {2}render +print /m);
   }
-  const bind = await run("bind", "--help");
+  const bind = await run("help", "bind");
   assertEquals([bind.code, bind.stderr], [0, ""]);
   for (const word of ["--sock", "--mode", "--group", "--backlog", "--allow", "SIGUSR1"]) {
     assertMatch(bind.stdout, new RegExp(word));
@@ -45,7 +45,7 @@ Deno.test("--version and --help, of the program and of its commands", async () =
   for (const line of [...bind.stdout.split("\n")]) assert(line.length <= 100, line);
 });
 
-Deno.test("help NAME is the command's own help, and the program's names every command", async () => {
+Deno.test("help NAME is all there is to know of a command, and the program's names every command", async () => {
   const commands = Object.keys(COMMANDS);
   const { stdout } = await run("--help");
   assertEquals(
@@ -53,9 +53,12 @@ Deno.test("help NAME is the command's own help, and the program's names every co
     commands,
   );
   for (const name of commands) {
-    const help = await run("help", name);
-    assertMatch(help.stdout, new RegExp(`^Usage: multibinder ${name} `));
-    assertEquals(help, await run(name, "--help"));
+    const [all, summary] = [await run("help", name), await run(name, "--help")];
+    for (const { stdout } of [all, summary]) {
+      assertMatch(stdout, new RegExp(`^Usage: multibinder ${name} `, "m"));
+    }
+    assertMatch(all.stdout, /^Exit codes:$/m);
+    assertMatch(summary.stdout, new RegExp(`multibinder help ${name}\\b`));
   }
 });
 
@@ -73,7 +76,7 @@ Deno.test("with --log-format json, what ends the program is JSON too", async () 
 Deno.test("reload must be told which wrapper", async () => {
   assertMatch(
     await fails(2, "reload"),
-    /^multibinder: reload: --sock PATH is needed, or MULTIBINDER_SOCK set: the wrapper's control/,
+    /^multibinder: reload: --sock PATH is needed, or MULTIBINDER_SOCK set: the control socket/,
   );
 });
 
@@ -92,7 +95,14 @@ Deno.test("a wrong command line ends with 2 and a suggestion", async () => {
     /unknown option --sock \(options follow a command, as in: multibinder bind --sock x :80\)/,
   );
   assertMatch(await fails(2, ":80", ":81"), /to listen there: multibinder bind :80 :81\)/);
-  assertMatch(await fails(2, "old.sock"), /multibinder bind --sock old\.sock\)/);
+  assertMatch(
+    await fails(2, "old.sock", "new.sock"),
+    /multibinder bind --sock old\.sock new\.sock\)/,
+  );
+  assertMatch(
+    await fails(2, "127.0.0.1:80"),
+    /to listen there: multibinder bind 127\.0\.0\.1:80\)/,
+  );
   assertMatch(
     await fails(2, "./old.sock", "--mode", "0600"),
     /multibinder bind --sock \.\/old\.sock --mode 0600\)/,
