@@ -27,6 +27,7 @@ SOAK_MINUTES=10
 
 . scripts/toolchain.sh
 need_tools haproxy wrk curl python3 strace gcc tmux podman runc debootstrap iptables \
+  zsh fish mandoc lowdown lintian lexgrog:man-db \
   systemd-socket-activate:systemd nsenter:util-linux script:bsdutils \
   /usr/lib/libnss_extrausers.so.2:libnss-extrausers \
   /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/include/stdio.h:libc6-dev \
@@ -120,6 +121,7 @@ checks() {
   start step "examples in mod.ts" "$DENO" check --doc mod.ts
   start step "layers" "$DENO" run --allow-read=. scripts/check/layers.ts
   start step "options in the documentation" "$DENO" run --allow-read scripts/check/options.ts
+  start step "GitHub workflows" scripts/check/workflows.sh
   start step "struct layouts" "$DENO" run --allow-all scripts/check/layouts.ts
 }
 
