@@ -67,6 +67,7 @@ const EXTERNAL: Record<string, string[]> = {
   "eta/core": ["src/templates/"],
   "node:crypto": ["src/process/"],
   "node:fs": ["src/wrapper/"],
+  "smol-toml": ["src/cli/"],
   "node:path": ["src/wrapper/", "src/servers/"],
 };
 

@@ -54,7 +54,7 @@ export function accessRules(
  * those listed as adopters may hand back such as root or the binder's own user has made.
  */
 export class Access {
-  constructor(readonly rules: AccessRules) {}
+  constructor(public rules: AccessRules) {}
 
   /** What a peer may do. */
   rights({ uid, gid, groups }: Peer): Rights {

@@ -10,7 +10,7 @@ import { expandAddresses } from "../sockets/address_list.ts";
 import { optionsOf } from "../sockets/kernel_options.ts";
 import type { SocketOptions } from "../sockets/socket_options.ts";
 import { Children } from "../process/children.ts";
-import { EXIT, fromCommandLine } from "../errors.ts";
+import { EXIT, fromCommandLine, messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { connectionState, parseConnection } from "../control/connection_state.ts";
 import { type ControlSocket, listenOn, removeControlSocket } from "../control/control_socket.ts";
@@ -22,7 +22,7 @@ import { type Held, type Mending, Registry, type Wanted, wantedOf } from "../soc
 import { takeListenFds } from "../systemd/listen_fds.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../process/upgrade.ts";
-import { giveTurn } from "../turns.ts";
+import { giveTurn, Queue } from "../turns.ts";
 import { VERSION } from "../version.ts";
 import type { MetricsSocket } from "../control/metrics_socket.ts";
 import { Access } from "./access.ts";
@@ -30,18 +30,24 @@ import { Alarm } from "./alarm.ts";
 import { Counters } from "./counters.ts";
 import { Ledger } from "./ledger.ts";
 import { type Attached, Listing } from "./listing.ts";
-import { type BinderOptions, lookUpNames, type Rules } from "./options.ts";
+import { type BinderOptions, LASTING, lookUpNames, type Rules } from "./options.ts";
 import { type PassedSockets, sortPassed, storeName } from "./passed_sockets.ts";
 import { Policy } from "./policy.ts";
+import { type Changes, describeReload } from "./reload.ts";
 import { Requests } from "./requests.ts";
 import { type BinderState, parseState, STATE_VERSION } from "./state.ts";
 
 /**
  * Runs a binder until it is told to stop.
+ * @param reread reads the options again, for a reload; undefined when there is no config file
  * @returns the exit code
  * @throws {UserError} when it cannot start; nothing is held or left behind then
  */
-export async function runBinder(options: BinderOptions, log: Log): Promise<number> {
+export async function runBinder(
+  options: BinderOptions,
+  log: Log,
+  reread?: () => Promise<BinderOptions>,
+): Promise<number> {
   const before = inheritedState(parseState);
   raiseFdLimit();
   await reserveFds(2048);
@@ -49,7 +55,7 @@ export async function runBinder(options: BinderOptions, log: Log): Promise<numbe
   const addresses = before
     ? Object.keys(before.own)
     : fromCommandLine(() => options.addresses.flatMap((one) => expandAddresses(one)));
-  const binder = new Binder({ ...options, addresses }, log);
+  const binder = new Binder({ ...options, addresses }, log, reread);
   const started = binder.start(before);
   // A start may wait for names and for addresses in use, and be told to stop meanwhile.
   return await Promise.race([binder.stopped, started.then(() => binder.stopped)]);
@@ -72,6 +78,9 @@ class Binder {
   readonly #alarm: Alarm;
   readonly #upgrade: Upgrade;
   #isStopping = false;
+  /** One at a time. */
+  readonly #reloads = new Queue(1);
+  #reload: (() => Promise<string>) | undefined;
   readonly #stop = Promise.withResolvers<number>();
   readonly stopped = this.#stop.promise;
   /** The command line's addresses as written, and their canonical form. */
@@ -87,7 +96,11 @@ class Binder {
   /** Kept once it serves and holds what it was told to. */
   readonly #started = Promise.withResolvers<void>();
 
-  constructor(readonly options: BinderOptions, readonly log: Log) {
+  constructor(
+    public options: BinderOptions,
+    readonly log: Log,
+    readonly reread: (() => Promise<BinderOptions>) | undefined,
+  ) {
     this.#notifier = new Notifier(this.#poller, log);
     this.#registry = new Registry(
       options.backlog,
@@ -132,12 +145,14 @@ class Binder {
     const policy = new Policy(rules.policy);
     this.#registry.list().filter(({ address }) => this.#isConfigured(address))
       .forEach(({ address }) => policy.allowAddress(address));
-    const own = await this.#resolveOwn();
+    const own = await this.#resolveOwn(options.addresses);
     this.#allowOwn(policy, own);
     this.#takeStored(passed, policy);
     const access = new Access(rules.access);
     this.#control ??= listenOn(options.sock, options.mode, rules.owner);
-    const requests = new Requests({
+    const reload = this.#reload = (): Promise<string> =>
+      this.#reloads.run(() => this.#applyConfig(policy, access, requests));
+    const requests: Requests = new Requests({
       registry: this.#registry,
       policy,
       log,
@@ -154,6 +169,7 @@ class Binder {
         this.#notifier.removeFds(storeName(address));
         this.#showStatus();
       },
+      reload,
       upgrade: () => this.#upgrade.request(),
     });
     this.#server = new ControlServer(
@@ -271,14 +287,68 @@ class Binder {
       SIGINT: () => this.#shutDown("SIGINT"),
       // Not before there is all to hand over. A failure was logged, and is nobody's to handle.
       SIGUSR1: () => void this.#started.promise.then(() => this.#upgrade.request()).catch(() => {}),
-      SIGHUP: explain("SIGHUP"),
+      SIGHUP: this.reread
+        ? () => void this.#started.promise.then(() => this.#reload?.()).catch(() => {})
+        : explain("SIGHUP"),
       SIGUSR2: explain("SIGUSR2"),
     });
   }
 
-  async #resolveOwn(): Promise<Wanted[]> {
+  /** Reads the config again, and does what is new in it. @returns what that is */
+  async #applyConfig(policy: Policy, access: Access, requests: Requests): Promise<string> {
+    const { options: before, log } = this;
+    const own = Object.values(this.#own);
+    try {
+      if (!this.reread) throw new UserError("this binder was started without --config");
+      const read = await this.reread();
+      const addresses = read.addresses.flatMap((one) => expandAddresses(one));
+      const listed = [...addresses, ...this.#configured, ...read.allow];
+      const rules = await lookUpNames(read, listed.length === 0);
+      const held = await requests.hold(await this.#resolveOwn(addresses));
+      // Nothing can fail any more.
+      const later = LASTING.filter((name) => read[name] !== before[name]);
+      const asBefore = Object.fromEntries(LASTING.map((name) => [name, before[name]]));
+      this.options = { ...read, ...asBefore, addresses };
+      const { access: oldAccess, policy: oldPolicy } = this.#rules ?? {};
+      this.#rules = { ...rules, owner: this.#rules?.owner ?? rules.owner };
+      access.rules = rules.access;
+      policy.replace(rules.policy);
+      this.#own = {};
+      this.#allowOwn(policy, held);
+      this.#registry.list().filter(({ address }) => this.#isConfigured(address))
+        .forEach(({ address }) => policy.allowAddress(address));
+      const now = Object.values(this.#own);
+      const outcome = describeReload({
+        bound: now.filter((address) => !own.includes(address)),
+        ...this.#giveUp(own.filter((address) => !now.includes(address)), requests),
+        rules: JSON.stringify([oldAccess, oldPolicy]) !==
+          JSON.stringify([rules.access, rules.policy]),
+        later,
+      });
+      log.info("read the config again", { outcome });
+      return outcome;
+    } catch (error) {
+      log.error("cannot do as the config says, all is as before", { error: messageOf(error) });
+      throw error;
+    }
+  }
+
+  /** Gives up what the config does not name any more, unless somebody would bring it back. */
+  #giveUp(gone: readonly string[], requests: Requests): Pick<Changes, "gone" | "kept"> {
+    const kept: Record<string, string> = {};
+    for (const { address } of this.#registry.list()) {
+      const text = formatAddress(address);
+      if (!gone.includes(text)) continue;
+      const why = this.#keptFor(text);
+      if (why === undefined) requests.giveUp(address);
+      else kept[text] = why;
+    }
+    return { gone: gone.filter((text) => !Object.hasOwn(kept, text)), kept };
+  }
+
+  async #resolveOwn(addresses: readonly string[]): Promise<Wanted[]> {
     const wanted: Wanted[] = [];
-    for (const written of this.options.addresses) {
+    for (const written of addresses) {
       const parts = fromCommandLine(() => splitAddress(this.#own[written] ?? written));
       wanted.push(wantedOf(await fromCommandLine(() => resolveAddress(parts)), parts));
     }

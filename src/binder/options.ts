@@ -2,6 +2,8 @@
 
 import { effectiveUid } from "../../ffi/process.ts";
 import { account, groupId, userId } from "../control/accounts.ts";
+import { resolveAddress, splitAddress } from "../sockets/address.ts";
+import { expandAddresses } from "../sockets/address_list.ts";
 import type { Owner } from "../control/control_socket.ts";
 import { type AccessRules, accessRules } from "./access.ts";
 import { parsePatterns, type PolicyRules } from "./policy.ts";
@@ -35,6 +37,18 @@ export interface BinderOptions {
   allowOption: readonly string[];
 }
 
+/** What a binder keeps until it is started anew. */
+export const LASTING = [
+  "sock",
+  "mode",
+  "user",
+  "owner",
+  "group",
+  "backlog",
+  "unservedAfter",
+  "metrics",
+] as const;
+
 /**
  * Its names, looked up once: a name that means nothing any more must not keep a successor, which gets these,
  * from going on.
@@ -44,6 +58,17 @@ export interface Rules {
   access: AccessRules;
   user?: { name: string; uid: number; gid: number };
   owner: Owner;
+}
+
+/**
+ * Checks what can be checked before anything is bound: names, patterns, and the addresses.
+ * @throws {UserError} what is wrong, with the text that is
+ */
+export async function checkOptions(options: BinderOptions): Promise<void> {
+  await lookUpNames(options, false);
+  for (const written of options.addresses.flatMap((one) => expandAddresses(one))) {
+    await resolveAddress(splitAddress(written));
+  }
 }
 
 /**

@@ -48,7 +48,13 @@ export async function parsePatterns(patterns: readonly string[]): Promise<Policy
 export class Policy {
   readonly #exact = new Set<string>();
 
-  constructor(readonly rules: PolicyRules) {}
+  constructor(public rules: PolicyRules) {}
+
+  /** Goes by other rules from now on, and allows no address by itself any more. */
+  replace(rules: PolicyRules): void {
+    this.rules = rules;
+    this.#exact.clear();
+  }
 
   /** Allows one address. */
   allowAddress(address: Address): void {

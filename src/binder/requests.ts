@@ -51,6 +51,8 @@ export interface Resources {
   describe: () => object | Promise<object>;
   /** For `metrics`. */
   metrics: () => Promise<string>;
+  /** For `reload`. @returns what has changed */
+  reload: () => Promise<string>;
   /** For `upgrade`: does not return when it succeeds. */
   upgrade: () => Promise<never>;
 }
@@ -99,6 +101,9 @@ export class Requests {
         return this.#status();
       case "metrics":
         return this.resources.metrics().then((result) => ({ result, fds: [] }));
+      case "reload":
+        this.#insist(trusted, caller, "make the binder read its config again");
+        return this.#reload();
       case "upgrade":
         this.#insist(trusted, caller, "upgrade the binder");
         caller.oweAnswer();
@@ -167,6 +172,15 @@ export class Requests {
       );
     }
     return { result: await this.resources.listing.page(from), fds: [] };
+  }
+
+  async #reload(): Promise<Reply> {
+    try {
+      return { result: await this.resources.reload(), fds: [] };
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      throw new RpcError(RPC.failed, `reload failed, all is as before: ${error.message}`);
+    }
   }
 
   async #status(): Promise<Reply> {
@@ -261,7 +275,7 @@ export class Requests {
 
   /** Closes sockets, all or none. Copies that servers have are theirs, and go on. */
   async #unbind(params: readonly BindParam[], { peer }: Caller): Promise<Reply> {
-    const { registry, keptFor, log } = this.resources;
+    const { registry, keptFor } = this.resources;
     const addresses = (await this.#understand(params, peer.uid))
       .map((one) => registry.findWanted(one)?.address ?? one.address);
     for (const address of addresses) {
@@ -269,12 +283,16 @@ export class Requests {
       const why = registry.find(address) ? keptFor(text) : "it is not held";
       if (why !== undefined) throw new RpcError(RPC.failed, `cannot give up ${text}: ${why}`);
     }
-    for (const address of addresses) {
-      registry.release(address);
-      this.resources.removed(address);
-      log.info("gave up", { address: formatAddress(address) });
-    }
+    addresses.forEach((address) => this.giveUp(address));
     return { result: addresses.map(formatAddress), fds: [] };
+  }
+
+  /** Closes a socket. */
+  giveUp(address: Address): void {
+    const { registry, removed, log } = this.resources;
+    registry.release(address);
+    removed(address);
+    log.info("gave up", { address: formatAddress(address) });
   }
 
   async #understand(params: readonly BindParam[], uid: number): Promise<Wanted[]> {

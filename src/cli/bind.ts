@@ -1,10 +1,15 @@
 /** `multibinder bind`: the binder. */
 
+import type { BinderOptions } from "../binder/options.ts";
 import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
+import { EXIT, messageOf } from "../errors.ts";
+import { hasState } from "../process/own_variables.ts";
 import { createLog } from "../log.ts";
 import { RESTRICTED } from "../sockets/socket_options.ts";
+import { type CommandLine, COMMON_OPTIONS, defineSubcommand } from "./subcommand.ts";
+import type { Options } from "./option.ts";
+import { print } from "./output.ts";
 import { METRICS, SOCK } from "./shared_options.ts";
-import { defineSubcommand } from "./subcommand.ts";
 import { duration, fileMode, wholeNumber } from "./values.ts";
 
 const ADDRESSES = `
@@ -50,10 +55,25 @@ With --user the binder gives up every privilege: the control socket is that user
 and ports below 1024 can be bound no more. Users and groups go by name or number.
 `;
 
+const CONFIG = `
+A file in TOML. Its names are those of the options, without dashes before them, and
+addresses; values are texts in quotes, lists of these where an option may be repeated,
+and numbers where N stands. The command line and the environment go before it;
+addresses add up.
+  addresses = [":80", "[::]:80"]
+  allow-gid = ["www-data"]
+  backlog = 4096
+--check only reads it, and says what is wrong in which line. SIGHUP and multibinder
+reload read it again, and do what is new: addresses are bound, all or none; those gone
+are given up, unless a connected wrapper uses them; and who may connect and ask for
+what changes. Anything wrong changes nothing. The other options take a restart.
+`;
+
 const SIGNALS = `
 SIGTERM, SIGINT   remove the control socket and exit with 0
 SIGUSR1           upgrade in place: run the binary on disk, same pid, nothing lost
-SIGUSR2, SIGHUP   nothing but a line in the log: these reload a wrapper
+SIGHUP            read the config file again, and do what is new in it
+SIGUSR2           nothing but a line in the log: it reloads a wrapper
 `;
 
 const SYSTEMD = `
@@ -63,68 +83,74 @@ the stop, and stores the sockets; WATCHDOG_USEC is obeyed. With JOURNAL_STREAM o
 standard error, the lines of the log have priorities instead of times.
 `;
 
+const OPTIONS = {
+  "sock": { ...SOCK, about: "control socket to listen on" },
+  "mode": {
+    placeholder: "BITS",
+    about: "its permission bits, in octal",
+    read: fileMode,
+    default: "0600",
+  },
+  "user": {
+    placeholder: "USER",
+    about: "become this user, once all is bound",
+  },
+  "owner": { placeholder: "USER", about: "owner of the control socket" },
+  "group": { placeholder: "GROUP", about: "group of the control socket" },
+  "allow-uid": {
+    placeholder: "USER",
+    about: "user who may connect as well, * for all",
+    repeatable: true,
+  },
+  "allow-gid": {
+    placeholder: "GROUP",
+    about: "group that may connect as well",
+    repeatable: true,
+  },
+  "adopt-uid": {
+    placeholder: "USER",
+    about: "user who may hand sockets back as well",
+    repeatable: true,
+  },
+  "backlog": {
+    placeholder: "N",
+    about: "length of an accept queue",
+    read: wholeNumber(0),
+    default: String(DEFAULT_BACKLOG),
+  },
+  "metrics": METRICS,
+  "unserved-after": {
+    placeholder: "TIME",
+    about: "warn of clients that wait unserved",
+    read: duration,
+    default: "10s",
+  },
+  "allow": {
+    placeholder: "PATTERN",
+    about: "addresses that clients may ask for as well",
+    repeatable: true,
+  },
+  "allow-option": {
+    placeholder: "NAME",
+    about: "option of sockets that every client may ask for",
+    choices: RESTRICTED,
+    repeatable: true,
+  },
+  "config": { placeholder: "FILE", about: "TOML that has what else there is to say" },
+  "check": { about: "check command line and config, and end" },
+} as const satisfies Options;
+
 export const subcommand = defineSubcommand({
   name: "bind",
   about: "hold listening sockets and hand out copies (the binder)",
   argument: { name: "ADDRESS", about: "an address to listen on from the start", count: "any" },
-  options: {
-    "sock": { ...SOCK, about: "control socket to listen on" },
-    "mode": {
-      placeholder: "BITS",
-      about: "its permission bits, in octal",
-      read: fileMode,
-      default: "0600",
-    },
-    "user": {
-      placeholder: "USER",
-      about: "become this user, once all is bound",
-    },
-    "owner": { placeholder: "USER", about: "owner of the control socket" },
-    "group": { placeholder: "GROUP", about: "group of the control socket" },
-    "allow-uid": {
-      placeholder: "USER",
-      about: "user who may connect as well, * for all",
-      repeatable: true,
-    },
-    "allow-gid": {
-      placeholder: "GROUP",
-      about: "group that may connect as well",
-      repeatable: true,
-    },
-    "adopt-uid": {
-      placeholder: "USER",
-      about: "user who may hand sockets back as well",
-      repeatable: true,
-    },
-    "backlog": {
-      placeholder: "N",
-      about: "length of an accept queue",
-      read: wholeNumber(0),
-      default: String(DEFAULT_BACKLOG),
-    },
-    "metrics": METRICS,
-    "unserved-after": {
-      placeholder: "TIME",
-      about: "warn of clients that wait unserved",
-      read: duration,
-      default: "10s",
-    },
-    "allow": {
-      placeholder: "PATTERN",
-      about: "addresses that clients may ask for as well",
-      repeatable: true,
-    },
-    "allow-option": {
-      placeholder: "NAME",
-      about: "option of sockets that every client may ask for",
-      choices: RESTRICTED,
-      repeatable: true,
-    },
-  },
+  options: OPTIONS,
   talksTo: "nobody",
+  environment: true,
   sections: {
     "Addresses": ADDRESSES,
     "Who may connect": CLIENTS,
+    "The config file": CONFIG,
     "Signals": SIGNALS,
     "Under systemd": SYSTEMD,
   },
@@ -132,24 +158,73 @@ export const subcommand = defineSubcommand({
     "multibinder bind :80 :443",
     "multibinder bind --sock /run/multibinder.sock --group www-data --mode 0660 :80",
   ],
-  async run({ options, words }) {
+  async run(line) {
+    const { config, check, ...common } = line.options;
+    const log = createLog({ format: common["log-format"], level: common["log-level"] });
+    const read = config === undefined
+      ? () => Promise.resolve(optionsOf(line))
+      : () => readAll(line, config);
+    if (check) {
+      const options = await read();
+      const { checkOptions } = await import("../binder/options.ts");
+      await checkOptions(options);
+      const count = options.addresses.length;
+      print(`nothing is wrong; ${count} ${count === 1 ? "address" : "addresses"} to hold\n`);
+      return EXIT.ok;
+    }
     const { runBinder } = await import("../binder/binder.ts");
-    const log = createLog({ format: options["log-format"], level: options["log-level"] });
-    return await runBinder({
-      addresses: words,
-      sock: options.sock,
-      mode: options.mode,
-      user: options.user,
-      owner: options.owner,
-      group: options.group,
-      allowUid: options["allow-uid"],
-      allowGid: options["allow-gid"],
-      adoptUid: options["adopt-uid"],
-      backlog: options.backlog,
-      unservedAfter: options["unserved-after"],
-      allow: options.allow,
-      metrics: options.metrics,
-      allowOption: options["allow-option"],
-    }, log);
+    const options = await read().catch((error: unknown) => {
+      if (!hasState()) throw error;
+      // It goes on with what the program before has handed over.
+      log.error("cannot do as the config says", { error: messageOf(error) });
+      return optionsOf(line);
+    });
+    return await runBinder(options, log, config === undefined ? undefined : read);
   },
 });
+
+function optionsOf({ options, words }: CommandLine<typeof OPTIONS>): BinderOptions {
+  return {
+    addresses: words,
+    sock: options.sock,
+    mode: options.mode,
+    user: options.user,
+    owner: options.owner,
+    group: options.group,
+    allowUid: options["allow-uid"],
+    allowGid: options["allow-gid"],
+    adoptUid: options["adopt-uid"],
+    backlog: options.backlog,
+    unservedAfter: options["unserved-after"],
+    allow: options.allow,
+    metrics: options.metrics,
+    allowOption: options["allow-option"],
+  };
+}
+
+/** What the command line and the config file say together, checked. */
+async function readAll(
+  line: CommandLine<typeof OPTIONS>,
+  path: string,
+): Promise<BinderOptions> {
+  const { pointing, readConfig } = await import("./bind_config.ts");
+  const { parseCommandLine } = await import("./command_line.ts");
+  const { checkOptions } = await import("../binder/options.ts");
+  const config = await readConfig(path, { ...OPTIONS, ...COMMON_OPTIONS });
+  try {
+    const both = await parseCommandLine(
+      { ...subcommand, options: OPTIONS },
+      line.args,
+      config.settings,
+    );
+    const { addresses, ...options } = optionsOf(both === "help" ? line : both);
+    const all = {
+      ...options,
+      addresses: [...addresses, ...config.addresses.map(({ text }) => text)],
+    };
+    await checkOptions(all);
+    return all;
+  } catch (error) {
+    throw pointing(error, config);
+  }
+}

@@ -1,4 +1,4 @@
-/** `multibinder reload`: reloads a wrapper's server and says how that went. */
+/** `multibinder reload`: reloads a wrapper's server, or a binder's config, and says how that went. */
 
 import { EXIT } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
@@ -8,17 +8,18 @@ import { defineSubcommand } from "./subcommand.ts";
 import { duration } from "./values.ts";
 
 const OUTCOME = `
-It answers once the new generation serves, and fails with the reason if it does not:
-the old one goes on serving then.
+A wrapper answers once the new generation serves, and fails with the reason if it does
+not: the old one goes on serving then. A binder reads its config file again, and
+answers what that has changed.
 `;
 
 export const subcommand = defineSubcommand({
   name: "reload",
-  about: "reload a wrapper's server, and wait for the outcome",
+  about: "reload a wrapper's server, or a binder's config, and wait",
   options: {
     sock: {
       placeholder: "PATH",
-      about: "the wrapper's control socket, as its --control names it",
+      about: "the control socket: a wrapper's --control, a binder's --sock",
       environment: "MULTIBINDER_SOCK",
       required: true,
     },
@@ -29,9 +30,12 @@ export const subcommand = defineSubcommand({
       default: "2m",
     },
   },
-  talksTo: "wrapper",
+  talksTo: "either",
   sections: { "Outcome": OUTCOME },
-  examples: ["multibinder reload --sock /run/site/control.sock"],
+  examples: [
+    "multibinder reload --sock /run/site/control.sock",
+    "multibinder reload --sock /run/multibinder.sock",
+  ],
   async run({ options }) {
     const outcome = await request(this, options.sock, "reload", options.timeout);
     print(`${escapeControls(String(outcome))}\n`);

@@ -23,6 +23,11 @@ export function dropOwnVariables(): void {
   for (const name of [STATE_VARIABLE, ...Object.values(MARKS)]) Deno.env.delete(name);
 }
 
+/** Whether an earlier program has left a state that was not taken yet. */
+export function hasState(): boolean {
+  return stateVariable !== undefined;
+}
+
 /** What the environment said of a state; once. */
 export function takeStateVariable(): string | undefined {
   dropOwnVariables();

@@ -91,6 +91,7 @@ export async function startLocalBinder(
     keptFor: () => undefined,
     metrics: () => Promise.resolve(""),
     describe: () => ({ role: "binder" }),
+    reload: () => Promise.resolve("nothing has changed"),
     upgrade: options.upgrade ?? refuse,
   };
   const { handle } = new Requests(resources, options.handBackTime ?? 0);

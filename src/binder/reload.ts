@@ -1,0 +1,30 @@
+/** What a binder says of a config that it has read again. */
+
+/** What was new in it. Addresses are in their canonical form. */
+export interface Changes {
+  bound: readonly string[];
+  gone: readonly string[];
+  /** Not named any more, but still held, and why. */
+  kept: Readonly<Record<string, string>>;
+  /** Whether other clients may connect, or ask for other addresses. */
+  rules: boolean;
+  /** Options that only a restart changes, by their names in the program. */
+  later: readonly string[];
+}
+
+/** All of it, in one line. */
+export function describeReload({ bound, gone, kept, rules, later }: Changes): string {
+  const parts = [
+    ...bound.length > 0 ? [`bound ${bound.join(", ")}`] : [],
+    ...gone.length > 0 ? [`gave up ${gone.join(", ")}`] : [],
+    ...Object.entries(kept).map(([address, why]) => `kept ${address}: ${why}`),
+    ...rules ? ["changed who may connect, or ask for what"] : [],
+    ...later.length > 0 ? [`a restart is needed for ${later.map(written).join(", ")}`] : [],
+  ];
+  return parts.length > 0 ? parts.join("; ") : "nothing has changed";
+}
+
+/** An option's name as one writes it. */
+function written(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}

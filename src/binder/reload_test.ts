@@ -1,0 +1,19 @@
+import { assertEquals } from "@std/assert";
+import { describeReload } from "./reload.ts";
+
+const NOTHING = { bound: [], gone: [], kept: {}, rules: false, later: [] };
+
+Deno.test("each kind of change is said, and that there was none", () => {
+  assertEquals(describeReload(NOTHING), "nothing has changed");
+  assertEquals(
+    describeReload({
+      bound: ["0.0.0.0:80", "[::]:80"],
+      gone: ["0.0.0.0:81"],
+      kept: { "0.0.0.0:82": "in use" },
+      rules: true,
+      later: ["mode", "unservedAfter"],
+    }),
+    "bound 0.0.0.0:80, [::]:80; gave up 0.0.0.0:81; kept 0.0.0.0:82: in use; " +
+      "changed who may connect, or ask for what; a restart is needed for mode, unserved-after",
+  );
+});

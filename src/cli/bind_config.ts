@@ -1,0 +1,116 @@
+/**
+ * The config file of `multibinder bind`: TOML, with the names of the options, and `addresses`. What the
+ * command line or the environment says goes before what stands there; addresses add up.
+ */
+
+import { EXIT, messageOf, UserError } from "../errors.ts";
+import type { Setting } from "./command_line.ts";
+import type { Option, Options } from "./option.ts";
+
+/** What stands in a config file. */
+export interface Config {
+  addresses: readonly Setting[];
+  /** By the names of options. */
+  settings: ReadonlyMap<string, readonly Setting[]>;
+}
+
+const ADDRESSES = "addresses";
+
+/** Options that are no property of the binder that runs. */
+const NOT_IN_FILE = ["config", "check", "help", "take"];
+
+/**
+ * Reads a config file.
+ * @param options that there are
+ * @throws {UserError} with the file and the line, when it cannot be read, or has what is no setting
+ */
+export async function readConfig(path: string, options: Options): Promise<Config> {
+  const text = readFile(path);
+  const settings = new Map<string, readonly Setting[]>();
+  const known = new Map<string, Option>(
+    Object.entries(options).filter(([name]) => !NOT_IN_FILE.includes(name)),
+  );
+  known.set(ADDRESSES, { placeholder: "ADDRESS", about: "an address", repeatable: true });
+  for (const [name, value] of Object.entries(await parse(path, text))) {
+    const wrong = (why: string) => usageError(`${path}:${lineOf(text, name)}: ${name} ${why}`);
+    const option = known.get(name);
+    if (option === undefined) {
+      const { suggest } = await import("./suggestion.ts");
+      const commands = "multibinder help bind lists the options, which are the names here";
+      throw wrong(`is no setting${suggest(name, [...known.keys()]) || `; ${commands}`}`);
+    }
+    const isRepeatable = option.placeholder !== undefined && option.repeatable;
+    if (Array.isArray(value) && !isRepeatable) throw wrong("takes one value, not a list");
+    settings.set(
+      name,
+      [value].flat().map((one) => textOf(one, option, wrong)).filter((one) => one !== undefined)
+        .map((one) => ({ text: one, at: `${path}:${lineOf(text, name, one)}` })),
+    );
+  }
+  const addresses = settings.get(ADDRESSES) ?? [];
+  settings.delete(ADDRESSES);
+  return { addresses, settings };
+}
+
+/** An error, with the place in front of it of the value in the file that it quotes. */
+export function pointing(error: unknown, { addresses, settings }: Config): unknown {
+  if (!(error instanceof UserError)) return error;
+  const quoted = [...error.message.matchAll(/"([^"]*)"/g)].map(([, text]) => text);
+  const all = [...addresses, ...[...settings.values()].flat()];
+  const setting = all.find(({ text }) => quoted.includes(text));
+  if (setting === undefined || error.message.startsWith(setting.at)) return error;
+  return new UserError(`${setting.at}: ${error.message}`, { cause: error, exitCode: EXIT.usage });
+}
+
+function readFile(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    throw usageError(`cannot read the config ${path}: ${messageOf(error)}`);
+  }
+}
+
+async function parse(path: string, text: string): Promise<Record<string, unknown>> {
+  // Loaded for a config alone: a start without one does not pay for it.
+  const { parse, TomlError } = await import("smol-toml");
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    // What follows is the line itself.
+    const [why = ""] = error.message.split("\n");
+    throw usageError(`${path}:${error.line}: ${why}`);
+  }
+}
+
+/** A value as one would write it on the command line; undefined for an option that is off. */
+function textOf(
+  value: unknown,
+  { placeholder }: Option,
+  wrong: (why: string) => Error,
+): string | undefined {
+  if (placeholder === undefined) {
+    if (typeof value === "boolean") return value ? "true" : undefined;
+    throw wrong("must be true or false");
+  }
+  if (typeof value === "string" && value !== "") return value;
+  // Elsewhere digits may be octal, or a name.
+  if (typeof value === "number" && placeholder === "N") return String(value);
+  throw wrong(placeholder === "N" ? "must be a number" : "must be a text in quotes");
+}
+
+/** The line where a name is set, or where a value of its list stands. */
+function lineOf(text: string, name: string, value?: string): number {
+  const lines = text.split("\n");
+  const isSet = (line: string) => /^\s*\[*["']?([^"'\s=\].]+)/.exec(line)?.[1] === name;
+  const start = Math.max(0, lines.findIndex(isSet));
+  const quotes = [`"${value}"`, `'${value}'`];
+  const at = lines.findIndex((line, index) =>
+    index >= start && quotes.some((one) => line.includes(one))
+  );
+  return (value === undefined || at < 0 ? start : at) + 1;
+}
+
+function usageError(message: string): UserError {
+  return new UserError(message, { exitCode: EXIT.usage });
+}
