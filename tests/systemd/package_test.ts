@@ -1,0 +1,107 @@
+/** The Debian package, on a host with real systemd: installed, upgraded under traffic, removed and purged. */
+
+// deno-lint-ignore-file no-console -- what was measured is worth reading
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { containerTest } from "../container/engine.ts";
+import { multibinder } from "../support/binder.ts";
+import { get, Load } from "../support/http_client.ts";
+import { runProgram } from "../support/program.ts";
+import { type TempDir, tempDir } from "../support/temp_dir.ts";
+import { BINDER, config, HAPROXY, Host } from "./host.ts";
+
+const SCRIPT = new URL("../../scripts/package.sh", import.meta.url).pathname;
+const WRAPPER_SOCK = "/run/multibinder-haproxy/site/control.sock";
+
+async function must(...words: [string, ...string[]]): Promise<string> {
+  const env = Object.fromEntries(
+    ["DENO", "DENORT_BIN", "MULTIBINDER_TOOLCHAIN", "DENO_DIR", "XDG_CACHE_HOME"].flatMap(
+      (name) => {
+        const value = Deno.env.get(name);
+        return value === undefined ? [] : [[name, value]];
+      },
+    ),
+  );
+  const run = await runProgram(words, { env: { ...env, MULTIBINDER_BIN: multibinder() } });
+  assertStrictEquals(run.code, 0, `${words.join(" ")}: ${run.stdout}${run.stderr}`);
+  return run.stdout;
+}
+
+/** Makes the packages into a folder of their own. @returns the path of the Debian one */
+async function make(folder: TempDir, name: string): Promise<string> {
+  await must(SCRIPT, "1", folder.file(name));
+  const all = [...Deno.readDirSync(folder.file(name))].map((one) => one.name);
+  const deb = all.find((one) => one.endsWith(".deb"));
+  assert(deb !== undefined, all.join(" "));
+  return `${folder.file(name)}/${deb}`;
+}
+
+/** The same package under a higher version. */
+async function newer(folder: TempDir, deb: string): Promise<void> {
+  const root = folder.file("root");
+  await must("dpkg-deb", "-R", deb, root);
+  const control = `${root}/DEBIAN/control`;
+  const text = Deno.readTextFileSync(control);
+  Deno.writeTextFileSync(control, text.replace(/^Version: .*-1$/m, "$&.1"));
+  await must("dpkg-deb", "-Znone", "--root-owner-group", "--build", root, folder.file("new.deb"));
+}
+
+containerTest("the package is the same bytes twice, and to lintian's taste", async () => {
+  using folder = tempDir();
+  const [one, two] = [await make(folder, "one"), await make(folder, "two")];
+  const sums = (name: string) => Deno.readTextFileSync(`${folder.file(name)}/SHA256SUMS`);
+  assertStrictEquals(sums("one"), sums("two"));
+  await must("cmp", one, two);
+  const check = ["--allow-root", "--fail-on", "error,warning", one] as const;
+  assertStrictEquals(await must("lintian", ...check), "");
+});
+
+containerTest("installed, upgraded under traffic, removed and purged", async () => {
+  using folder = tempDir();
+  const deb = await make(folder, "packages");
+  await newer(folder, deb);
+  await using host = await Host.bootPlain(["-v", `${folder.path}:/packages:ro`]);
+  await host.run("sh", "-c", "dpkg --install /packages/packages/*.deb");
+  assertStrictEquals(await host.run("systemctl", "is-active", BINDER), "active");
+  assertStrictEquals(await host.run("systemctl", "is-enabled", BINDER), "enabled");
+  assertMatch(await host.run("id", "multibinder"), /^uid=\d+\(multibinder\)/);
+  const units = ["multibinder.socket", BINDER, "multibinder-haproxy@.service"];
+  const paths = units.map((unit) => `/lib/systemd/system/${unit}`);
+  assertEquals((await host.try("systemd-analyze", "verify", ...paths)).stderr, "");
+
+  // What one writes is a config, and a reload says what is new in it.
+  const path = "/etc/multibinder/binder.toml";
+  const settings = `addresses = [":80"]\nallow-gid = ["multibinder"]\nadopt-uid = ["haproxy"]\n`;
+  host.write(path, settings);
+  await host.run("systemctl", "reload", BINDER);
+  assertMatch(
+    (await host.log(BINDER)).join("\n"),
+    /^bound 0\.0\.0\.0:80; changed who may connect/m,
+  );
+  host.write("/etc/haproxy/site.cfg.eta", config("hello"));
+  await host.run("systemctl", "enable", "--now", HAPROXY);
+  assertStrictEquals(await get(host.target), "hello");
+
+  const pids = () => Promise.all([BINDER, HAPROXY].map((unit) => host.show(unit, "MainPID")));
+  const [before, sockets] = [await pids(), await host.listening(BINDER)];
+  await using load = new Load(host.target, { workers: 2 });
+  await host.run("dpkg", "--install", "/packages/new.deb");
+  assertEquals([await pids(), await host.listening(BINDER)], [before, sockets]);
+  for (const sock of ["/run/multibinder.sock", WRAPPER_SOCK]) {
+    const status = await host.run("multibinder", "status", "--sock", sock, "--json");
+    assertStrictEquals(JSON.parse(status).upgrades, 1, sock);
+  }
+  const { ok, failures } = await load.stop();
+  console.info(`upgrade of the package: ${ok} ok, ${failures.length} failed`);
+  assertEquals(failures, []);
+  assert(ok > 100, `only ${ok} requests`);
+
+  await host.run("dpkg", "--remove", "multibinder");
+  for (const unit of [BINDER, HAPROXY, "multibinder.socket"]) {
+    assertStrictEquals((await host.try("systemctl", "is-active", unit)).stdout.trim(), "inactive");
+  }
+  assertStrictEquals(await host.run("cat", path), settings.trim(), "a changed config is kept");
+  await host.run("dpkg", "--purge", "multibinder");
+  const left =
+    "ls -d /etc/multibinder /usr/bin/multibinder* /usr/share/doc/multibinder /run/multibinder*";
+  assertStrictEquals((await host.try("sh", "-c", left)).stdout, "");
+});
