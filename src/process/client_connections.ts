@@ -15,11 +15,25 @@ interface Row {
   inode: string;
 }
 
-/** @returns undefined when it cannot be seen: it has ended, or is another user's */
-export function clientConnections(pid: number): number | undefined {
+/** Milliseconds that a count may take: a hard stop waits for it, and a network has a million connections. */
+const PATIENCE = 500;
+
+/** For how long none is begun after one that was given up: several generations may be stopped together. */
+const PAUSE = 10_000;
+let impatient = -Infinity;
+
+/**
+ * Counts them.
+ * @returns undefined when that cannot be seen, as it has ended or is another user's, and when there is too much
+ *   to look at
+ */
+export function clientConnections(pid: number, patience = PATIENCE): number | undefined {
+  const start = performance.now();
+  if (start < impatient) return undefined;
+  const deadline = start + patience;
   try {
-    const inodes = new Set(socketInodes(pid));
-    const rows = connections();
+    const inodes = new Set(socketInodes(pid, deadline));
+    const rows = connections(deadline);
     const listening = new Set(rows.filter(({ state }) => state === LISTEN).map(({ port }) => port));
     return rows.filter(({ port, state, inode }) =>
       state === ESTABLISHED && listening.has(port) && inodes.has(inode)
@@ -33,17 +47,18 @@ export function clientConnections(pid: number): number | undefined {
 const FRESH = 500;
 let table: { rows: Row[]; at: number } = { rows: [], at: -Infinity };
 
-function connections(): Row[] {
+function connections(deadline: number): Row[] {
   if (performance.now() - table.at > FRESH) {
-    const rows = ["tcp", "tcp6"].flatMap((name) => rowsOf(`/proc/self/net/${name}`));
+    const rows = ["tcp", "tcp6"].flatMap((name) => rowsOf(`/proc/self/net/${name}`, deadline));
     table = { rows, at: performance.now() };
   }
   return table.rows;
 }
 
-function socketInodes(pid: number): string[] {
+function socketInodes(pid: number, deadline: number): string[] {
   const folder = `/proc/${pid}/fd`;
   return [...Deno.readDirSync(folder)].flatMap(({ name }) => {
+    insistOn(deadline);
     try {
       return /^socket:\[(\d+)\]$/.exec(Deno.readLinkSync(`${folder}/${name}`))?.[1] ?? [];
     } catch {
@@ -53,19 +68,37 @@ function socketInodes(pid: number): string[] {
 }
 
 /** The columns: number, local address and port, remote address and port, state, and the inode as tenth. */
-function rowsOf(table: string): Row[] {
-  return textOf(table).split("\n").slice(1).filter((line) => line !== "")
-    .map((line) => line.trim().split(/\s+/))
-    .map(([, local = "", , state = "", , , , , , inode = ""]) => {
+function rowsOf(table: string, deadline: number): Row[] {
+  return textOf(table, deadline).split("\n").slice(1).filter((line) => line !== "")
+    .map((line) => {
+      insistOn(deadline);
+      const [, local = "", , state = "", , , , , , inode = ""] = line.trim().split(/\s+/);
       return { port: local.slice(local.lastIndexOf(":") + 1), state, inode };
     });
 }
 
 /** Without IPv6 there is no table for it. */
-function textOf(table: string): string {
+function textOf(table: string, deadline: number): string {
+  let file: Deno.FsFile;
   try {
-    return Deno.readTextFileSync(table);
+    file = Deno.openSync(table);
   } catch {
     return "";
   }
+  using _ = file;
+  const [decoder, buffer] = [new TextDecoder(), new Uint8Array(64 * 1024)];
+  let text = "";
+  // The kernel makes a page of it at a time.
+  for (let read = file.readSync(buffer); read !== null; read = file.readSync(buffer)) {
+    insistOn(deadline);
+    text += decoder.decode(buffer.subarray(0, read));
+  }
+  return text;
+}
+
+function insistOn(deadline: number): void {
+  const now = performance.now();
+  if (now <= deadline) return;
+  impatient = now + PAUSE;
+  throw new Error("it takes too long");
 }

@@ -8,10 +8,14 @@ Deno.test("the connections that a process has accepted, and not those that it ha
   const connect = () => Deno.connect({ hostname, port });
   const clients = [await connect(), await connect()];
   const [accepted, other] = [await listener.accept(), await listener.accept()];
-  assertEquals(clientConnections(Deno.pid), 2);
+  assertEquals(clientConnections(Deno.pid, Infinity), 2);
   for (const one of [...clients, accepted, other]) one.close();
 });
 
 Deno.test("of a process that is not there nothing is known", () => {
   assertEquals(clientConnections(2 ** 22), undefined);
+});
+
+Deno.test("a count that takes too long is given up", () => {
+  assertEquals(clientConnections(Deno.pid, -1), undefined);
 });

@@ -82,8 +82,9 @@ export class Step {
   stopHard(generation: Generation): void {
     const { pid } = generation;
     generation.told = "hard";
-    this.do({ do: "signal", pid, kind: "hard" });
+    // Its time counts from here: before the signal is sent, what it cuts is counted.
     this.do({ do: "timer", ms: HARD_STOP_TIME, then: { type: "kill-timeout", pid } });
+    this.do({ do: "signal", pid, kind: "hard" });
   }
 
   /** Ends, unless that was done. */

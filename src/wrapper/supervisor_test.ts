@@ -175,7 +175,7 @@ Deno.test("a generation that is not up in time is stopped hard, and killed in th
   const it = new Scenario();
   it.serve(10);
   it.startNext(20);
-  it.expect([timeout("ready", 20)], ["hard 20", "kill timer 20", "rollback"]);
+  it.expect([timeout("ready", 20)], ["kill timer 20", "hard 20", "rollback"]);
   it.expect([ready(20)], []);
   it.startNext(30);
   it.expect([timeout("kill", 20)], ["kill 20"]);
@@ -188,7 +188,7 @@ Deno.test("a generation of which nobody will tell whether it is up is given up a
   it.serve(10);
   it.startNext(20);
   it.expect([unready(10), unready(30)], []);
-  it.expect([unready(20)], ["hard 20", "kill timer 20", "rollback"]);
+  it.expect([unready(20)], ["kill timer 20", "hard 20", "rollback"]);
   assertStrictEquals(it.outcomes.at(-1), "failed: nobody tells");
   it.expect([exited(20, KILLED), unready(20)], []);
   it.startNext(30);
@@ -200,7 +200,7 @@ Deno.test("a generation of which nobody will tell whether it is up is given up a
 Deno.test("a first generation that is not up in time: exit 1, once it is gone", () => {
   const it = new Scenario();
   it.expect([reload, prepared, started(10)], ["prepare", "start #1", "ready timer 10"]);
-  it.expect([timeout("ready", 10)], ["hard 10", "kill timer 10", "rollback"]);
+  it.expect([timeout("ready", 10)], ["kill timer 10", "hard 10", "rollback"]);
   it.expect([reload], []);
   it.expect([timeout("kill", 10)], ["kill 10"]);
   it.expect([exited(10, KILLED)], ["exit 1"]);
@@ -231,7 +231,7 @@ Deno.test("a reload asked for during one that fails comes after it", () => {
   it.expect([prepared, started(20)], ["start #2", "ready timer 20"]);
   it.expect([reload, exited(20, OK)], ["rollback", "prepare"]);
   it.expect([prepared, started(30)], ["start #3", "ready timer 30"]);
-  it.expect([reload, timeout("ready", 30)], ["hard 30", "kill timer 30", "rollback", "prepare"]);
+  it.expect([reload, timeout("ready", 30)], ["kill timer 30", "hard 30", "rollback", "prepare"]);
   it.expect([failed], ["rollback"]);
 });
 
@@ -285,7 +285,7 @@ Deno.test("a successor that cannot take that place either ends all, whatever sti
   late.replace(5, 10);
   late.startNext(20);
   late.expect([exited(10, KILLED)], []);
-  late.expect([timeout("ready", 20)], ["hard 20", "kill timer 20", "rollback"]);
+  late.expect([timeout("ready", 20)], ["kill timer 20", "hard 20", "rollback"]);
   late.expect([exited(20, KILLED)], ["exit 1"]);
 });
 
@@ -316,7 +316,7 @@ Deno.test("a delayed stop ends early with the server, or by a second one", () =>
 
   const hard = new Scenario({ stopDelay: 5 });
   hard.serve(10);
-  hard.expect([stop, stop], ["stop timer 0", "hard 10", "kill timer 10"]);
+  hard.expect([stop, stop], ["stop timer 0", "kill timer 10", "hard 10"]);
   hard.expect([timeout("stop", 0)], []);
 });
 
@@ -354,8 +354,8 @@ Deno.test("stop between preparation and start ends what was started then", () =>
   const hard = new Scenario();
   hard.serve(10);
   hard.expect([reload, prepared], ["prepare", "start #2"]);
-  hard.expect([stop, stop], ["soft 10", "drain timer 10", "hard 10", "kill timer 10"]);
-  hard.expect([started(20)], ["hard 20", "kill timer 20"]);
+  hard.expect([stop, stop], ["soft 10", "drain timer 10", "kill timer 10", "hard 10"]);
+  hard.expect([started(20)], ["kill timer 20", "hard 20"]);
 });
 
 Deno.test("stop during a reload's preparation: its outcome does not matter any more", () => {
@@ -400,7 +400,7 @@ Deno.test("a second stop is a hard one for all, and a kill follows", () => {
   it.expect([stop], ["soft 20", "drain timer 20", "soft 30", "drain timer 30"]);
   it.expect(
     [stop],
-    ["hard 10", "kill timer 10", "hard 20", "kill timer 20", "hard 30", "kill timer 30"],
+    ["kill timer 10", "hard 10", "kill timer 20", "hard 20", "kill timer 30", "hard 30"],
   );
   it.expect([timeout("kill", 20)], ["kill 20"]);
   it.expect([exited(10, OK), exited(30, OK)], ["rollback"]);
@@ -413,7 +413,7 @@ Deno.test("the drain cap: a hard stop, then a kill", () => {
     it.serve(10);
     if (stopping) it.expect([stop], ["soft 10", "drain timer 10"]);
     else it.replace(10, 20);
-    it.expect([timeout("drain", 10)], ["hard 10", "kill timer 10"]);
+    it.expect([timeout("drain", 10)], ["kill timer 10", "hard 10"]);
     it.expect([timeout("kill", 10)], ["kill 10"]);
     it.expect([exited(10, KILLED)], stopping ? ["exit 137"] : []);
   }
@@ -422,7 +422,7 @@ Deno.test("the drain cap: a hard stop, then a kill", () => {
 Deno.test("a hard stop is not repeated at the drain cap", () => {
   const it = new Scenario();
   it.serve(10);
-  it.expect([stop, stop], ["soft 10", "drain timer 10", "hard 10", "kill timer 10"]);
+  it.expect([stop, stop], ["soft 10", "drain timer 10", "kill timer 10", "hard 10"]);
   it.expect([timeout("drain", 10)], []);
 });
 
@@ -438,8 +438,8 @@ Deno.test("one generation more than may drain ends the oldest one's drain", () =
       `commit ${after}`,
       `soft ${before}`,
       `drain timer ${before}`,
-      `hard ${oldest}`,
       `kill timer ${oldest}`,
+      `hard ${oldest}`,
     ]);
   };
   next(30, 40, 10);
@@ -512,8 +512,8 @@ Deno.test("no generation may drain: the old one is stopped at once", () => {
     "commit 20",
     "soft 10",
     "drain timer 10",
-    "hard 10",
     "kill timer 10",
+    "hard 10",
   ]);
 });
 
@@ -534,7 +534,7 @@ Deno.test("timers of a generation that is gone do not harm one with the same pid
   const it = new Scenario();
   it.serve(10);
   it.replace(10, 20);
-  it.expect([timeout("drain", 10), exited(10, OK)], ["hard 10", "kill timer 10"]);
+  it.expect([timeout("drain", 10), exited(10, OK)], ["kill timer 10", "hard 10"]);
   const stale = ["drain", "kill"] as const;
   it.startNext(10);
   for (const timer of [...stale, "settle"] as const) it.expect([timeout(timer, 10)], []);
@@ -553,7 +553,7 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
   it.startNext(30);
   it.expect([ready(30), exited(30, { signal: 11 })], ["settle timer 30", "rollback"]);
   it.startNext(40);
-  it.expect([timeout("ready", 40)], ["hard 40", "kill timer 40", "rollback"]);
+  it.expect([timeout("ready", 40)], ["kill timer 40", "hard 40", "rollback"]);
   it.replace(10, 50);
   it.expect([reload, stop], ["prepare", "soft 50", "drain timer 50"]);
   it.expect([prepared], ["rollback"]);
@@ -625,7 +625,7 @@ Deno.test("a successor goes on with the generations: drain caps begin anew", () 
   assertEquals(it.supervisor.snapshot(), snapshot);
   assertEquals([it.supervisor.busy, it.supervisor.stopping], [false, false]);
 
-  it.expect([timeout("drain", 10)], ["hard 10", "kill timer 10"]);
+  it.expect([timeout("drain", 10)], ["kill timer 10", "hard 10"]);
   it.expect([exited(10, KILLED)], []);
   it.expect([reload, prepared], ["prepare", "start #4"]);
   it.expect([started(40)], ["ready timer 40"]);
@@ -644,7 +644,7 @@ Deno.test("a successor kills what was stopped hard, instead of draining it anew"
   const before = new Scenario();
   before.serve(10);
   before.replace(10, 20);
-  before.expect([timeout("drain", 10)], ["hard 10", "kill timer 10"]);
+  before.expect([timeout("drain", 10)], ["kill timer 10", "hard 10"]);
 
   const it = new Scenario();
   const snapshot = before.supervisor.snapshot();
@@ -671,7 +671,7 @@ Deno.test("stop after the last start has failed waits for what drains, too", () 
   it.replace(10, 20);
   it.startNext(30);
   it.expect([exited(20, OK)], []);
-  it.expect([timeout("ready", 30)], ["hard 30", "kill timer 30", "rollback"]);
+  it.expect([timeout("ready", 30)], ["kill timer 30", "hard 30", "rollback"]);
   it.expect([stop, exited(30, KILLED)], []);
   it.expect([exited(10, OK)], ["exit 1"]);
 });

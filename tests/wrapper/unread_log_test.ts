@@ -1,0 +1,64 @@
+/** A standard error that is full, in which the server's own last words are stuck: it is stopped in time. */
+
+import { assertEquals } from "@std/assert";
+import { site, tag, wrapperCommand } from "../support/haproxy.ts";
+import { newTarget } from "../support/http_client.ts";
+import { startBinder } from "../support/binder.ts";
+import { startProgram } from "../support/program.ts";
+import { tempDir } from "../support/temp_dir.ts";
+import { waitForStatus } from "../support/wait_for_status.ts";
+import type { WrapperStatus } from "../support/status.ts";
+
+/** Starts a program with a pipe as standard error; fills it when told to; sends signals; tells how it ended. */
+const SCRIPT = `
+import os, signal, subprocess, sys
+reader, writer = os.pipe()
+child = subprocess.Popen(sys.argv[1:], stderr=writer)
+for line in sys.stdin:
+    if line == "fill\\n":
+        own = os.open(f"/proc/self/fd/{writer}", os.O_WRONLY | os.O_NONBLOCK)
+        for size in (4096, 1):
+            try:
+                while True: os.write(own, b"x" * size)
+            except BlockingIOError: pass
+        print("full", flush=True)
+    else:
+        child.send_signal(signal.Signals[line.strip()])
+print("ended with", child.wait(), flush=True)
+`;
+
+for (
+  const [name, drain, signals] of [
+    ["the drain cap", "1s", 1],
+    ["a second signal", "1h", 2],
+  ] as const
+) {
+  Deno.test(`a server that is stuck in a write is stopped by ${name}`, async () => {
+    const target = newTarget();
+    using folder = tempDir();
+    await using binder = await startBinder();
+    const path = folder.file("site.cfg.eta");
+    Deno.writeTextFileSync(path, site(tag(target), "ok"));
+    const control = folder.file("control.sock");
+    const command = wrapperCommand("exec", {
+      sock: binder.sock,
+      args: ["--control", control, "--drain", drain],
+      command: ["haproxy", "-f", path],
+    });
+    await using program = startProgram(["python3", "-c", SCRIPT, ...command], { stdin: "piped" });
+    const serving = ({ generations }: WrapperStatus) =>
+      generations.some(({ state }) => state === "serving");
+    await waitForStatus<WrapperStatus>(program, control, serving);
+    await program.write("fill\n");
+    await program.waitFor(/full/);
+    for (let left = signals; left > 0; left--) {
+      await program.write("SIGTERM\n");
+      const stops = ({ generations }: WrapperStatus) =>
+        generations.every(({ state }) => state !== "serving");
+      if (left > 1) await waitForStatus<WrapperStatus>(program, control, stops);
+    }
+    await program.closeInput();
+    const [, code] = await program.waitFor(/ended with (\d+)/);
+    assertEquals(code, String(128 + 9), "by SIGKILL, since nothing else reaches it");
+  });
+}
