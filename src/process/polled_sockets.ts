@@ -12,6 +12,7 @@
  */
 
 import { POLLIN } from "../../ffi/constants.ts";
+import { discard } from "../../ffi/discard.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { copyDescriptor, openProcess } from "../../ffi/pidfd.ts";
 import type { Poller } from "../../ffi/poll.ts";
@@ -19,6 +20,7 @@ import { FIRST_FD, type SpawnOptions } from "../../ffi/spawn.ts";
 import { messageOf } from "../errors.ts";
 import type { Fields, Log } from "../log.ts";
 import type { Children } from "./children.ts";
+import { copySocket } from "./copied_socket.ts";
 import { ownCommand } from "./successor.ts";
 
 /** Milliseconds between two looks at what it has closed: the first, and at most. */
@@ -40,9 +42,15 @@ export class PolledSockets implements Disposable {
   /**
    * Looks at what a process polls, while it still has the sockets.
    * @param lent how many sockets it was lent, its descriptors from 3 on; undefined when that cannot be read
+   * @param isProven whether this very process has lent them; otherwise none is copied that a stranger has made
    * @returns undefined when there is nothing to take out, or no right to (ptrace(2))
    */
-  static of(pid: number, lent: number | undefined, log: Log): PolledSockets | undefined {
+  static of(
+    pid: number,
+    lent: number | undefined,
+    isProven: boolean,
+    log: Log,
+  ): PolledSockets | undefined {
     if (lent === undefined) tellOfMissingRight(log, { pid });
     if (!lent) return undefined;
     using copies = new DisposableStack();
@@ -50,7 +58,7 @@ export class PolledSockets implements Disposable {
       const process = openProcess(pid);
       if (process === undefined) return undefined;
       copies.use(process);
-      const copy = (number: number) => copies.use(copyDescriptor(process, number));
+      const copy = (number: number) => copyDescriptor(process, number);
       const sockets = new Map<number, { fd: Fd; link: string }>();
       const sets: Fd[] = [];
       const descriptors = descriptorsOf(pid);
@@ -59,8 +67,11 @@ export class PolledSockets implements Disposable {
       const lentLinks = new Set(links.filter((link) => link.startsWith("socket:")));
       for (const [number, link] of descriptors) {
         // Under whatever number: some servers duplicate a socket for each group of their threads.
-        if (lentLinks.has(link)) sockets.set(number, { fd: copy(number), link });
-        if (link === "anon_inode:[eventpoll]") sets.push(copy(number));
+        if (lentLinks.has(link)) {
+          const fd = isProven ? copy(number) : copySocket(pid, process, number);
+          if (fd) sockets.set(number, { fd: copies.adopt(fd, discard), link });
+        }
+        if (link === "anon_inode:[eventpoll]") sets.push(copies.use(copy(number)));
       }
       if (sockets.size === 0 || sets.length === 0) return undefined;
       copies.move();
@@ -113,7 +124,7 @@ export class PolledSockets implements Disposable {
 
   [Symbol.dispose](): void {
     this.process.close();
-    this.sockets.forEach(({ fd }) => fd.close());
+    this.sockets.forEach(({ fd }) => discard(fd));
     this.sets.forEach((fd) => fd.close());
   }
 

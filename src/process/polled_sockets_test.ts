@@ -4,6 +4,7 @@ import { silentLog } from "../../tests/support/local_binder.ts";
 import { openFds, polledInodes } from "../../tests/support/process.ts";
 import { until } from "../../tests/support/process_status.ts";
 import { type Program, startProgram } from "../../tests/support/program.ts";
+import { ignoreUnless } from "../../tests/support/users.ts";
 import { POLLIN } from "../../ffi/constants.ts";
 import { openProcess } from "../../ffi/pidfd.ts";
 import { Poller } from "../../ffi/poll.ts";
@@ -19,6 +20,7 @@ const poller = new Poller();
  */
 const SERVER = `
 import os, select, signal, socket, sys
+if sys.argv[1:]: os.setuid(int(sys.argv[1]))
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 assert [one.fileno() for one in sockets] == [3, 4, 5]
 os.dup2(4, 14)
@@ -48,8 +50,11 @@ const children: Pick<Children, "start"> = {
   },
 };
 
-async function startServer(): Promise<{ program: Program; inodes: number[] }> {
-  const program = startProgram(["python3", "-c", SERVER], { stdin: "piped" });
+/** @param user becomes that one first */
+async function startServer(
+  user: readonly string[] = [],
+): Promise<{ program: Program; inodes: number[] }> {
+  const program = startProgram(["python3", "-c", SERVER, ...user], { stdin: "piped" });
   await program.waitFor(/^polls$/);
   const fds = openFds(program.pid);
   const inodes = [3, 4, 5].map((number) => Number(/\d+/.exec(fds.get(number) ?? "")?.[0]));
@@ -62,7 +67,7 @@ Deno.test("what a process has closed is taken out of its sets, and nothing else"
     await using _ = program;
     const [first = 0, second = 0, third = 0] = inodes;
     // Of three it was lent two.
-    const polled = PolledSockets.of(program.pid, 2, silentLog);
+    const polled = PolledSockets.of(program.pid, 2, true, silentLog);
     assert(polled);
     const forgotten = polled.forget(poller, children, silentLog);
     assertEquals(polledInodes(program.pid), new Set(inodes));
@@ -76,11 +81,27 @@ Deno.test("what a process has closed is taken out of its sets, and nothing else"
   });
 });
 
+Deno.test({
+  name: "of a process that others have started, no socket is copied that a stranger has made",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be another user needs root"),
+  fn: async () => {
+    await leavesNoDescriptors(async () => {
+      await using mine = (await startServer()).program;
+      const polled = PolledSockets.of(mine.pid, 3, false, silentLog);
+      assertStrictEquals(polled?.sockets.size, 4);
+      polled[Symbol.dispose]();
+      const { program } = await startServer(["65534"]);
+      await using _ = program;
+      assertStrictEquals(PolledSockets.of(program.pid, 3, false, silentLog), undefined);
+    });
+  },
+});
+
 Deno.test("a process that ends is left alone", async () => {
   await leavesNoDescriptors(async () => {
     const { program } = await startServer();
     await using _ = program;
-    const polled = PolledSockets.of(program.pid, 3, silentLog);
+    const polled = PolledSockets.of(program.pid, 3, true, silentLog);
     assert(polled);
     const children = { start: () => fail("something was started") };
     const forgotten = polled.forget(poller, children, silentLog);
@@ -93,10 +114,10 @@ Deno.test("where there is nothing to take out, nothing is held", async () => {
   await leavesNoDescriptors(async () => {
     const { program } = await startServer();
     await using _ = program;
-    assertStrictEquals(PolledSockets.of(program.pid, 0, silentLog), undefined);
+    assertStrictEquals(PolledSockets.of(program.pid, 0, true, silentLog), undefined);
     await using idle = startProgram(["sleep", "1000"]);
     await until(() => openFds(idle.pid).size > 0);
-    assertStrictEquals(PolledSockets.of(idle.pid, 3, silentLog), undefined);
-    assertStrictEquals(PolledSockets.of(2 ** 22 + 1, 3, silentLog), undefined);
+    assertStrictEquals(PolledSockets.of(idle.pid, 3, true, silentLog), undefined);
+    assertStrictEquals(PolledSockets.of(2 ** 22 + 1, 3, true, silentLog), undefined);
   });
 });

@@ -98,7 +98,7 @@ export class Generations {
     for (const pid of replaces?.pids ?? []) {
       try {
         if (replaces?.stop === "hard") sendSignal(pid, stopSignals.hard);
-        else this.softStop.tell(pid, (signal) => sendSignal(pid, signal));
+        else this.softStop.tell(pid, (signal) => sendSignal(pid, signal), true);
       } catch (error) {
         this.log.error("cannot signal the server", { pid, error: messageOf(error) });
       }

@@ -38,7 +38,7 @@ export class Orphanage {
   retire(): void {
     const { service, softStop, drain, poller, log } = this;
     const { signal } = this.#hurry;
-    const tell = softStop.tell.bind(softStop);
+    const tell: typeof softStop.tell = (pid, send) => softStop.tell(pid, send, true);
     for (const orphan of this.#orphans.splice(0)) {
       this.#retirements.push(retireOrphan(orphan, service, tell, drain, signal, poller, log));
     }

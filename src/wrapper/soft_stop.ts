@@ -22,14 +22,15 @@ export class SoftStop {
   /**
    * Tells a process to stop.
    * @param send sends it a signal, false when it has ended
+   * @param isForeign whether some other process has started it
    * @returns what `send` did
    */
-  tell(pid: number, send: (signal: SignalName) => boolean): boolean {
+  tell(pid: number, send: (signal: SignalName) => boolean, isForeign = false): boolean {
     const { leavesSocketsPolled = false, stopSignals } = this.service;
     // If nobody else holds the sockets, our copies would be all that keeps them open, and clients would
     // queue at them in vain.
     const isNeeded = leavesSocketsPolled && this.isShared();
-    const polled = isNeeded ? PolledSockets.of(pid, lentTo(pid), this.log) : undefined;
+    const polled = isNeeded ? PolledSockets.of(pid, lentTo(pid), !isForeign, this.log) : undefined;
     try {
       const isThere = send(stopSignals.soft);
       if (isThere) void polled?.forget(this.poller, this.children, this.log);

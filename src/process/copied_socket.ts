@@ -1,0 +1,49 @@
+/**
+ * Copying a socket of another process. What lies under a descriptor's number could be anything, and so could
+ * what a copy of it does when it is closed: it is looked at before it is copied.
+ */
+
+import { discard } from "../../ffi/discard.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { openPlace } from "../../ffi/file.ts";
+import { copyDescriptor } from "../../ffi/pidfd.ts";
+import { effectiveUid } from "../../ffi/process.ts";
+
+/**
+ * Copies a socket, if root or this process's user has made it, which the kernel knows.
+ * @param process the process with that pid, by a descriptor
+ * @param number the descriptor's number over there
+ * @param stranger told who has made a socket that is not copied for that
+ * @returns undefined when there is none to be had
+ */
+export function copySocket(
+  pid: number,
+  process: Fd,
+  number: number,
+  stranger: (uid: number) => void = () => {},
+): Fd | undefined {
+  try {
+    // It is held while it is looked at, in a way that neither opens nor closes anything.
+    using place = openPlace(`/proc/${pid}/fd/${number}`);
+    const what = targetOf(place);
+    // A file's name begins with a slash. To ask for more than that a file's server would have to answer.
+    if (!what.startsWith("socket:")) return undefined;
+    const maker = Deno.statSync(`/proc/self/fd/${place.number}`).uid ?? -1;
+    if (maker !== 0 && maker !== effectiveUid()) {
+      stranger(maker);
+      return undefined;
+    }
+    const fd = copyDescriptor(process, number);
+    if (targetOf(fd) === what) return fd;
+    // It has put something else there meanwhile.
+    discard(fd);
+    return undefined;
+  } catch {
+    // No right to trace it, or it ended, or it closed the descriptor: the socket is not to be had.
+    return undefined;
+  }
+}
+
+function targetOf(fd: Fd): string {
+  return Deno.readLinkSync(`/proc/self/fd/${fd.number}`);
+}
