@@ -45,7 +45,11 @@ export const subcommand = defineSubcommand({
       const { chooseSockets } = await import("../wrapper/sockets.ts");
       const { Poller } = await import("../../ffi/poll.ts");
       const { sock, wait, "binder-uid": binderUid } = options;
-      const source = chooseSockets({ sock, wait, binderUid, lasting: false }, new Poller(), log);
+      const source = chooseSockets(
+        { sock, wait, binderUid: binderUid?.(), lasting: false },
+        new Poller(),
+        log,
+      );
       await source.prepare(sockets);
       source.close();
     }

@@ -29,7 +29,8 @@ export const BINDER_OPTIONS = {
   "binder-uid": {
     placeholder: "USER",
     about: "the binder's user",
-    read: userId,
+    // When it is asked for: a wrapper's successor goes by what the name meant, whoever knows it by then.
+    read: (user: string) => () => userId(user),
     environment: "MULTIBINDER_BINDER_UID",
   },
   "wait": {

@@ -40,6 +40,8 @@ export interface Controlled {
   log: Log;
   supervisor: Supervisor;
   sockets: Sockets;
+  /** The user that was named as the binder's. */
+  binderUid?: number | undefined;
   reloads: Reloads;
   counters: Counters;
   service: string;
@@ -179,7 +181,7 @@ export class Control {
   }
 
   #handOver(): { state: string; keep: Fd[] } {
-    const { counters, reloads, sockets, supervisor } = this.controlled;
+    const { binderUid, counters, reloads, sockets, supervisor } = this.controlled;
     if (supervisor.ending) throw new UserError("the wrapper is stopping");
     const connections = this.#server?.clients.handedOver() ?? [];
     const socket = this.#socket;
@@ -191,6 +193,7 @@ export class Control {
       generations: supervisor.snapshot(),
       sockets: sockets.served.map(({ param, fd }) => ({ param, fd: fd.number })),
       binder: sockets.binder?.sock ?? null,
+      ...(binderUid !== undefined && { binderUid }),
       control: socket ? { ...socket, fd: socket.fd.number } : null,
       clients: connections.map(connectionState),
       lastReload: reloads.last,

@@ -61,7 +61,8 @@ async function socketsFor(
   log: Log,
 ): Promise<Fd[]> {
   if (!options.strict) return await socketsForCheck(params, options, poller, log);
-  const { sock, binderUid, wait } = options;
+  const { sock, wait } = options;
+  const binderUid = options.binderUid?.();
   const sockets = chooseSockets({ sock, binderUid, wait, lasting: false }, poller, log);
   return await sockets.prepare(params);
 }

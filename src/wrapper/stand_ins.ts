@@ -47,7 +47,7 @@ async function heldSockets(
 ): Promise<Map<string, Fd>> {
   const path = sock ?? DEFAULT_SOCK;
   try {
-    const peer = { ...PEERS.binder, uid: binderUid };
+    const peer = { ...PEERS.binder, uid: binderUid?.() };
     using client = ControlClient.connect(path, poller, undefined, peer);
     const held = addressesIn(await client.call("status", []));
     const wanted = new Map<string, BindParam>();

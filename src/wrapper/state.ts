@@ -46,6 +46,8 @@ export interface WrapperState extends CommonState {
   sockets: { param: BindParam; fd: number }[];
   /** The control socket of the binder that they come from, null for none. Older programs did not say. */
   binder?: string | null;
+  /** The number of the user that was named as the binder's. */
+  binderUid?: number;
   control: ControlState | null;
   lastReload: ReloadOutcome | null;
   /** Absent, both, before there were metrics; the socket also where none was asked for. */
@@ -85,6 +87,7 @@ const state = object<WrapperState>({
     fd: descriptor,
   })),
   binder: orAbsent(orNull(path)),
+  binderUid: orAbsent(whole(0, 2 ** 32 - 2)),
   control: orNull(controlShape),
   lastReload: orNull(object<ReloadOutcome>({ at: text(), ok: truth, message: text() })),
   counters: orAbsent(countersShape),

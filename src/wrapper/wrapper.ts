@@ -35,7 +35,7 @@ export interface WrapperOptions {
   /** The binder's control socket, if one was named. */
   sock?: string;
   /** The binder's user, when that is neither root nor our own. */
-  binderUid?: number;
+  binderUid?: (() => number) | undefined;
   /** Milliseconds to wait for that binder. */
   wait: number;
   /** Folder for rendered files instead of the templates'. */
@@ -64,7 +64,8 @@ export async function runWrapper(
   void reserveFds(2048);
   // Where the sockets come from is decided once: an upgrade must not depend on who listens where by then.
   const sock = before?.binder === undefined ? options.sock : before.binder;
-  return await new Wrapper(service, options, sock, log).run(before);
+  const binder = { sock, uid: before?.binderUid ?? options.binderUid?.() };
+  return await new Wrapper(service, options, binder, log).run(before);
 }
 
 class Wrapper {
@@ -81,14 +82,15 @@ class Wrapper {
   readonly #control: Control;
   readonly #end = Promise.withResolvers<number>();
 
-  /** @param sock as in {@link WrapperOptions}, or null for no binder */
+  /** @param binder its socket, as in {@link WrapperOptions} or null for none, and its user */
   constructor(
     readonly service: Service,
     options: WrapperOptions,
-    sock: string | null | undefined,
+    binder: { sock: string | null | undefined; uid: number | undefined },
     readonly log: Log,
   ) {
-    const { binderUid, wait, limits, renderDir, control, listen, metrics } = options;
+    const { sock, uid: binderUid } = binder;
+    const { wait, limits, renderDir, control, listen, metrics } = options;
     const templates = planTargets(service.configs, renderDir);
     const notifier = new Notifier(this.#poller, log);
     this.#sockets = chooseSockets({ sock, binderUid, wait, lasting: true }, this.#poller, log);
@@ -121,6 +123,7 @@ class Wrapper {
       log,
       supervisor: this.#supervisor,
       sockets: this.#sockets,
+      binderUid,
       reloads: this.#reloads,
       counters: this.#counters,
       service: service.identity,

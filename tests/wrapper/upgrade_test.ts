@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } f
 import { multibinder, startBinder } from "../support/binder.ts";
 import { ControlConnection, settle, startPython } from "../support/control_client.ts";
 import { hasStopped, site, startWrapper, tag } from "../support/haproxy.ts";
-import { bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
+import { bodyOf, get, HttpConnection, Load, newTarget } from "../support/http_client.ts";
 import { listeningSockets, openFds } from "../support/process.ts";
 import { startProgram } from "../support/program.ts";
 import { processStatus, until } from "../support/process_status.ts";
@@ -12,6 +12,7 @@ import { buildChanged, type BuiltProgram, ProgramFile } from "../support/program
 import { SlowBackend } from "../support/slow_backend.ts";
 import { ask, binderStatus, type Status, wrapperStatus } from "../support/status.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless } from "../support/users.ts";
 import { VERSION } from "../../src/version.ts";
 
 /** Another version of the program, which understands the same state. */
@@ -348,3 +349,27 @@ Deno.test(`${UPGRADES} upgrades under binds at full speed: none fails, nothing g
 function print(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(text));
 }
+
+Deno.test({
+  name: "the binder's user is who it was at the start, whoever knows that name by now",
+  ignore: ignoreUnless(Deno.uid() === 0, "to replace /etc/passwd needs root"),
+  async fn() {
+    using folder = tempDir();
+    const passwd = folder.file("passwd");
+    const users = Deno.readTextFileSync("/etc/passwd");
+    Deno.writeTextFileSync(passwd, `${users}\nghost:x:4242:4242::/:/bin/false\n`);
+    const mount = `mount --bind ${passwd} /etc/passwd && exec "$0" "$@"`;
+    await using binder = await startBinder();
+    await using wrapper = await startWrapper(site(tag(newTarget()), "ok"), {
+      sock: binder.sock,
+      args: ["--binder-uid", "ghost"],
+      through: ["unshare", "--mount", "sh", "-c", mount],
+    });
+    Deno.writeTextFileSync(passwd, users);
+    for (const count of [1, 2]) {
+      assertStrictEquals((await ask("upgrade", wrapper.control)).code, 0);
+      assertStrictEquals((await wrapper.serving()).generation, 1);
+      assertStrictEquals((await wrapperStatus(wrapper.control)).upgrades, count);
+    }
+  },
+});
