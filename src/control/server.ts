@@ -8,8 +8,8 @@ import { discard, discardNow } from "../../ffi/discard.ts";
 import { acceptSocket, peerCredentials, setOption } from "../../ffi/socket.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { giveTurn } from "../turns.ts";
-import { type Bounds, Budget } from "./budget.ts";
+import { giveTurn, Queue } from "../turns.ts";
+import { type Bounds, Budget, type User } from "./budget.ts";
 import { Channel, ChannelClosed, isLack, UninvitedFds } from "./channel.ts";
 import { callerOf, type Client, Clients, type HandedConnection } from "./clients.ts";
 import type { Handler, Peer, Reply, Rights } from "./handler.ts";
@@ -66,6 +66,8 @@ export class ControlServer {
   readonly #bytes = new Budget(BYTES);
   readonly #unread = new Unread();
   #lastId = 0;
+  /** Turns of the users who are not trusted, for their long requests. */
+  readonly #turns = new Map<number, Queue>();
   readonly counters = { connections: 0, requests: 0, errors: 0 };
 
   constructor(
@@ -236,7 +238,11 @@ export class ControlServer {
     try {
       if (text.length > LONG) await giveTurn();
       this.#expect(client, text);
-      const answer = await this.#replyTo(client, text, (known) => id = known);
+      const answer = await this.#inTurn(
+        client.user,
+        text.length,
+        () => this.#replyTo(client, text, (known) => id = known),
+      );
       this.#keep(client, text.length + answer.bytes.length);
       client.answered = true;
       await this.#send(client, answer);
@@ -272,6 +278,17 @@ export class ControlServer {
     const expected = occurrences(text, '"address"');
     if (!this.#unread.take(fd, user, expected)) throw lacking("descriptors", peer, "ETOOMANYREFS");
     this.#unread.giveBack(fd, expected);
+  }
+
+  /**
+   * Of a user who is not trusted, long requests are handled one at a time: what is made of one takes ten times
+   * its own room, and there may be many.
+   */
+  async #inTurn<T>(user: User, length: number, handle: () => Promise<T>): Promise<T> {
+    if (user.trusted || length <= LONG) return await handle();
+    const turns = this.#turns.get(user.uid) ?? new Queue(1);
+    this.#turns.set(user.uid, turns);
+    return await turns.run(handle);
   }
 
   /** Has a request handled. Nothing of it is kept beyond this: its answer may wait for long. */
