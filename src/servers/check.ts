@@ -37,6 +37,14 @@ export interface Check {
   reasonOf(output: readonly string[], end: string | undefined): string | undefined;
 }
 
+/** The pids of those under way. */
+const underWay = new Set<number>();
+
+/** Kills the checks under way: whose outcome nobody waits for any more, they would go on with the sockets. */
+export function endChecks(): void {
+  underWay.forEach((pid) => sendSignal(pid, "SIGKILL"));
+}
+
 /**
  * Runs a program that checks a config: it ends with exit code 0 when the config is good.
  * @throws {RefusedConfig} with the program's reason, when it is not
@@ -46,12 +54,14 @@ export async function checkConfig(launch: Launch, check: Check): Promise<void> {
   const { who, argv, env = launch.env, timeout } = check;
   using output = createMemfd("multibinder-check");
   const child = launch.start(argv, { env, stdout: check.stdout ?? output, stderr: output });
+  underWay.add(child.pid);
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
     sendSignal(child.pid, "SIGKILL");
   }, timeout);
   const status = await child.exited;
+  underWay.delete(child.pid);
   clearTimeout(timer);
   if ("code" in status && status.code === 0) return;
   const lines = readOutput(output, MAX_OUTPUT).split("\n").filter((line) => line.trim() !== "");

@@ -4,7 +4,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { sendSignal } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
-import { Children } from "../process/children.ts";
+import { type Child, Children } from "../process/children.ts";
 import type { BindParam } from "../control/messages.ts";
 import type { Log } from "../log.ts";
 import { leaveSignals } from "../process/signals.ts";
@@ -32,14 +32,24 @@ export async function runOnce(
   options: CheckOptions,
   log: Log,
 ): Promise<number> {
-  // It ends by itself, and at once when it is told to.
-  leaveSignals(sendSignal);
+  // It ends by itself, and at once when it is told to; what it has started would go on with the sockets.
+  let child: Child | undefined;
+  leaveSignals((pid, name) => {
+    if (child) sendSignal(child.pid, "SIGKILL");
+    sendSignal(pid, name);
+  });
+  const end = async (started: Child): Promise<number> => {
+    child = started;
+    const status = await started.exited;
+    child = undefined;
+    return exitCodeOf(status);
+  };
   const children = new Children();
   const poller = new Poller();
   const templates = planTargets(service.configs, options.renderDir);
   const files = targetsOf(templates);
   if (service.purpose !== "check") {
-    return exitCodeOf(await service.run(new Launch({ children, poller, log, files })).exited);
+    return await end(service.run(new Launch({ children, poller, log, files })));
   }
   raiseFdLimit();
   void reserveFds(2048);
@@ -48,9 +58,7 @@ export async function runOnce(
   const rendered = renderFiles(templates, Deno.env.toObject(), socketNames, named);
   const sockets = await socketsFor(rendered.sockets, options, poller, log);
   writeFiles(rendered.files);
-  return exitCodeOf(
-    await service.run(new Launch({ children, poller, log, files, sockets, named })).exited,
-  );
+  return await end(service.run(new Launch({ children, poller, log, files, sockets, named })));
 }
 
 /** The real sockets where a check is to be strict; else those that a binder holds, and stand-ins. */

@@ -10,6 +10,7 @@ import { Children } from "../process/children.ts";
 import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
 import type { NamedSocket } from "../servers/named_sockets.ts";
+import { endChecks } from "../servers/check.ts";
 import type { Service } from "../servers/service.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { passedOver, planTargets } from "./config_files.ts";
@@ -269,6 +270,7 @@ class Wrapper {
   async #exit(code: number, served: number | undefined): Promise<void> {
     // A stop leaves nothing behind. After a crash the next wrapper takes care of it, and sooner.
     if (this.#supervisor.stopping) await this.#orphanage.retired();
+    endChecks();
     this.#control.close();
     this.#sockets.close();
     this.#pidFile?.remove(served);

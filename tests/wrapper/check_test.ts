@@ -12,7 +12,8 @@ import {
 } from "../support/haproxy.ts";
 import { get, newTarget } from "../support/http_client.ts";
 import { listeningSockets } from "../support/process.ts";
-import { type Exit, runProgram } from "../support/program.ts";
+import { childrenOf, commandOf, hasEnded, until } from "../support/process_status.ts";
+import { type Exit, runProgram, startProgram } from "../support/program.ts";
 import { loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
@@ -129,3 +130,25 @@ Deno.test("what a start refuses although HAProxy calls it valid is refused by a 
     /127\.0\.0\.1:61083 is a port without SO_REUSEPORT/,
   );
 });
+
+for (const words of [["-c"], []]) {
+  Deno.test(`a check under way ends with the wrapper: exec -- haproxy ${words}`, async () => {
+    using folder = tempDir();
+    await using binder = await startBinder();
+    const program = folder.file("haproxy");
+    Deno.writeTextFileSync(program, "#!/bin/sh\nexec sleep 1000\n");
+    Deno.chmodSync(program, 0o755);
+    const path = folder.file("site.cfg.eta");
+    Deno.writeTextFileSync(path, site(tag(newTarget()), "ok"));
+    const command = [program, ...words, "-f", path];
+    await using wrapper = startProgram(
+      wrapperCommand("exec", { sock: binder.sock, args: ["--strict"], command }),
+    );
+    const checks = () => childrenOf(wrapper.pid).filter((pid) => commandOf(pid) === "sleep");
+    await until(() => checks().length === 1);
+    const [pid = 0] = checks();
+    wrapper.signal("SIGTERM");
+    await wrapper.exited;
+    await until(() => hasEnded(pid));
+  });
+}
