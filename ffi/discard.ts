@@ -51,6 +51,9 @@ const IMPATIENCE = 10_000;
 /** Processes at a time that are made to wait by what they close. */
 const MAX_HELD_UP = 32;
 
+/** Files at a time that other threads close: the runtime has 32, and some must be left for poll(2). */
+const MAX_CLOSING = 8;
+
 const waiting: Fd[] = [];
 /** Those that had not ended when they were last looked at. */
 let heldUp: number[] = [];
@@ -63,10 +66,16 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 /** Stack of the other process, which does next to nothing. There is one at a time that is not being killed. */
 const stack = new Uint8Array(64 * 1024);
 
-/** Closes a descriptor; a socket now or a little later, and in a way that never waits. */
+/** Files that other threads are closing. */
+let closing = 0;
+
+/**
+ * Closes a descriptor; a socket now or a little later, in a way that never waits. A file is closed by another
+ * thread, as far as there are some to spare: this process can end or execute another one only after that.
+ */
 export function discard(fd: Fd): void {
   if (fd.closed) return;
-  if (!isSocket(fd)) return fd.close();
+  if (!isSocket(fd)) return closeFile(fd);
   waiting.push(new Fd(fd.release()));
   const now = performance.now();
   credit = Math.min(MAX_CREDIT, credit + (now - last) / PAUSE);
@@ -77,6 +86,18 @@ export function discard(fd: Fd): void {
   }
   credit = Math.max(0, credit - 1);
   discardNow();
+}
+
+function closeFile(fd: Fd): void {
+  if (closing >= MAX_CLOSING || !isServed(fd)) return fd.close();
+  closing++;
+  void libc().close_wait(fd.release()).then(() => closing--);
+}
+
+/** Whether a file may have a server: it has a path, and its memory is not ours alone. */
+function isServed(fd: Fd): boolean {
+  const link = Deno.readLinkSync(`/proc/self/fd/${fd.number}`);
+  return link.startsWith("/") && !link.startsWith("/memfd:");
 }
 
 /** Closes now what {@link discard} has put off: before execve, which would do it and wait; and at an end. */
@@ -154,7 +175,8 @@ function isReaped(pid: number): boolean {
   return libc().waitpid(pid, new Int32Array(1), WNOHANG | __WALL) !== 0;
 }
 
-function isSocket(fd: Fd): boolean {
+/** Whether a descriptor is a socket; nobody is asked who might not answer. */
+export function isSocket(fd: Fd): boolean {
   const length = new Uint32Array([4]);
   return libc().getsockopt(fd.number, SOL_SOCKET, SO_TYPE, new Uint32Array(1), length) === 0;
 }

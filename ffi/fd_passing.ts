@@ -84,10 +84,23 @@ export interface Received {
  * @throws {SystemError} ECONNRESET
  */
 export function receiveMessage(socket: Fd, buffer: Uint8Array<ArrayBuffer>): Received | undefined {
+  return receiveWithFds(socket, buffer, 0);
+}
+
+/** As {@link receiveMessage}, of what stays where it is: the descriptors are copies. */
+export function peekMessage(socket: Fd, buffer: Uint8Array<ArrayBuffer>): Received | undefined {
+  return receiveWithFds(socket, buffer, MSG_PEEK);
+}
+
+function receiveWithFds(
+  socket: Fd,
+  buffer: Uint8Array<ArrayBuffer>,
+  flags: number,
+): Received | undefined {
   prepare(buffer, control.bytes.length);
   const length = checkNonBlocking(
     "recvmsg",
-    () => libc().recvmsg(socket.number, header.bytes, MSG_CMSG_CLOEXEC | MSG_DONTWAIT),
+    () => libc().recvmsg(socket.number, header.bytes, flags | MSG_CMSG_CLOEXEC | MSG_DONTWAIT),
   );
   if (length === undefined) return undefined;
   return {

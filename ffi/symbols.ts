@@ -67,6 +67,7 @@ export const symbols = {
   pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
+  close_wait: { name: "close", parameters: ["i32"], result: "i32", nonblocking: true },
   // int ioctl(int fd, unsigned long request, ...)
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
   // int fcntl(int fd, int command, ...)

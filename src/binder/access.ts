@@ -54,7 +54,8 @@ export function accessRules(
  * those listed as adopters may hand back such as root or the binder's own user has made.
  */
 export class Access {
-  constructor(public rules: AccessRules) {}
+  /** @param look as in {@link Rights}, for adopters: root and the binder's user could stop it anyway */
+  constructor(public rules: AccessRules, readonly look?: Rights["look"]) {}
 
   /** What a peer may do. */
   rights({ uid, gid, groups }: Peer): Rights {
@@ -62,11 +63,13 @@ export class Access {
     const served = this.mayAdopt(uid) || anyone || uids.includes(uid) ||
       [gid, ...groups].some((group) => gids.includes(group));
     if (this.mayAdopt(uid)) {
+      const trusted = this.trusts(uid);
       return {
         served,
-        trusted: this.trusts(uid),
+        trusted,
         maxFds: MAX_HANDED_BACK,
         maxBytes: MAX_MESSAGE_BYTES,
+        ...(!trusted && this.look && { look: this.look }),
       };
     }
     return {

@@ -32,6 +32,7 @@ import { Ledger } from "./ledger.ts";
 import { type Attached, Listing } from "./listing.ts";
 import { type BinderOptions, LASTING, lookUpNames, type Rules } from "./options.ts";
 import { type PassedSockets, sortPassed, storeName } from "./passed_sockets.ts";
+import { Onlooker } from "./onlooker.ts";
 import { Policy } from "./policy.ts";
 import { type Changes, describeReload } from "./reload.ts";
 import { Requests } from "./requests.ts";
@@ -148,7 +149,8 @@ class Binder {
     const own = await this.#resolveOwn(options.addresses);
     this.#allowOwn(policy, own);
     this.#takeStored(passed, policy);
-    const access = new Access(rules.access);
+    const { look } = new Onlooker(this.#children, log);
+    const access = new Access(rules.access, look);
     this.#control ??= listenOn(options.sock, options.mode, rules.owner);
     const reload = this.#reload = (): Promise<string> =>
       this.#reloads.run(() => this.#applyConfig(policy, access, requests));

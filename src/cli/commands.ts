@@ -33,6 +33,7 @@ export const INTERNAL: Readonly<
   "self-check": () => import("./self_check.ts"),
   "latch": () => import("./latch.ts"),
   "become": () => import("./become.ts"),
+  "look": () => import("./look.ts"),
   "unpoll": () => import("./unpoll.ts"),
 };
 

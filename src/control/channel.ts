@@ -32,8 +32,12 @@ export class ChannelClosed extends Error {
 export class UninvitedFds extends Error {
   override readonly name = "UninvitedFds";
 
-  /** @param text what came before and with them */
-  constructor(readonly text: string) {
+  /**
+   * A refusal of them.
+   * @param text what came before and with them
+   * @param what the peer may not send
+   */
+  constructor(readonly text: string, readonly what = "descriptors") {
     super("descriptors came that nobody had asked for");
   }
 }
@@ -44,13 +48,17 @@ const PAUSE = 50;
 /** Receives of one connection that is being closed, of 64 KiB each: more than a queue holds. */
 const MAX_DRAIN = 64;
 
-const buffer = new Uint8Array(64 * 1024);
+/** Bytes of one receive. */
+export const RECEIVED_AT_ONCE = 64 * 1024;
+
+const buffer = new Uint8Array(RECEIVED_AT_ONCE);
 
 /** Sends and receives messages over a non-blocking UNIX stream socket, which it owns. */
 export class Channel {
   readonly #splitter: MessageSplitter;
   readonly #received: Fd[] = [];
   #leavesFds = false;
+  #look: ((connection: Fd) => Promise<boolean>) | undefined;
   /** Whether everything that will ever come has been received. */
   #ended = false;
   /** How many descriptors to keep until {@link takeFds}; any more are closed as they arrive. */
@@ -77,6 +85,15 @@ export class Channel {
   refuseFds(): void {
     this.#leavesFds = true;
     // Otherwise an urgent byte is dropped by the next receive, and its descriptors are closed by it.
+    setOption(this.fd, SOL_SOCKET, SO_OOBINLINE, 1);
+  }
+
+  /**
+   * Receives descriptors from here on only if they are sockets: others are left where they are, and end it.
+   * @param look whether those of the message that waits are; it takes nothing
+   */
+  receiveSockets(look: (connection: Fd) => Promise<boolean>): void {
+    this.#look = look;
     setOption(this.fd, SOL_SOCKET, SO_OOBINLINE, 1);
   }
 
@@ -109,7 +126,11 @@ export class Channel {
       await this.#ready(POLLIN, left);
       // Other code has run since poll said so, and may have closed the connection.
       this.#mustBeOpen();
-      const received = this.#leavesFds ? this.#receiveBytes() : this.#receiveWithFds();
+      const received = this.#look
+        ? await this.#receiveSockets(this.#look)
+        : this.#leavesFds
+        ? this.#receiveBytes()
+        : this.#receiveWithFds();
       if (received === undefined) continue;
       if (received === 0) {
         this.#ended = true;
@@ -138,6 +159,21 @@ export class Channel {
     throw new UninvitedFds(
       new TextDecoder().decode(this.pending) + new TextDecoder().decode(bytes),
     );
+  }
+
+  async #receiveSockets(look: (connection: Fd) => Promise<boolean>): Promise<number | undefined> {
+    const received = receiveBytes(this.fd, buffer);
+    if (!received?.withFds) return received?.length;
+    const text = new TextDecoder().decode(buffer.subarray(0, received.length));
+    if (!await look(this.fd)) {
+      throw new UninvitedFds(
+        new TextDecoder().decode(this.pending) + text,
+        "descriptors but those of sockets",
+      );
+    }
+    this.#mustBeOpen();
+    // Nobody else takes from this queue: it is the same message.
+    return this.#receiveWithFds();
   }
 
   /** Whether descriptors have been received that nobody has taken. */

@@ -16,6 +16,8 @@ export interface Rights {
   trusted: boolean;
   /** How many descriptors it may send with a request. */
   maxFds: number;
+  /** Looks whether all that wait at its connection are sockets; without it they are received as they are. */
+  look?: (connection: Fd) => Promise<boolean>;
   /** Bytes of a request at most. */
   maxBytes: number;
 }

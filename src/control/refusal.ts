@@ -33,7 +33,7 @@ export function lastAnswer(error: unknown, { uid }: Peer): object | undefined {
   }
   if (error instanceof RpcError) return { id: null, error: error.body };
   if (!(error instanceof UninvitedFds)) return undefined;
-  const message = `Not permitted: uid ${uid} may not send descriptors`;
+  const message = `Not permitted: uid ${uid} may not send ${error.what}`;
   return {
     id: idOf(error.text),
     error: { code: RPC.notPermitted, message, data: { code: "EPERM" } },

@@ -110,10 +110,11 @@ export class ControlServer {
       this.log.warn("cannot tell who a client is", { error: messageOf(error) });
       return new Channel(fd, this.poller).dismiss();
     }
-    const { served, trusted, maxFds, maxBytes } = this.rights(peer);
+    const { served, trusted, maxFds, maxBytes, look } = this.rights(peer);
     const channel = new Channel(fd, this.poller, pending, maxBytes);
     channel.maxFds = maxFds;
     if (maxFds === 0) channel.refuseFds();
+    else if (look) channel.receiveSockets(look);
     if (!served) stopFds(fd);
     const client: Client = {
       channel,

@@ -73,7 +73,13 @@ async function survives(binder: Binder, address: string, stranger: Stranger): Pr
   }
 }
 
-for (const [who, args] of [["denied", []], ["allowed", ["--allow-uid", STRANGER]]] as const) {
+const STANDINGS = [
+  ["denied", []],
+  ["allowed", ["--allow-uid", STRANGER]],
+  ["let hand sockets back", ["--adopt-uid", STRANGER]],
+] as const;
+
+for (const [who, args] of STANDINGS) {
   Deno.test({
     name: `no descriptor of a user who is ${who} is waited for`,
     ignore,
