@@ -2,7 +2,9 @@
 
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import { effectiveUid } from "../../ffi/process.ts";
 import { listenSocket } from "../../ffi/socket.ts";
+import { fileNumberOf } from "../../ffi/unix_diag.ts";
 import {
   type Address,
   type AddressParts,
@@ -18,7 +20,7 @@ import { damageOf, restore } from "./damage.ts";
 import { optionsOf, setOptions } from "./kernel_options.ts";
 import { insistOnFree, listen } from "./listen.ts";
 import type { SocketOptions } from "./socket_options.ts";
-import { type FileId, removeIfSame } from "./place.ts";
+import { type FileId, placeAt, removeIfSame } from "./place.ts";
 import { closeUnlessServed, conformFile } from "./unix_path.ts";
 import { discard, discardNow } from "../../ffi/discard.ts";
 
@@ -198,7 +200,9 @@ export class Registry {
     if (why === undefined) return;
     held.mended = (held.mended ?? 0) + 1;
     if (restore(held.fd, address, backlog)) return this.mended(held, why, "listens");
-    const options = optionsOf(held.fd, address);
+    const options = hasFile(address)
+      ? permissionsAt(address.path, held.fd)
+      : optionsOf(held.fd, address);
     // With it open, its name or port would be taken.
     this.release(address);
     try {
@@ -313,4 +317,15 @@ export function conform(
 function overlapping(address: Address, held: Address, cause?: unknown): BindError {
   const why = `it overlaps ${formatAddress(held)}, which is held already`;
   return new BindError(formatAddress(address), "EADDRINUSE", why, cause, true);
+}
+
+/** Who may connect to a UNIX socket, as options; none when its file is gone. */
+function permissionsAt(path: string, fd: Fd): SocketOptions {
+  const number = fileNumberOf(fd);
+  using place = placeAt(path);
+  if (place === undefined || number !== (place.info.ino ?? -1) >>> 0) return {};
+  const { mode, uid, gid } = place.info;
+  const permissions = { mode: ((mode ?? 0) & 0o777).toString(8) };
+  // Only root gives files away.
+  return effectiveUid() === 0 ? { ...permissions, user: `${uid}`, group: `${gid}` } : permissions;
 }

@@ -75,7 +75,10 @@ Deno.test("a socket that a client has shut down or connected serves the next cli
   for (const [param, ways] of cases) {
     for (const [index, how] of ways.entries()) {
       await using _holder = await harm(binder, param, how);
+      const file = param.port === undefined && param.address.replace("unix:", "");
+      if (file) Deno.chmodSync(file, 0o640);
       assertEquals(await next(binder, param), "served: x", `${JSON.stringify(param)} ${how}`);
+      if (file) assertEquals((Deno.statSync(file).mode ?? 0) & 0o777, 0o640);
       const { sockets } = await binderStatus(binder.sock);
       assertEquals(sockets.at(-1)?.mended, index + 1);
     }
