@@ -36,6 +36,7 @@ import { Onlooker } from "./onlooker.ts";
 import { Policy } from "./policy.ts";
 import { type Changes, describeReload } from "./reload.ts";
 import { Requests } from "./requests.ts";
+import { Served } from "./served.ts";
 import { type BinderState, parseState, STATE_VERSION } from "./state.ts";
 
 /**
@@ -77,6 +78,7 @@ class Binder {
   readonly #ledger = new Ledger();
   readonly #listing: Listing;
   readonly #alarm: Alarm;
+  readonly #served: Served;
   readonly #upgrade: Upgrade;
   #isStopping = false;
   /** One at a time. */
@@ -113,12 +115,14 @@ class Binder {
       attached: () => this.#attached,
       troubles: () => this.#alarm.troubles,
     });
+    const likely = (held: Held) => this.#ledger.of(held).map(({ pid }) => pid);
     this.#alarm = new Alarm({
       registry: this.#registry,
       log,
       unservedAfter: options.unservedAfter,
-      likely: (held) => this.#ledger.of(held).map(({ pid }) => pid),
+      likely,
     });
+    this.#served = new Served(likely);
     this.#upgrade = new Upgrade({
       log,
       children: this.#children,
@@ -438,10 +442,13 @@ class Binder {
 
   async #exposeMetrics(): Promise<string> {
     const { binderMetrics } = await import("./metrics.ts");
+    const sockets = this.#registry.list();
     return await binderMetrics({
       started: this.#startedAt,
       upgrade: this.#upgrade,
-      sockets: this.#registry.list(),
+      sockets,
+      served: await this.#served.look(sockets, this.#attached),
+      troubles: this.#alarm.troubles,
       missing: this.#missing.length,
       clients: this.#server?.clients.size ?? 0,
       counters: this.#counters.state,

@@ -1,17 +1,22 @@
 /** A binder's metrics. Their names and labels stay the same over versions. */
 
+import type { Trouble } from "../control/reports.ts";
 import { byLabel, expose, metric } from "../control/exposition.ts";
-import { type Listener, listenerMetrics } from "../control/listener_metrics.ts";
+import { listenerMetrics } from "../control/listener_metrics.ts";
 import { ownMetrics } from "../process/own_metrics.ts";
 import type { Upgrade } from "../process/upgrade.ts";
+import type { Held } from "../sockets/registry.ts";
 import type { CountersState } from "./counters.ts";
+import type { IsServed } from "./served.ts";
 
 /** What there is to tell of a binder. */
 export interface Observed {
   /** Milliseconds since 1970. */
   started: number;
   upgrade: Upgrade;
-  sockets: readonly Listener[];
+  sockets: readonly Held[];
+  served: IsServed;
+  troubles: readonly Trouble[];
   /** Addresses of its command line that it does not hold. */
   missing: number;
   clients: number;
@@ -22,9 +27,17 @@ export interface Observed {
 /** As Prometheus's text. */
 export async function binderMetrics(observed: Observed): Promise<string> {
   const { started, upgrade, sockets, missing, clients, counters, server } = observed;
+  const { served, troubles } = observed;
   return await expose([
     ...ownMetrics("binder", started, upgrade),
-    ...await listenerMetrics(sockets),
+    ...await listenerMetrics(sockets, served),
+    {
+      name: "multibinder_listener_alarm",
+      type: "gauge",
+      help:
+        "1 while something is wrong with a socket: nobody serves it, its queue is nearly full, or drops",
+      samples: troubles.map(({ address, kind }) => ({ labels: { address, kind }, value: 1 })),
+    },
     metric(
       "multibinder_addresses_missing",
       "gauge",

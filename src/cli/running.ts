@@ -14,6 +14,7 @@ interface Status {
   pid: number;
   sockets: { address: string; backlog?: number; queue?: { limit: number } }[];
   missing?: string[];
+  troubles?: { kind: string; message: string }[];
   generations?: { number: number; pid: number; state: string }[];
   binder?: { sock: string; connected: boolean } | null;
   lastReload?: { ok: boolean; message: string } | null;
@@ -29,6 +30,10 @@ const status = object<Status>({
     queue: orAbsent(object<{ limit: number }>({ limit: natural })),
   })),
   missing: orAbsent(list(text())),
+  troubles: orAbsent(list(object<{ kind: string; message: string }>({
+    kind: text(),
+    message: text(),
+  }))),
   generations: orAbsent(list(object<NonNullable<Status["generations"]>[number]>({
     number: natural,
     pid: natural,
@@ -91,6 +96,7 @@ export class Running {
       this.#binary(),
       ...this.#cutQueues(),
       ...this.#missing(),
+      ...this.#troubles(),
       ...this.#generations(),
       ...this.#lastReload(),
       ...this.#binder(),
@@ -142,6 +148,17 @@ export class Running {
       message: `${this.name} does not hold ${some(missing)} of its command line`,
       remedy: "its log says who has it: stop that one, and start the binder again",
     }];
+  }
+
+  #troubles(): Finding[] {
+    return (this.status.troubles ?? []).map(({ kind, message }) => ({
+      check: `listener_${kind}`,
+      level: kind === "unserved" ? "failure" : "warning",
+      message,
+      remedy: kind === "unserved"
+        ? "start the server again: what waits is served then"
+        : "a faster server, or for bursts a longer backlog and net.core.somaxconn",
+    }));
   }
 
   #generations(): Finding[] {

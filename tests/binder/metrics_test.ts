@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { bindOnce } from "../support/control_client.ts";
+import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { newTarget, type Target } from "../support/http_client.ts";
 import { metricsOf, scrape, valuesIn } from "../support/metrics.ts";
 import { openFds } from "../support/process.ts";
@@ -169,4 +170,32 @@ Deno.test("thousands of sockets are told of, whichever way is asked", async () =
     const queues = [...values.keys()].filter((name) => name.includes("_accept_queue_length{"));
     assertStrictEquals(queues.length, 6000);
   }
+});
+
+Deno.test("an address that nobody serves while a client waits is an alarm, until somebody does", async () => {
+  const target = newTarget();
+  const args = ["--unserved-after", "100ms"];
+  await using binder = await startBinder([written(target)], { args });
+  const labels = `address="${written(target)}"`;
+  const look = async () => {
+    const values = await metricsOf(binder.sock);
+    return {
+      alarm: values.get(`multibinder_listener_alarm{${labels},kind="unserved"}`),
+      served: values.get(`multibinder_listener_served{${labels}}`),
+    };
+  };
+  const before = await look();
+  assertStrictEquals(before.alarm, undefined);
+  assert(before.served !== 1, "nobody serves it, or that cannot be seen");
+  using _client = await Deno.connect(target);
+  const { troubles } = await binder.waitFor(({ troubles }) => troubles.length > 0);
+  assertEquals(troubles.map(({ kind }) => kind), ["unserved"]);
+  assertStrictEquals((await look()).alarm, 1);
+  await using wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
+  await wrapper.serving();
+  await binder.waitFor(({ troubles }) => troubles.length === 0);
+  await binder.waitFor(({ wrappers }) =>
+    wrappers.some(({ generations = [] }) => generations.some(({ state }) => state === "serving"))
+  );
+  assertEquals(await look(), { alarm: undefined, served: 1 });
 });
