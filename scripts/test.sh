@@ -26,7 +26,7 @@ PROMISES=(tests/binder/bind_test.ts tests/wrapper/reload_test.ts tests/cli/comma
 SOAK_MINUTES=10
 
 . scripts/toolchain.sh
-need_tools haproxy wrk curl python3 strace gcc tmux podman runc debootstrap iptables \
+need_tools haproxy wrk curl python3 strace gcc tmux promtool:prometheus podman runc debootstrap iptables \
   zsh fish mandoc lowdown lintian lexgrog:man-db \
   systemd-socket-activate:systemd nsenter:util-linux script:bsdutils \
   /usr/lib/libnss_extrausers.so.2:libnss-extrausers \
