@@ -1,13 +1,15 @@
 /**
  * The main job, shown with real traffic: HAProxy v1 is replaced by v2, and v2 reloaded. Started by
- * scripts/demo.sh with the path of the compiled program; exits with 1 when a request or a step failed.
+ * scripts/demo.sh with the path of the compiled program, and with `--svg FILE` for a picture of it; exits with 1
+ * when a request or a step failed.
  */
 
 import { bold, green, red } from "@std/fmt/colors";
 import { Events, Program, StepError } from "./program.ts";
 import { NEW_CONNECTION_CLIENTS, Traffic } from "./traffic.ts";
-import { type Phase, problems, table } from "./report.ts";
+import { type Phase, problems, table, VERSIONS } from "./report.ts";
 import { Screen } from "./screen.ts";
+import { type Mark, timeline } from "./timeline.ts";
 
 /** Of so many answers on new connections, one is shown. */
 const SHOWN_EVERY = 20;
@@ -74,8 +76,11 @@ function setStage(multibinder: string, screen: Screen, events: Events): Stage {
   };
 }
 
-/** @returns whether nothing was lost */
-async function play(stage: Stage): Promise<boolean> {
+/**
+ * @param svg where a picture of it is to be written
+ * @returns whether nothing was lost
+ */
+async function play(stage: Stage, svg: string | undefined): Promise<boolean> {
   const { screen } = stage;
 
   const bind = ["bind", "--sock", SOCK, "127.0.0.1:0"];
@@ -112,16 +117,22 @@ async function play(stage: Stage): Promise<boolean> {
   await using traffic = startTraffic(stage, Number(port));
   await traffic.answered(ENOUGH, ["V1"]);
 
+  const marks: Mark[] = [];
+  const mark = (text: string) => marks.push({ at: traffic.now, text });
   const v2 = startHaproxy("v2");
   screen.step("HAProxy v2 starts beside it, from a wrapper of its own. Both answer.", v2.command);
   traffic.begin("switch");
+  mark("v2 is started");
   const wrapper2 = v2.start();
   await wrapper2.logged(/ serving /);
+  mark("v2 serves beside v1");
   traffic.begin("switch"); // anew: both must answer from here on
   await traffic.answered(ENOUGH, ["V1", "V2"]);
 
   screen.step("v1 stops.", `kill -TERM ${wrapper1.pid}    # its wrapper`);
+  mark("v1 is told to stop");
   await wrapper1.stop();
+  mark("v1 has ended");
   traffic.begin("after");
   await traffic.answered(ENOUGH, ["V2"]);
 
@@ -131,8 +142,12 @@ async function play(stage: Stage): Promise<boolean> {
   );
   stage.configure("v2", "V3");
   traffic.begin("reload");
+  mark("v2 is told to reload, as v3");
   wrapper2.signal("SIGUSR2");
+  await wrapper2.logged(/ reloaded /);
+  mark("v3 has stayed up, v2 drains");
   await wrapper2.logged(/ drained generation=1 /);
+  mark("v2 has ended");
   await traffic.answered(1, ["V2", "V3"]);
   traffic.begin("end");
   await traffic.answered(ENOUGH, ["V3"]);
@@ -150,6 +165,10 @@ async function play(stage: Stage): Promise<boolean> {
   const wrong = problems(traffic.outcomes);
   wrong.forEach((problem) => screen.line(problem, red));
   if (wrong.length === 0) screen.line("No request failed, no connection was lost.", green);
+  if (svg !== undefined) {
+    Deno.writeTextFileSync(svg, timeline(traffic.outcomes, marks, VERSIONS));
+    screen.line(`The picture is in ${svg}.`);
+  }
   return wrong.length === 0;
 }
 
@@ -173,6 +192,10 @@ function startTraffic({ screen, events }: Stage, port: number) {
   return {
     outcomes: traffic.outcomes,
     keepAlive: traffic.keepAlive,
+    /** Milliseconds since it has begun. */
+    get now(): number {
+      return performance.now() - traffic.begun;
+    },
     begin(phase: Phase): void {
       traffic.phase = phase;
       recent = [];
@@ -189,8 +212,11 @@ function startTraffic({ screen, events }: Stage, port: number) {
   };
 }
 
-async function main([multibinder]: string[]): Promise<number> {
-  if (multibinder === undefined) throw new Error("usage: demo.ts PATH_OF_MULTIBINDER");
+async function main([multibinder, option, svg]: string[]): Promise<number> {
+  const isRight = option === undefined || option === "--svg" && svg !== undefined;
+  if (multibinder === undefined || !isRight) {
+    throw new Error("usage: scripts/demo.sh [--svg FILE]");
+  }
   const screen = new Screen();
   const events = new Events();
   for (const signal of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[]) {
@@ -200,7 +226,7 @@ async function main([multibinder]: string[]): Promise<number> {
   const showLogs = () =>
     stage.programs.forEach(({ name, log }) => screen.line(`--- log of ${name}\n${log.trimEnd()}`));
   try {
-    const fine = await play(stage);
+    const fine = await play(stage, svg);
     if (!fine) showLogs();
     return fine ? 0 : 1;
   } catch (error) {

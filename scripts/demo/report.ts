@@ -21,6 +21,8 @@ export interface Outcome {
   client: "new" | "keep-alive";
   /** In which it began. */
   phase: Phase;
+  /** When it ended, in milliseconds since the traffic has begun. */
+  at: number;
   /** From before the connect, if there was one, to the end of the answer. */
   milliseconds: number;
   /** The version that answered; absent when the request failed. */
@@ -37,7 +39,7 @@ export interface KeepAlive {
   retries: number;
 }
 
-const VERSIONS = ["V1", "V2", "V3"];
+export const VERSIONS = ["V1", "V2", "V3"];
 
 /** The table of the outcomes, in lines of at most 100 columns. */
 export function table(outcomes: readonly Outcome[], keepAlive: KeepAlive): string[] {

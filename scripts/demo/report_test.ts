@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/asse
 import { type Outcome, percentile, type Phase, PHASES, problems, table } from "./report.ts";
 
 function answered(phase: Phase, version: string, client: Outcome["client"] = "new"): Outcome {
-  return { client, phase, milliseconds: 1, version };
+  return { client, phase, at: 0, milliseconds: 1, version };
 }
 
 /** Every version where it must be. */
@@ -16,7 +16,7 @@ Deno.test("a run in which every version answers where it must has no problem", (
 });
 
 Deno.test("failed requests are told by client, phase and reason", () => {
-  const failed = { phase: "switch", milliseconds: 1, failure: "connection reset" } as const;
+  const failed = { phase: "switch", at: 0, milliseconds: 1, failure: "connection reset" } as const;
   assertEquals(
     problems([
       ...FINE,
@@ -50,7 +50,13 @@ Deno.test("a version that answers where it is gone is a problem, on a kept conne
 });
 
 Deno.test("the table counts by version, apart from what failed, within 100 columns", () => {
-  const failed: Outcome = { client: "new", phase: "before", milliseconds: 9, failure: "timeout" };
+  const failed: Outcome = {
+    client: "new",
+    phase: "before",
+    at: 0,
+    milliseconds: 9,
+    failure: "timeout",
+  };
   const lines = table([...FINE, failed, answered("before", "V1", "keep-alive")], {
     reconnects: 1,
     retries: 2,

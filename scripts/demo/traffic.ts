@@ -24,6 +24,8 @@ export class Traffic {
   readonly keepAlive: KeepAlive = { reconnects: 0, retries: 0 };
   /** Noted with each request that begins from now on. */
   phase: Phase = "before";
+  /** When the traffic has begun, as performance.now() tells. */
+  begun = 0;
   readonly #clients: Promise<void>[] = [];
   #stopped = false;
 
@@ -31,6 +33,7 @@ export class Traffic {
   constructor(readonly port: number, readonly report: (outcome: Outcome) => void) {}
 
   start(): void {
+    this.begun = performance.now();
     for (let client = 0; client < NEW_CONNECTION_CLIENTS; client++) {
       this.#clients.push(this.#repeat("new", () => onNewConnection(this.port)));
     }
@@ -54,7 +57,8 @@ export class Traffic {
         (version) => ({ version }),
         (error) => ({ failure: reasonOf(error) }),
       );
-      const outcome = { client, phase, milliseconds: performance.now() - begin, ...result };
+      const now = performance.now();
+      const outcome = { client, phase, at: now - this.begun, milliseconds: now - begin, ...result };
       this.outcomes.push(outcome);
       this.report(outcome);
       await new Promise((resolve) => setTimeout(resolve, PAUSE[client]));
