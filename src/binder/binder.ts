@@ -18,6 +18,8 @@ import { ControlServer } from "../control/server.ts";
 import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
 import { BindError } from "../sockets/bind_error.ts";
+import { makerOf } from "../sockets/listen.ts";
+import { type Holder, takeSockets } from "../sockets/taken_sockets.ts";
 import { type Held, type Mending, Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
 import { takeListenFds } from "../systemd/listen_fds.ts";
 import { Notifier } from "../systemd/notify.ts";
@@ -153,6 +155,7 @@ class Binder {
     const own = await this.#resolveOwn(options.addresses);
     this.#allowOwn(policy, own);
     this.#takeStored(passed, policy);
+    if (!before && options.take !== undefined) await this.#takeRunning(own, options.take);
     const { look } = new Onlooker(this.#children, log);
     const access = new Access(rules.access, look);
     this.#control ??= listenOn(options.sock, options.mode, rules.owner);
@@ -230,6 +233,19 @@ class Binder {
         this.#notifier.removeFds(storeName(held.address));
         held.fd.close();
       }
+    }
+  }
+
+  /** Copies what is not held yet out of a process that runs. */
+  async #takeRunning(own: readonly Wanted[], holder: Holder): Promise<void> {
+    const missing = own.filter((one) => this.#registry.findWanted(one) === undefined);
+    const taken = await takeSockets(missing.map(({ address }) => address), holder);
+    for (const { held, pid, command } of taken) {
+      this.#registry.add(held);
+      const { address, fd, backlog } = held;
+      const about = { address: formatAddress(address), pid, command, uid: makerOf(fd), backlog };
+      this.log.info("took over", about);
+      this.#keep(held);
     }
   }
 

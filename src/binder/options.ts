@@ -6,6 +6,7 @@ import { resolveAddress, splitAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
 import type { Owner } from "../control/control_socket.ts";
 import { type AccessRules, accessRules } from "./access.ts";
+import type { Holder } from "../sockets/taken_sockets.ts";
 import { parsePatterns, type PolicyRules } from "./policy.ts";
 
 /** What the command line says. */
@@ -33,6 +34,8 @@ export interface BinderOptions {
   allow: readonly string[];
   /** Address at which metrics are to be read. */
   metrics?: string;
+  /** Whose sockets to take over for the addresses that are not held yet. */
+  take?: Holder;
   /** Options that are for the trusted, and that all clients may ask for here. */
   allowOption: readonly string[];
 }

@@ -1,12 +1,7 @@
 /** Which addresses clients may ask for. */
 
 import { type Address, formatAddress, resolveAddress, toParts } from "../sockets/address.ts";
-import {
-  formatOptions,
-  type OptionName,
-  RESTRICTED,
-  type SocketOptions,
-} from "../sockets/socket_options.ts";
+import { type OptionName, RESTRICTED, type SocketOptions } from "../sockets/socket_options.ts";
 import { EXIT, fromCommandLine, UserError } from "../errors.ts";
 
 /** A pattern of addresses: a host or `*`, and ports. */
@@ -120,6 +115,6 @@ async function parsePattern(text: string): Promise<Pattern> {
 
 /** An address without its port: with `,v4v6` it is another host than without. */
 function hostOf(address: Address): string {
-  const { address: host, options = {} } = toParts(address);
-  return host + formatOptions(options);
+  const isDual = address.transport !== "unix" && address.family === "dual";
+  return toParts(address).address + (isDual ? ",v4v6" : "");
 }

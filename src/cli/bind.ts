@@ -10,7 +10,7 @@ import { type CommandLine, COMMON_OPTIONS, defineSubcommand } from "./subcommand
 import type { Options } from "./option.ts";
 import { print } from "./output.ts";
 import { METRICS, SOCK } from "./shared_options.ts";
-import { duration, fileMode, wholeNumber } from "./values.ts";
+import { duration, fileMode, holder, wholeNumber } from "./values.ts";
 
 const ADDRESSES = `
 ADDRESS is one of
@@ -38,6 +38,11 @@ With addresses or --allow, clients get these alone; without any, clients may ask
 for any address. PATTERN is HOST:PORTS: HOST as in an address, or
 * for every one; PORTS a number, a range such as 8000-8099, or *. A lone * allows
 everything. --backlog is for addresses that are asked for without a length.
+
+With --take the socket of each ADDRESS is copied out of the process that listens there,
+and with it what waits in its queue: PID, or with auto whoever it is, if anybody. That
+process goes on with its own copy until it is stopped. It takes root, or the same user
+with the right to trace it.
 
 Options are for every client, but interface, transparent, freebind, mark, user and
 group: these are for root and the binder's own user, and --allow-option adds them one
@@ -130,6 +135,11 @@ const OPTIONS = {
     about: "addresses that clients may ask for as well",
     repeatable: true,
   },
+  "take": {
+    placeholder: "PID",
+    about: "take ADDRESS over from a process that listens, or auto",
+    read: holder,
+  },
   "allow-option": {
     placeholder: "NAME",
     about: "option of sockets that every client may ask for",
@@ -197,6 +207,7 @@ function optionsOf({ options, words }: CommandLine<typeof OPTIONS>): BinderOptio
     backlog: options.backlog,
     unservedAfter: options["unserved-after"],
     allow: options.allow,
+    take: options.take,
     metrics: options.metrics,
     allowOption: options["allow-option"],
   };

@@ -37,3 +37,10 @@ export function fileMode(text: string): number {
   if (/^0?[0-7]{3}$/.test(text)) return parseInt(text, 8);
   throw new UserError("it must be permission bits in octal, such as 0660");
 }
+
+/** Reads whom to take sockets from: a pid, or `auto`. */
+export function holder(text: string): number | "auto" {
+  if (text === "auto") return text;
+  if (/^[1-9]\d{0,9}$/.test(text) && Number(text) <= MAX) return Number(text);
+  throw new UserError("it must be the pid of a process, or auto");
+}

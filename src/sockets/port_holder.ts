@@ -51,8 +51,8 @@ export async function portHolder(
   return undefined;
 }
 
-/** The inodes of the sockets in one of the kernel's tables that are bound to the port. */
-async function socketInodes(table: string, wanted: Wanted): Promise<string[]> {
+/** The inodes of the sockets in one of the kernel's tables that keep others from a port. */
+export async function socketInodes(table: string, wanted: Wanted): Promise<string[]> {
   const state = wanted.transport === "tcp" ? TCP_LISTEN : UDP_BOUND;
   const port = wanted.port.toString(16).toUpperCase().padStart(4, "0");
   // Most lines are connections, and there may be a hundred thousand.

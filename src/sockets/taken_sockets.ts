@@ -1,0 +1,217 @@
+/**
+ * Listening sockets that are copied out of a running process (pidfd_getfd(2)), which need not know of it: both
+ * have the one socket then, with what waits in its queue.
+ *
+ * What lies under a descriptor's number could be anything, and to close a copy of it could take hours. So only
+ * those are copied of which the kernel says that they listen on the address, in this process's own network
+ * namespace: its tables have no others.
+ * @module
+ */
+
+import { SO_REUSEPORT, SOL_SOCKET } from "../../ffi/constants.ts";
+import { discard } from "../../ffi/discard.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { folderNames } from "../../ffi/file.ts";
+import { copyDescriptor, openProcess } from "../../ffi/pidfd.ts";
+import { acceptQueue, setOption } from "../../ffi/socket.ts";
+import { UserError } from "../errors.ts";
+import { type Address, formatAddress, hasFile, wholeOf } from "./address.ts";
+import { listeningAddress } from "./listen.ts";
+import { socketInode } from "./listener_state.ts";
+import { fileId } from "./place.ts";
+import { socketInodes } from "./port_holder.ts";
+import type { Held } from "./registry.ts";
+
+/** What it takes to trace a process (ptrace(2)). */
+const RIGHT = "it takes root (in a container CAP_SYS_PTRACE), or the same user and " +
+  "kernel.yama.ptrace_scope=0";
+
+/** Whom to take sockets from: the process with that pid, or whoever has them. */
+export type Holder = number | "auto";
+
+/** A socket, and whose it was. */
+export interface TakenSocket {
+  held: Held;
+  pid: number;
+  command: string;
+}
+
+/** The flag of a listening socket in /proc/net/unix: __SO_ACCEPTCON of linux/net.h. */
+const LISTENS = "00010000";
+
+/**
+ * Takes the sockets of addresses.
+ * @param holder with `auto`, an address on which nobody listens is left out
+ * @returns the caller's
+ * @throws {UserError} for an address that is not to be had; none is taken then
+ */
+export async function takeSockets(
+  addresses: readonly Address[],
+  holder: Holder,
+): Promise<TakenSocket[]> {
+  const groups = Map.groupBy(addresses, (address) => formatAddress(wholeOf(address)));
+  const taken: TakenSocket[] = [];
+  try {
+    for (const group of groups.values()) taken.push(...await takeGroup(group, holder));
+    return taken;
+  } catch (error) {
+    taken.forEach(({ held }) => discard(held.fd));
+    throw error;
+  }
+}
+
+/** Takes the socket of an address, or all of those that share it. */
+async function takeGroup(group: readonly Address[], holder: Holder): Promise<TakenSocket[]> {
+  const [first] = group;
+  if (first === undefined) return [];
+  const whole = wholeOf(first);
+  const text = formatAddress(whole);
+  const inodes = await inodesOf(whole);
+  if (inodes.size === 0 && holder === "auto") return [];
+  const found = copiesOf(inodes, whole, holder);
+  const { copies, others } = found;
+  if (copies.length === group.length) {
+    return copies.map(({ fd, pid }, index) => {
+      const address = group[index] ?? whole;
+      // Without it nobody else gets between the two holders, be it by mistake.
+      if (address === whole && address.transport !== "unix") {
+        setOption(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+      }
+      const file = hasFile(address) ? fileId(address.path) : undefined;
+      const backlog = address.transport === "tcp" ? acceptQueue(fd).limit : 0;
+      const held = { address, fd, backlog, since: Date.now(), ...(file && { file }) };
+      return { held, pid, command: commandOf(pid) };
+    });
+  }
+  copies.forEach(({ fd }) => fd.close());
+  const who = holder === "auto" ? "its holder" : `${commandOf(holder)} (pid ${holder})`;
+  if (copies.length > 0) {
+    const remedy = `,reuseport=${copies.length}`;
+    throw cannotTake(
+      text,
+      `${who} listens on it with ${copies.length} sockets: name ${text}${remedy}`,
+    );
+  }
+  if (holder !== "auto" && found.denied.has(holder)) {
+    throw cannotTake(text, `no right to trace ${who}: ${RIGHT}`);
+  }
+  const [other] = others;
+  if (other !== undefined) throw cannotTake(text, `${who} listens on ${other}: name that`);
+  throw cannotTake(text, whyNot(holder, inodes.size > 0));
+}
+
+function whyNot(holder: Holder, isServed: boolean): string {
+  if (holder === "auto") {
+    return `whoever listens on it is not to be seen: in another container, or no right to trace it; ${RIGHT}`;
+  }
+  const command = commandOf(holder);
+  if (command === "") return `there is no process with pid ${holder}`;
+  const who = `${command} (pid ${holder})`;
+  const [own, its] = [namespaceOf("self"), namespaceOf(holder)];
+  if (its !== undefined && own !== its) return `${who} is in another network namespace`;
+  return `${who} does not listen on it${isServed ? ", but somebody else: try --take auto" : ""}`;
+}
+
+interface Copies {
+  /** One a socket that listens on the very address. */
+  copies: { fd: Fd; pid: number }[];
+  /** What else the sockets listen on that keep others from the address. */
+  others: Set<string>;
+  /** The processes whose descriptors may not be looked at, or copied. */
+  denied: Set<number>;
+}
+
+function copiesOf(inodes: ReadonlySet<string>, whole: Address, holder: Holder): Copies {
+  const found: Copies = { copies: [], others: new Set(), denied: new Set() };
+  const seen = new Set<string>();
+  for (const pid of holder === "auto" ? processes() : [holder]) {
+    for (const [number, inode] of socketsOf(pid, found)) {
+      if (!inodes.has(inode) || seen.has(inode)) continue;
+      const fd = copyOf(pid, number, inode, found);
+      if (fd === undefined) continue;
+      seen.add(inode);
+      const address = listeningAddress(fd);
+      if (address && formatAddress(address) === formatAddress(whole)) {
+        found.copies.push({ fd, pid });
+        continue;
+      }
+      if (address) found.others.add(formatAddress(address));
+      fd.close();
+    }
+  }
+  return found;
+}
+
+function copyOf(pid: number, number: number, inode: string, found: Copies): Fd | undefined {
+  try {
+    using process = openProcess(pid);
+    if (process === undefined) return undefined;
+    const fd = copyDescriptor(process, number);
+    if (socketInode(fd) === Number(inode)) return fd;
+    // It has put something else there meanwhile.
+    discard(fd);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    if (error.code === "EPERM") found.denied.add(pid);
+  }
+  return undefined;
+}
+
+/** The sockets of a process: number and inode. */
+function* socketsOf(pid: number, found: Copies): Generator<[number: number, inode: string]> {
+  try {
+    for (const name of folderNames(`/proc/${pid}/fd`)) {
+      const inode = /^socket:\[(\d+)\]$/.exec(linkAt(`/proc/${pid}/fd/${name}`))?.[1];
+      if (inode !== undefined) yield [Number(name), inode];
+    }
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    if (error.code === "EACCES") found.denied.add(pid);
+  }
+}
+
+function processes(): number[] {
+  return [...folderNames("/proc")].filter((name) => /^\d+$/.test(name)).map(Number)
+    .filter((pid) => pid !== Deno.pid);
+}
+
+/** The sockets that keep others from an address, by the kernel's tables of this network namespace. */
+async function inodesOf(address: Address): Promise<Set<string>> {
+  if (address.transport !== "unix") {
+    const tables = [address.transport, `${address.transport}6`];
+    const found = tables.map((table) => socketInodes(`/proc/self/net/${table}`, address));
+    return new Set((await Promise.all(found)).flat());
+  }
+  const lines = (await Deno.readTextFile("/proc/self/net/unix")).split("\n").slice(1);
+  // Number, references, protocol, flags, type, state, inode, path.
+  const rows = lines.map((line) => line.trim().split(/\s+/));
+  return new Set(
+    rows.filter(([, , , flags, , , , path]) => flags === LISTENS && path === address.path)
+      .map(([, , , , , , inode = ""]) => inode),
+  );
+}
+
+function namespaceOf(pid: number | "self"): string | undefined {
+  return linkAt(`/proc/${pid}/ns/net`) || undefined;
+}
+
+function linkAt(path: string): string {
+  try {
+    return Deno.readLinkSync(path);
+  } catch {
+    return "";
+  }
+}
+
+function commandOf(pid: number): string {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/comm`).trim();
+  } catch {
+    return "";
+  }
+}
+
+function cannotTake(address: string, why: string): UserError {
+  return new UserError(`cannot take ${address}: ${why}`);
+}

@@ -1,0 +1,195 @@
+/** Taking sockets over from what runs today: sites move to a binder under load, and lose nothing. */
+
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import "../support/libc.ts";
+import { multibinder, startBinder } from "../support/binder.ts";
+import { site, startWrapper, tag } from "../support/haproxy.ts";
+import { get, Load, newTarget, type Target } from "../support/http_client.ts";
+import { socketInodes } from "../support/process.ts";
+import { until } from "../support/process_status.ts";
+import { type Program, runProgram, startProgram } from "../support/program.ts";
+import { type TempDir, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+
+const text = ({ hostname, port }: Target) => `${hostname}:${port}`;
+
+/** Requests that each step of a move must see succeed. */
+const SOME = 50;
+
+/**
+ * Moves a site from what serves it to a wrapper with a binder, under load.
+ * @param from `--take`
+ * @param stop stops what has served it
+ * @param start starts what is to serve it
+ */
+async function move(
+  target: Target,
+  from: string,
+  stop: () => Promise<void>,
+  start = (sock: string) => startWrapper(site(tag(target), "new"), { sock }),
+): Promise<void> {
+  await until(async () => await get(target).catch(() => "") === "old");
+  await using load = new Load(target, { workers: 4 });
+  const more = async (reply: string) => {
+    const before = load.outcome.replies.get(reply) ?? 0;
+    await until(() => (load.outcome.replies.get(reply) ?? 0) >= before + SOME);
+  };
+  await more("old");
+  await using binder = await startBinder([text(target)], { args: ["--take", from] });
+  await more("old");
+  await using _wrapper = await start(binder.sock);
+  await more("new");
+  await stop();
+  const { old } = Object.fromEntries(load.outcome.replies);
+  await more("new");
+  const { failures, replies } = await load.stop();
+  assertEquals(failures, []);
+  assertStrictEquals(replies.get("old"), old, "nobody but the new server answers");
+}
+
+/** HAProxy with a plain bind line. */
+function startHaproxy(folder: TempDir, target: Target, ...options: string[]): Program {
+  const config = folder.file("site.cfg");
+  Deno.writeTextFileSync(config, site(text(target), "old"));
+  return startProgram(["haproxy", ...options, "-f", config]);
+}
+
+async function end(program: Program, signal: Deno.Signal): Promise<void> {
+  program.signal(signal);
+  await program.exited;
+}
+
+for (const mode of ["-db", "-W"]) {
+  Deno.test(`from HAProxy with plain bind lines (${mode})`, async () => {
+    using folder = tempDir();
+    const target = newTarget();
+    await using old = startHaproxy(folder, target, mode);
+    const from = mode === "-db" ? String(old.pid) : "auto";
+    await move(target, from, () => end(old, "SIGUSR1"));
+  });
+}
+
+Deno.test("from nginx with a plain listen line, to nginx with the same one", async () => {
+  using folder = tempDir();
+  const target = newTarget();
+  const configure = (reply: string) => {
+    const config = folder.file(`${reply}.conf`);
+    Deno.writeTextFileSync(
+      config,
+      `pid ${folder.file(`${reply}.pid`)}; error_log stderr; worker_processes 2; events {}
+      http { access_log off; client_body_temp_path ${folder.file("body")};
+        server { listen ${text(target)}; location / { return 200 ${reply}; } } }`,
+    );
+    return config;
+  };
+  await using old = startProgram(["nginx", "-c", configure("old"), "-g", "daemon off;"]);
+  const command = ["nginx", "-c", configure("new")];
+  const args = ["--listen", `http=${text(target)}`];
+  const start = (sock: string) => startWrapper("", { sock, command, args });
+  await move(target, "auto", () => end(old, "SIGQUIT"), start);
+});
+
+Deno.test("from the original binder and a server on its sockets", async () => {
+  using folder = tempDir();
+  const target = newTarget();
+  const sock = folder.file("original.sock");
+  const script = new URL("../support/original_binder.py", import.meta.url).pathname;
+  await using original = startProgram(["python3", script, sock]);
+  await original.waitFor(/^listening$/);
+  await using old = await startWrapper(site(tag(target), "old"), { sock });
+  await move(target, String(original.pid), async () => {
+    await end(old.program, "SIGTERM");
+    await end(original, "SIGTERM");
+  });
+});
+
+Deno.test("without it, a server that is stopped to make room loses connections", async () => {
+  using folder = tempDir();
+  const target = newTarget();
+  await using old = startHaproxy(folder, target, "-db");
+  await until(async () => await get(target).catch(() => "") === "old");
+  await using load = new Load(target, { workers: 4 });
+  await end(old, "SIGUSR1");
+  await using binder = await startBinder([text(target)]);
+  await using _wrapper = await startWrapper(site(tag(target), "new"), { sock: binder.sock });
+  assert((await load.stop()).failures.length > 0);
+});
+
+Deno.test("what was taken is held: it is in the status, grows, stays through an upgrade, and is handed out", async () => {
+  using folder = tempDir();
+  const target = newTarget();
+  await using old = startHaproxy(folder, target, "-db");
+  await until(async () => await get(target).catch(() => "") === "old");
+  const args = ["--take", "auto"];
+  const addresses = [`${text(target)},mss=1400`, `${target.hostname}:1`];
+  await using binder = await startBinder(addresses, { args });
+  await binder.program.waitFor(
+    new RegExp(
+      `took over address=${text(target)} pid=${old.pid} command=haproxy uid=${Deno.uid()} `,
+    ),
+  );
+  const { sockets } = await binder.waitFor(() => true);
+  assertEquals(sockets.map(({ address }) => address), [text(target), `${target.hostname}:1`]);
+  assertEquals(sockets[0]?.options, { mss: 1400 });
+  const shared = () =>
+    socketInodes(binder.program.pid).filter((inode) => socketInodes(old.pid).includes(inode));
+  const [inode] = shared();
+  assert(inode !== undefined);
+  // The command line says the same to its successor, which has the socket already.
+  binder.program.signal("SIGUSR1");
+  await binder.waitFor(({ upgrades }) => upgrades === 1);
+  assertEquals(shared(), [inode]);
+  // A unit may keep the option: after a crash the socket is taken back from whoever serves it.
+  binder.program.signal("SIGKILL");
+  await binder.program.exited;
+  await using again = await startBinder(addresses, { args, sock: binder.sock });
+  assert(socketInodes(again.program.pid).includes(inode));
+  await end(old, "SIGTERM");
+  const connection = await Deno.connect(target);
+  await again.waitFor(({ sockets }) => JSON.stringify(sockets[0]?.queue).includes('"length":1'));
+  connection.close();
+});
+
+Deno.test("what is not to be had ends the start, with the reason", async () => {
+  using folder = tempDir();
+  const target = newTarget();
+  await using old = startHaproxy(folder, target, "-db");
+  await until(async () => await get(target).catch(() => "") === "old");
+  const refused = async (from: string, address: string, through: readonly string[] = []) => {
+    const [file = "", ...words] = [...through, multibinder()];
+    const sock = folder.file("sock");
+    const args = [...words, "bind", "--sock", sock, "--take", from, address];
+    const { code, stderr } = await runProgram([file, ...args]);
+    assert(code !== 0);
+    return stderr;
+  };
+  const who = `haproxy \\(pid ${old.pid}\\)`;
+  assertMatch(
+    await refused(String(old.pid), `${target.hostname}:9`),
+    new RegExp(`cannot take ${target.hostname}:9: ${who} does not listen on it$`, "m"),
+  );
+  assertMatch(
+    await refused("none", ":80"),
+    /--take "none": it must be the pid of a process, or auto/,
+  );
+  assertStrictEquals(await get(target), "old");
+});
+
+Deno.test({
+  name: "a user without the right to trace the holder is told so",
+  ignore: ignoreUnless(Deno.uid() === 0, "only root can become a user without that right"),
+  async fn() {
+    using folder = tempDir();
+    Deno.chmodSync(folder.path, 0o777);
+    const target = newTarget();
+    await using old = startHaproxy(folder, target, "-db");
+    await until(async () => await get(target).catch(() => "") === "old");
+    const [file = "", ...words] = [...UNPRIVILEGED, multibinder(), "bind"];
+    for (const from of [String(old.pid), "auto"]) {
+      const args = ["--sock", folder.file("sock"), "--take", from, text(target)];
+      const { code, stderr } = await runProgram([file, ...words, ...args]);
+      assert(code !== 0);
+      assertMatch(stderr, /no right to trace (haproxy|it).* it takes root .*ptrace_scope=0/);
+    }
+  },
+});
