@@ -74,7 +74,8 @@ async function takeGroup(group: readonly Address[], holder: Holder): Promise<Tak
   if (copies.length === group.length) {
     return copies.map(({ fd, pid }, index) => {
       const address = group[index] ?? whole;
-      // Without it nobody else gets between the two holders, be it by mistake.
+      // With it an old server that is reloaded or started again would share the connections with this socket,
+      // where nobody may wait for them yet.
       if (address === whole && address.transport !== "unix") {
         setOption(fd, SOL_SOCKET, SO_REUSEPORT, 0);
       }
