@@ -100,7 +100,13 @@ async function examineServer(
   try {
     const service = understand([program, ...rest], { named: [], settle: 0 });
     const log = createLog({ format: "text", level: "warn" });
-    const launch = new Launch({ children, poller: new Poller(), log, files: new Map() });
+    const launch = new Launch({
+      children,
+      poller: new Poller(),
+      log,
+      files: new Map(),
+      env: Deno.env.toObject(),
+    });
     return await service.examine?.(launch) ?? [];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

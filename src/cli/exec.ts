@@ -5,7 +5,7 @@ import { createLog } from "../log.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
 import { insistOnDistinctNames, parseNamedSocket } from "../servers/named_sockets.ts";
 import { SERVERS, understand } from "../servers/servers.ts";
-import { BINDER_OPTIONS, METRICS } from "./shared_options.ts";
+import { BINDER_OPTIONS, ENV_FILE, METRICS } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
 import { duration, signal, wholeNumber } from "./values.ts";
 
@@ -65,6 +65,7 @@ export const subcommand = defineSubcommand({
       read: parseNamedSocket,
       repeatable: true,
     },
+    "env-file": ENV_FILE,
     "strict": { about: "a check binds the real addresses, or fails" },
     "render-dir": {
       placeholder: "DIR",
@@ -157,6 +158,7 @@ export const subcommand = defineSubcommand({
       control: options.control,
       metrics: options.metrics,
       listen,
+      envFiles: options["env-file"],
       limits: {
         ready: options["ready-timeout"],
         settle: options.settle,

@@ -3,7 +3,7 @@
 import { EXIT } from "../errors.ts";
 import { createLog } from "../log.ts";
 import { print } from "./output.ts";
-import { BINDER_OPTIONS } from "./shared_options.ts";
+import { BINDER_OPTIONS, ENV_FILE } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
 
 const SOCKETS = `
@@ -20,6 +20,7 @@ export const subcommand = defineSubcommand({
   argument: { name: "FILE", about: "the template", count: "one" },
   options: {
     ...BINDER_OPTIONS,
+    "env-file": ENV_FILE,
     strict: { about: "bind the addresses, or fail" },
     output: {
       placeholder: "FILE",
@@ -36,11 +37,12 @@ export const subcommand = defineSubcommand({
   async run({ options, words: [template = ""] }) {
     const { bytesOf, renderFiles, writeOutput } = await import("../wrapper/config_files.ts");
     const { TEMPLATE_SERVER } = await import("../servers/servers.ts");
+    const { environmentWith } = await import("../systemd/environment_file.ts");
     const { output } = options;
     const templates = [{ template, target: output }];
     const names = TEMPLATE_SERVER.socketNames;
     const log = createLog({ format: options["log-format"], level: options["log-level"] });
-    const { files, sockets } = renderFiles(templates, Deno.env.toObject(), names);
+    const { files, sockets } = renderFiles(templates, environmentWith(options["env-file"]), names);
     if (options.strict) {
       const { chooseSockets } = await import("../wrapper/sockets.ts");
       const { Poller } = await import("../../ffi/poll.ts");

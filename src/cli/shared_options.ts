@@ -19,6 +19,13 @@ export const METRICS = {
   about: "where metrics are to be read",
 } as const;
 
+/** Variables that a template sees as ENV, beside those of the environment. */
+export const ENV_FILE = {
+  placeholder: "FILE",
+  about: "variables for templates and the server; -FILE may be absent",
+  repeatable: true,
+} as const;
+
 /** For what uses a binder if there is one. */
 export const BINDER_OPTIONS = {
   "sock": {

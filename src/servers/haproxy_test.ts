@@ -63,6 +63,7 @@ class Scene implements AsyncDisposable {
       poller,
       log,
       files: this.#files,
+      env: Deno.env.toObject(),
       sockets,
       marks,
     });

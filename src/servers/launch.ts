@@ -26,6 +26,8 @@ export interface LaunchParts {
   log: Log;
   /** The rendered file of each template. */
   files: RenderedFiles;
+  /** The environment that it is started from: ours, and what files add to it. */
+  env: Readonly<Record<string, string>>;
   /** Listening sockets, which become its descriptors from 3 on, in this order. */
   sockets?: readonly Fd[];
   /** What the first of them are, as far as the command line names them. */
@@ -43,20 +45,20 @@ export class Launch {
   readonly sockets: readonly Fd[];
   readonly named: readonly NamedSocket[];
   /**
-   * Our own environment, without what systemd has told us alone, and with the named sockets and the marks of
-   * a generation.
+   * That environment without what systemd has told us alone, and with the named sockets and the marks of a
+   * generation.
    */
   readonly env: Readonly<Record<string, string>>;
 
-  constructor({ children, poller, log, files, sockets = [], named = [], marks }: LaunchParts) {
+  constructor(parts: LaunchParts) {
+    const { children, poller, log, files, env, sockets = [], named = [], marks } = parts;
     this.children = children;
     this.poller = poller;
     this.log = log;
     this.files = files;
     this.sockets = sockets;
     this.named = named;
-    const inherited = withoutServiceVariables(Deno.env.toObject());
-    this.env = { ...inherited, ...variablesFor(named), ...marks };
+    this.env = { ...withoutServiceVariables(env), ...variablesFor(named), ...marks };
   }
 
   /**

@@ -91,10 +91,14 @@ class Scene {
 
   /** Lets the start or reload under way succeed. */
   succeed(pid: number): void {
-    this.tell({ type: "prepared", preparation: { sockets: [] } }, { type: "started", pid }, {
-      type: "ready",
-      pid,
-    });
+    this.tell(
+      { type: "prepared", preparation: { sockets: [], env: {} } },
+      { type: "started", pid },
+      {
+        type: "ready",
+        pid,
+      },
+    );
   }
 
   fail(why: string): void {
@@ -221,7 +225,7 @@ Deno.test("a wrapper that is stopping neither reloads nor upgrades", () =>
 
 Deno.test("a wrapper whose only generation did not come up is stopping", () =>
   withControl(async (scene, client) => {
-    scene.tell({ type: "reload" }, { type: "prepared", preparation: { sockets: [] } }, {
+    scene.tell({ type: "reload" }, { type: "prepared", preparation: { sockets: [], env: {} } }, {
       type: "started",
       pid: 10,
     });

@@ -7,6 +7,7 @@ import type { Children } from "../process/children.ts";
 import { Launch } from "../servers/launch.ts";
 import type { NamedSocket } from "../servers/named_sockets.ts";
 import type { Service, Started } from "../servers/service.ts";
+import { environmentWith } from "../systemd/environment_file.ts";
 import { renderFiles, targetsOf, type Template, writeFiles } from "./config_files.ts";
 import { marksOf } from "./orphans.ts";
 import type { Sockets } from "./sockets.ts";
@@ -15,6 +16,8 @@ import type { Sockets } from "./sockets.ts";
 export interface Preparation {
   /** Its listening sockets, which stay those of {@link Sockets}: its descriptors from 3 on. */
   readonly sockets: readonly Fd[];
+  /** Its environment. */
+  readonly env: Readonly<Record<string, string>>;
 }
 
 /** Prepares and starts the generations of one service. */
@@ -28,6 +31,8 @@ export class Launcher {
     readonly checkTimeout: number,
     /** Sockets that the command line names. */
     readonly named: readonly NamedSocket[],
+    /** Files with variables, which are read for each generation. */
+    readonly envFiles: readonly string[],
     readonly poller: Poller,
     readonly log: Log,
   ) {}
@@ -38,11 +43,13 @@ export class Launcher {
    */
   async prepare(): Promise<Preparation> {
     const { socketNames } = this.service.server;
-    const rendered = renderFiles(this.templates, Deno.env.toObject(), socketNames, this.named);
+    const env = environmentWith(this.envFiles);
+    const rendered = renderFiles(this.templates, env, socketNames, this.named);
     const sockets = await this.sockets.prepare(rendered.sockets);
     writeFiles(rendered.files);
-    await this.service.check(this.#launch(sockets), this.checkTimeout);
-    return { sockets };
+    const preparation = { sockets, env };
+    await this.service.check(this.#launch(preparation), this.checkTimeout);
+    return preparation;
   }
 
   /**
@@ -50,14 +57,14 @@ export class Launcher {
    * @param number the generation's
    * @throws {UserError} when the program cannot be run
    */
-  start({ sockets }: Preparation, number: number): Started {
-    const marks = marksOf(this.service.identity, number, sockets.length);
-    return this.service.start(this.#launch(sockets, marks));
+  start(preparation: Preparation, number: number): Started {
+    const marks = marksOf(this.service.identity, number, preparation.sockets.length);
+    return this.service.start(this.#launch(preparation, marks));
   }
 
-  #launch(sockets: readonly Fd[], marks?: Record<string, string>): Launch {
+  #launch({ sockets, env }: Preparation, marks?: Record<string, string>): Launch {
     const { children, poller, log, named } = this;
     const files = targetsOf(this.templates);
-    return new Launch({ children, poller, log, files, sockets, named, marks });
+    return new Launch({ children, poller, log, files, env, sockets, named, marks });
   }
 }

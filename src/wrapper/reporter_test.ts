@@ -24,12 +24,12 @@ async function withReporter(
   }, reporter);
 }
 
-const FIRST: Event[] = [{ type: "prepared", preparation: { sockets: [] } }, {
+const FIRST: Event[] = [{ type: "prepared", preparation: { sockets: [], env: {} } }, {
   type: "started",
   pid: 11,
 }];
 const SECOND: Event[] = [
-  { type: "prepared", preparation: { sockets: [] } },
+  { type: "prepared", preparation: { sockets: [], env: {} } },
   { type: "started", pid: 12 },
   { type: "ready", pid: 12 },
 ];

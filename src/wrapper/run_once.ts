@@ -10,6 +10,7 @@ import type { Log } from "../log.ts";
 import { leaveSignals } from "../process/signals.ts";
 import { exitCodeOf, Launch } from "../servers/launch.ts";
 import type { Service } from "../servers/service.ts";
+import { environmentWith } from "../systemd/environment_file.ts";
 import { planTargets, renderFiles, targetsOf, writeFiles } from "./config_files.ts";
 import { chooseSockets } from "./sockets.ts";
 import { socketsForCheck } from "./stand_ins.ts";
@@ -17,7 +18,8 @@ import type { WrapperOptions } from "./wrapper.ts";
 
 /** What the command line says that concerns a check. */
 export interface CheckOptions
-  extends Pick<WrapperOptions, "sock" | "binderUid" | "wait" | "renderDir" | "listen"> {
+  extends
+    Pick<WrapperOptions, "sock" | "binderUid" | "wait" | "renderDir" | "listen" | "envFiles"> {
   /** Whether the sockets are the real ones, which must be had. */
   strict: boolean;
 }
@@ -48,17 +50,18 @@ export async function runOnce(
   const poller = new Poller();
   const templates = planTargets(service.configs, options.renderDir);
   const files = targetsOf(templates);
+  const env = environmentWith(options.envFiles);
   if (service.purpose !== "check") {
-    return await end(service.run(new Launch({ children, poller, log, files })));
+    return await end(service.run(new Launch({ children, poller, log, files, env })));
   }
   raiseFdLimit();
   void reserveFds(2048);
   const { socketNames } = service.server;
   const named = options.listen;
-  const rendered = renderFiles(templates, Deno.env.toObject(), socketNames, named);
+  const rendered = renderFiles(templates, env, socketNames, named);
   const sockets = await socketsFor(rendered.sockets, options, poller, log);
   writeFiles(rendered.files);
-  return await end(service.run(new Launch({ children, poller, log, files, sockets, named })));
+  return await end(service.run(new Launch({ children, poller, log, files, env, sockets, named })));
 }
 
 /** The real sockets where a check is to be strict; else those that a binder holds, and stand-ins. */

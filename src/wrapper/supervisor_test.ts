@@ -100,7 +100,7 @@ class Scenario {
 }
 
 const reload: Event = { type: "reload" };
-const prepared: Event = { type: "prepared", preparation: { sockets: [] } };
+const prepared: Event = { type: "prepared", preparation: { sockets: [], env: {} } };
 const stop: Event = { type: "stop" };
 const failed: Event = { type: "failed", why: "bad config", exitCode: 7 };
 const started = (pid: number): Event => ({ type: "started", pid });

@@ -47,6 +47,8 @@ export interface WrapperOptions {
   metrics?: string;
   /** Sockets that the server gets besides those of its templates, from its descriptor 3 on. */
   listen: readonly NamedSocket[];
+  /** Files with variables for templates and the server, read anew for each generation. */
+  envFiles: readonly string[];
   limits: SupervisorLimits;
 }
 
@@ -105,6 +107,7 @@ class Wrapper {
       this.#children,
       limits.ready,
       listen,
+      options.envFiles,
       this.#poller,
       log,
     );

@@ -1,9 +1,10 @@
 /** A host with real systemd, as PID 1 of a container, and the units as shipped. */
 
+import { assertStrictEquals } from "@std/assert";
 import { rootArchive } from "../container/bases.ts";
 import { engine } from "../container/engine.ts";
 import { multibinder } from "../support/binder.ts";
-import type { Target } from "../support/http_client.ts";
+import { HttpConnection, type Target } from "../support/http_client.ts";
 import { listeningSockets } from "../support/process.ts";
 import { type Exit, type Program, runProgram, startProgram } from "../support/program.ts";
 
@@ -165,6 +166,24 @@ export class Host implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
   }
+}
+
+/** Sends a request whose answer waits for {@link finish}. */
+export async function beginRequest({ target }: Host): Promise<HttpConnection> {
+  const connection = await HttpConnection.open(target);
+  const head = ["POST / HTTP/1.1", "Host: test", "Content-Length: 4", "Expect: 100-continue"];
+  await connection.connection.write(new TextEncoder().encode([...head, "", ""].join("\r\n")));
+  // HAProxy says this when it begins to wait for the body.
+  assertStrictEquals((await connection.receive()).status, 100);
+  return connection;
+}
+
+/** Sends the rest of the request. @returns the body of the answer */
+export async function finish(connection: HttpConnection): Promise<string> {
+  await connection.connection.write(new TextEncoder().encode("body"));
+  const { status, body } = await connection.receive();
+  assertStrictEquals(status, 200);
+  return body;
 }
 
 /** The pid that a process of a container has on this machine. @param init the container's first process */

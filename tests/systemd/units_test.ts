@@ -11,27 +11,9 @@ import {
 import { containerTest } from "../container/engine.ts";
 import { multibinder } from "../support/binder.ts";
 import { get, HttpConnection, Load, type Outcome } from "../support/http_client.ts";
-import { BINDER, config, HAPROXY, Host } from "./host.ts";
+import { beginRequest, BINDER, config, finish, HAPROXY, Host } from "./host.ts";
 
 const CONFIG = "/etc/haproxy/site.cfg.eta";
-
-/** Sends a request whose answer waits for {@link finish}. */
-async function beginRequest({ target }: Host): Promise<HttpConnection> {
-  const connection = await HttpConnection.open(target);
-  const head = ["POST / HTTP/1.1", "Host: test", "Content-Length: 4", "Expect: 100-continue"];
-  await connection.connection.write(new TextEncoder().encode([...head, "", ""].join("\r\n")));
-  // HAProxy says this when it begins to wait for the body.
-  assertStrictEquals((await connection.receive()).status, 100);
-  return connection;
-}
-
-/** Sends the rest of the request. @returns the body of the answer */
-async function finish(connection: HttpConnection): Promise<string> {
-  await connection.connection.write(new TextEncoder().encode("body"));
-  const { status, body } = await connection.receive();
-  assertStrictEquals(status, 200);
-  return body;
-}
 
 function report(what: string, { ok, failures, replies }: Outcome): void {
   const each = [...replies].map(([body, count]) => `${count} ${body}`).join(", ");

@@ -1,0 +1,84 @@
+/**
+ * Files with variables for the environment, in the format of EnvironmentFile= (systemd.exec(5)): lines of
+ * NAME=VALUE; what begins with # or ; is a comment; a backslash at the end of a line joins the next one. A
+ * value may stand in quotes: in single ones everything is meant as it stands, in double ones and without any
+ * a backslash takes the next character as it is.
+ * @module
+ */
+
+import { messageOf, UserError } from "../errors.ts";
+
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** A part of a value: in double quotes, in single ones, after a backslash, or plain. */
+const PART = /"((?:\\[^]|[^"\\])*)"|'([^']*)'|\\([^])|([^"'\\]+)/gy;
+
+/**
+ * The environment of this process with the variables of such files, of which the later ones win.
+ * @throws {UserError} as {@link readEnvironmentFile}
+ */
+export function environmentWith(files: readonly string[]): Record<string, string> {
+  return Object.assign(Deno.env.toObject(), ...files.map(readEnvironmentFile));
+}
+
+/**
+ * Reads such a file.
+ * @param named its path; after a `-` it may be absent, as systemd has it
+ * @throws {UserError} for one that cannot be read, or with a line that is none, naming it
+ */
+export function readEnvironmentFile(named: string): Record<string, string> {
+  const path = named.replace(/^-/, "");
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    if (path !== named && error instanceof Deno.errors.NotFound) return {};
+    throw new UserError(`cannot read the environment file ${path}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  return parseEnvironment(text, path);
+}
+
+/** @param path for messages */
+export function parseEnvironment(text: string, path: string): Record<string, string> {
+  const variables: Record<string, string> = {};
+  const lines = text.split("\n");
+  for (let at = 0; at < lines.length; at++) {
+    const first = at;
+    let line = (lines[at] ?? "").trimStart();
+    if (line.trim() === "" || /^[#;]/.test(line)) continue;
+    while (isContinued(line) && at + 1 < lines.length) line = line.slice(0, -1) + lines[++at];
+    const equals = line.indexOf("=");
+    const name = line.slice(0, Math.max(0, equals)).trim();
+    const value = equals < 0 ? undefined : valueOf(line.slice(equals + 1).trim());
+    if (!NAME.test(name) || value === undefined) {
+      throw new UserError(
+        `${path}:${first + 1}: ` +
+          (NAME.test(name)
+            ? `the quotes of ${name}'s value do not end on this line`
+            : "a line is NAME=VALUE, or a comment that begins with #"),
+      );
+    }
+    variables[name] = value;
+  }
+  return variables;
+}
+
+/** Whether a line ends with a backslash that is not itself after one. */
+function isContinued(line: string): boolean {
+  return (/\\*$/.exec(line)?.[0].length ?? 0) % 2 === 1;
+}
+
+/** Undefined when a quote has no end. */
+function valueOf(written: string): string | undefined {
+  let value = "";
+  PART.lastIndex = 0;
+  while (PART.lastIndex < written.length) {
+    const match = PART.exec(written);
+    if (match === null) return undefined;
+    const [, double, single, escaped, plain] = match;
+    value += double?.replaceAll(/\\([^])/g, "$1") ?? single ?? escaped ?? plain ?? "";
+  }
+  return value;
+}

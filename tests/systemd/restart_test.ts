@@ -1,0 +1,90 @@
+/** Restarts of the unit that runs HAProxy, whatever goes on meanwhile. */
+
+// deno-lint-ignore-file no-console -- what was measured is worth reading
+import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
+import { containerTest } from "../container/engine.ts";
+import { get, Load } from "../support/http_client.ts";
+import { until } from "../support/process_status.ts";
+import { beginRequest, config, finish, HAPROXY, Host } from "./host.ts";
+
+const CONFIG = "/etc/haproxy/site.cfg.eta";
+const VARIABLES = "/etc/default/multibinder-haproxy-site";
+
+async function isActive(host: Host): Promise<void> {
+  await until(async () => await host.show(HAPROXY, "ActiveState") === "active");
+}
+
+containerTest("a restart pauses nothing and loses nothing, with a request in flight", async () => {
+  await using host = await Host.serving("V1");
+  using slow = await beginRequest(host);
+  await using load = new Load(host.target, { workers: 2 });
+  const before = await host.show(HAPROXY, "MainPID");
+  host.write(CONFIG, config("V2"));
+  // It would wait for the slow request, were the old wrapper to end it first.
+  await host.run("systemctl", "restart", HAPROXY);
+  assertNotStrictEquals(await host.show(HAPROXY, "MainPID"), before);
+  assertStrictEquals(await get(host.target), "V2");
+  assertStrictEquals(await finish(slow), "V1");
+  const { ok, failures, replies } = await load.stop();
+  console.info(`a restart: ${ok} ok, ${failures.length} failed`);
+  assertEquals(failures, []);
+  assert((replies.get("V1") ?? 0) > 0 && (replies.get("V2") ?? 0) > 0);
+
+  await host.run("systemctl", "stop", HAPROXY);
+  assertStrictEquals(await host.show(HAPROXY, "Result"), "success");
+  const { stdout } = await host.try("pidof", "haproxy");
+  assertStrictEquals(stdout, "", "a stop stops HAProxy");
+});
+
+containerTest(
+  "a restart into a broken config leaves HAProxy serving until it is mended",
+  async () => {
+    await using host = await Host.serving("V1");
+    await using load = new Load(host.target, { workers: 2 });
+    host.write(CONFIG, "nonsense\n");
+    const { code } = await host.try("systemctl", "restart", HAPROXY);
+    assertNotStrictEquals(code, 0);
+    assertStrictEquals(await get(host.target), "V1");
+    host.write(CONFIG, config("V2"));
+    await isActive(host);
+    await until(async () => await get(host.target) === "V2");
+    const { ok, failures } = await load.stop();
+    console.info(`a restart into a broken config: ${ok} ok, ${failures.length} failed`);
+    assertEquals(failures, []);
+  },
+);
+
+containerTest(
+  "six crashes of HAProxy leave a unit that serves, and clients that are served",
+  async () => {
+    await using host = await Host.serving("V1");
+    for (let count = 0, last = ""; count < 6; count++) {
+      let pid = last;
+      await until(async () => {
+        pid = (await host.try("pidof", "haproxy")).stdout.trim();
+        return /^\d+$/.test(pid) && pid !== last;
+      });
+      last = pid;
+      await host.run("sh", "-c", `kill -KILL ${pid}`);
+      // It waits in the accept queue for the next one.
+      assertStrictEquals(await get(host.target), "V1");
+    }
+    await isActive(host);
+  },
+);
+
+containerTest("a reload reads the variables that the template sees", async () => {
+  await using host = await Host.serving("V1");
+  host.write(CONFIG, config("<%= ENV['COLOUR'] || 'none' %>"));
+  await host.run("systemctl", "reload", HAPROXY);
+  assertStrictEquals(await get(host.target), "none");
+  for (const colour of ["green", "blue"]) {
+    host.write(VARIABLES, `# what the site is painted\nCOLOUR=${colour}\n`);
+    await host.run("systemctl", "reload", HAPROXY);
+    assertStrictEquals(await get(host.target), colour);
+  }
+  host.write(VARIABLES, "COLOUR\n");
+  const { code, stderr } = await host.try("systemctl", "reload", HAPROXY);
+  assertNotStrictEquals(code, 0, stderr);
+  assertStrictEquals(await get(host.target), "blue");
+});
