@@ -45,6 +45,7 @@ Deno.test("what is no text never becomes text", () => {
     [`${named}<% let t; t += 'a' %><%= t %>`, missing],
     [`${named}<% o.t += 'a' %>`, missing],
     ["<%= null %>", missing],
+    ["<%= null + 1 %>", missing],
     ["<%= 'a' + null %>", missing],
     ["<%= undefined %>", missing],
     ["<%= JSON.stringify(undefined) %>", missing],

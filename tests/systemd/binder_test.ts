@@ -7,7 +7,9 @@ import { bindOnce, ControlConnection } from "../support/control_client.ts";
 import { NotifySocket } from "../support/notify_socket.ts";
 import { listeningSockets } from "../support/process.ts";
 import { runProgram, startProgram } from "../support/program.ts";
+import type { BinderStatus } from "../support/status.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { waitForStatus } from "../support/wait_for_status.ts";
 import type { Fd } from "../../ffi/fd.ts";
 
 /** A datagram of the store, without the other ones on the way to it. */
@@ -147,7 +149,7 @@ Deno.test("sockets of a unit are what clients may ask for; the control socket ma
   assertStrictEquals(before.length, 2);
 
   program.signal("SIGUSR1");
-  await program.waitFor(/ upgraded .*upgrades=1$/);
+  await waitForStatus<BinderStatus>(program, sock, ({ upgrades }) => upgrades === 1);
   assertEquals(await ask(), [true, "EACCES"]);
   assertEquals(listeningSockets(program.pid), before);
 

@@ -91,18 +91,18 @@ Deno.test("a pid file that another wrapper has written is left alone", async () 
       command: ["haproxy", "-f", "site.cfg.eta", "-p", pidFile],
     });
   await using first = start(site(tag(newTarget()), "ok"));
-  await first.program.waitFor(/ info serving /);
+  await first.serving();
   await using failing = start("nonsense");
   assertStrictEquals((await failing.program.exited).code, 1);
   assertStrictEquals(Deno.readTextFileSync(pidFile), `${(await first.serving()).pid}\n`);
 
   await using second = start(site(tag(newTarget()), "ok"));
-  await second.program.waitFor(/ info serving /);
+  await second.serving();
   first.program.signal("SIGTERM");
   assertStrictEquals((await first.program.exited).code, 0);
   assertStrictEquals(Deno.readTextFileSync(pidFile), `${(await second.serving()).pid}\n`);
   second.program.signal("SIGUSR1");
-  await second.program.waitFor(/ info upgraded /);
+  await second.waitFor(({ upgrades }) => upgrades === 1);
   second.program.signal("SIGTERM");
   assertStrictEquals((await second.program.exited).code, 0);
   assertThrows(() => Deno.lstatSync(pidFile), Deno.errors.NotFound);

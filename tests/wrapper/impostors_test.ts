@@ -7,9 +7,10 @@ import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
 import { get } from "../support/http_client.ts";
 import { processStatus, until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
-import { wrapperStatus } from "../support/status.ts";
+import { type WrapperStatus, wrapperStatus } from "../support/status.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+import { waitForStatus } from "../support/wait_for_status.ts";
 
 const ignore = ignoreUnless(Deno.uid() === 0, "to be another user needs root");
 
@@ -126,7 +127,11 @@ Deno.test("a wrapper with the marks of a generation in its environment is not it
       MULTIBINDER_SOCKETS: "1",
     },
   });
-  await marked.program.waitFor(/ info serving generation=1 /);
+  await waitForStatus<WrapperStatus>(
+    marked.program,
+    control,
+    ({ generations }) => generations.some(({ state }) => state === "serving"),
+  );
   // Nor is it anybody else's.
   await using other = await startWrapper("", {
     sock: binder.sock,
