@@ -7,7 +7,7 @@ import type { Children } from "../process/children.ts";
 import { Launch } from "../servers/launch.ts";
 import type { NamedSocket } from "../servers/named_sockets.ts";
 import type { Service, Started } from "../servers/service.ts";
-import { environmentWith } from "../systemd/environment_file.ts";
+import { environmentWith } from "./environment_file.ts";
 import { renderFiles, targetsOf, type Template, writeFiles } from "./config_files.ts";
 import { marksOf } from "./orphans.ts";
 import type { Sockets } from "./sockets.ts";

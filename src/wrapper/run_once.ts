@@ -10,7 +10,7 @@ import type { Log } from "../log.ts";
 import { leaveSignals } from "../process/signals.ts";
 import { exitCodeOf, Launch } from "../servers/launch.ts";
 import type { Service } from "../servers/service.ts";
-import { environmentWith } from "../systemd/environment_file.ts";
+import { environmentWith } from "./environment_file.ts";
 import { planTargets, renderFiles, targetsOf, writeFiles } from "./config_files.ts";
 import { chooseSockets } from "./sockets.ts";
 import { socketsForCheck } from "./stand_ins.ts";
