@@ -13,7 +13,11 @@ const SHELLS = {
     "zsh -f",
     "autoload -Uz compinit; compinit -u -d zcompdump; source <(multibinder completions zsh)",
   ],
-  fish: ["fish --private --no-config", "multibinder completions fish | source"],
+  fish: [
+    "fish --private --no-config",
+    // Without what it suggests in grey, from what was typed before.
+    "set -g fish_autosuggestion_enabled 0; multibinder completions fish | source",
+  ],
 } as const;
 
 /** A shell in a terminal of its own. */
