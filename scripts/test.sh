@@ -127,12 +127,13 @@ checks() {
 
 # Each folder in a process of its own: what one changes in its process, another one's tests must not see. The
 # folders with the most tests come first, so that no long one runs by itself at the end.
+# @param what precedes their titles
 unit_tests() {
   local folder
   for folder in $(find . -path ./tests -prune -o -name '*_test.ts' -printf '%s %h\n' |
     awk '{ size[$2] += $1 } END { for (folder in size) print size[folder], folder }' |
     sort -rn | cut -d ' ' -f 2); do
-    tests "unit tests in ${folder#./}" "$folder"/*_test.ts
+    tests "${1:-}unit tests in ${folder#./}" "$folder"/*_test.ts
   done
 }
 
@@ -173,9 +174,18 @@ paths() {
   echo "$1"
 }
 
+# The unit tests on the newest Deno: the program is compiled with an older one.
+newest_tests() {
+  local DENO
+  DENO=$(scripts/check/newest_deno.sh) || fail "the newest Deno cannot be had"
+  export DENO
+  unit_tests "$("$DENO" --version | sed -n '1s/ (.*//p'): "
+}
+
 nightly() {
   build || return
   limit=3h at_once=1
+  newest_tests
   start step "100,000 conversations, twice" scripts/fuzz.sh 100000
   start tests "200 upgrades" env MULTIBINDER_UPGRADES=200 "$DENO" test --allow-all --no-check \
     --filter "upgrades under binds" tests/wrapper/upgrade_test.ts
@@ -186,6 +196,8 @@ nightly() {
   finish_all
   cat >docs/nightly.md <<END
 # The last nightly run
+
+_For who wants to know what the long tests found last._
 
 What takes too long for every run, \`scripts/test.sh nightly\` does and writes down here: on $(date -u +%F), of
 version $(git describe --always --dirty 2>/dev/null || echo "unknown"), Linux $(uname -r) on $(uname -m),
