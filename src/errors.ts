@@ -1,6 +1,6 @@
 /** Errors that a person is meant to read. */
 
-/** Exit codes of the commands, as README lists them. A server's own code is passed on as it is. */
+/** Exit codes of the commands, as docs/operate.md lists them. A server's own code is passed on as it is. */
 export const EXIT = {
   ok: 0,
   /** What was asked for could not be done. */
