@@ -152,7 +152,8 @@ function compareTypes(entry: string, symbol: Deno.ForeignFunction, declaration: 
 
 /** The FFI types that fit a C declarator such as `const char *path` or `size_t count`. */
 function ffiTypes(declarator: string, pointers: string[]): string[] {
-  if (/[*[]/.test(declarator)) return pointers;
+  // glibc's name for a pointer to a signal handler.
+  if (/[*[]|^sighandler_t /.test(declarator)) return pointers;
   const type = SCALARS[declarator.replace(/ \w+$/, "")];
   return type === undefined ? [] : [type];
 }
