@@ -15,6 +15,12 @@ export const MARKS = {
   sockets: "MULTIBINDER_SOCKETS",
 } as const;
 
+/**
+ * The name of a file in memory that holds the marks as well, each followed by a NUL: some servers overwrite
+ * their environment to show a title.
+ */
+export const MARKS_FILE = "multibinder-generation";
+
 let stateVariable: string | undefined;
 
 /** Takes them out of the environment, so that neither this program nor its children take them for theirs. */

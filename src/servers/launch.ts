@@ -44,6 +44,7 @@ export class Launch {
   readonly files: RenderedFiles;
   readonly sockets: readonly Fd[];
   readonly named: readonly NamedSocket[];
+  readonly marks: Readonly<Record<string, string>>;
   /**
    * That environment without what systemd has told us alone, and with the named sockets and the marks of a
    * generation.
@@ -51,13 +52,14 @@ export class Launch {
   readonly env: Readonly<Record<string, string>>;
 
   constructor(parts: LaunchParts) {
-    const { children, poller, log, files, env, sockets = [], named = [], marks } = parts;
+    const { children, poller, log, files, env, sockets = [], named = [], marks = {} } = parts;
     this.children = children;
     this.poller = poller;
     this.log = log;
     this.files = files;
     this.sockets = sockets;
     this.named = named;
+    this.marks = marks;
     this.env = { ...withoutServiceVariables(env), ...variablesFor(named), ...marks };
   }
 

@@ -8,11 +8,13 @@
 
 import { POLLIN } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import { createSealedMemfd } from "../../ffi/memfd.ts";
 import { createPipe, readPipe } from "../../ffi/pipe.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
 import type { Child } from "../process/children.ts";
 import { descendsFrom } from "../process/origin.ts";
+import { MARKS_FILE } from "../process/own_variables.ts";
 import { inodeOf, socketUse } from "../process/socket_use.ts";
 import { type Notification, NotifyListener } from "../systemd/notify_listener.ts";
 import type { Launch, Words } from "./launch.ts";
@@ -61,6 +63,7 @@ class Follower {
       new NotifyListener(launch.poller, (pid) => this.#isOurs(pid), (one) => this.#heed(one)),
     );
     this.#inodes = launch.sockets.map(inodeOf);
+    using marks = fileOf(launch.marks);
     const pipe = sign === "fd" ? createPipe() : undefined;
     if (pipe) this.#resources.defer(() => closeReader(pipe.reader, launch.poller));
     const options = {
@@ -70,7 +73,7 @@ class Follower {
         NOTIFY_SOCKET: listener.name,
         ...(pipe && { FD_READY: String(FIRST_FD + launch.sockets.length) }),
       },
-      fds: pipe ? [...launch.sockets, pipe.writer] : launch.sockets,
+      fds: [...launch.sockets, ...(pipe ? [pipe.writer] : []), marks],
     };
     let child: Child;
     try {
@@ -152,6 +155,11 @@ class Follower {
       if (this.#inodes.every((inode) => polled.has(inode))) this.#tellUp("it polls its sockets");
     }
   }
+}
+
+function fileOf(marks: Readonly<Record<string, string>>): Fd {
+  const lines = Object.entries(marks).map(([name, value]) => `${name}=${value}\0`);
+  return createSealedMemfd(MARKS_FILE, lines.join(""));
 }
 
 function closeReader(reader: Fd, poller: Poller): void {

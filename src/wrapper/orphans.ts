@@ -20,7 +20,7 @@ import type { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
 import type { Log } from "../log.ts";
 import { descendsFrom, isExecutedBy } from "../process/origin.ts";
-import { MARKS } from "../process/own_variables.ts";
+import { MARKS, MARKS_FILE } from "../process/own_variables.ts";
 import type { Service } from "../servers/service.ts";
 
 /** How long a hard stop may take before the kill, in milliseconds. */
@@ -58,8 +58,18 @@ export function lentTo(pid: number): number | undefined {
   }
 }
 
-/** Finds the orphans of a service that this process may see. */
+/** Finds the orphans of a service that this process may see: of a server with workers, the one above them. */
 export function findOrphans(service: string, log: Log): Orphan[] {
+  const marked = findMarked(service, log);
+  // They have its marks as well, and are its own to stop.
+  const workers = marked.filter(({ pid }) =>
+    marked.some((other) => other.pid !== pid && descendsFrom(pid, other.pid))
+  );
+  workers.forEach(({ process }) => process.close());
+  return marked.filter((one) => !workers.includes(one));
+}
+
+function findMarked(service: string, log: Log): Orphan[] {
   return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
     if (!/^\d+$/.test(name)) return [];
     const pid = Number(name);
@@ -154,9 +164,21 @@ function lentToOrphan(pid: number, service: string): number | undefined {
   }
 }
 
-/** The environment that a process was started with. */
+/** The environment that a process was started with, or the marks that it had if it has overwritten that. */
 function variablesOf(pid: number): string[] {
-  return Deno.readTextFileSync(`/proc/${pid}/environ`).split("\0");
+  const environment = Deno.readTextFileSync(`/proc/${pid}/environ`);
+  const isWhole = /^[A-Za-z_]\w*=/.test(environment);
+  return ((isWhole ? undefined : marksFileOf(pid)) ?? environment).split("\0");
+}
+
+/** What the file of marks says that a process has open, if it is one of whose programs are trusted. */
+function marksFileOf(pid: number): string | undefined {
+  if (!isExecutedBy(trusted(), pid)) return undefined;
+  const paths = [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) =>
+    `/proc/${pid}/fd/${name}`
+  );
+  const path = paths.find((one) => Deno.readLinkSync(one) === `/memfd:${MARKS_FILE} (deleted)`);
+  return path && Deno.readTextFileSync(path);
 }
 
 function valueOf(name: string, variables: readonly string[]): string {

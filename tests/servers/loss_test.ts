@@ -24,7 +24,7 @@ import { startProgram } from "../support/program.ts";
 import { SERVERS, type Site, type TestServer } from "../support/servers.ts";
 import { SlowBackend } from "../support/slow_backend.ts";
 import { freePort, tempDir } from "../support/temp_dir.ts";
-import { ignoreUnless } from "../support/users.ts";
+import { hasProgram, ignoreUnless } from "../support/users.ts";
 import { WAITING, Waiting } from "../support/waiting.ts";
 
 const RELOADS = Number(Deno.env.get("MULTIBINDER_RELOADS") ?? 2);
@@ -105,7 +105,7 @@ async function suspend(pids: readonly number[]): Promise<void> {
 for (const server of SERVERS) {
   Deno.test({
     name: `${server.name}: nothing is lost`,
-    ignore: ignoreUnless(exists(server.program), `${server.program} is not installed`),
+    ignore: ignoreUnless(hasProgram(server.program), `${server.program} is not installed`),
     async fn(test) {
       const target = newTarget();
       using backend = new SlowBackend();
@@ -189,14 +189,3 @@ Deno.test("without the program, a server's successor on the same address loses w
   before.signal("SIGKILL");
   assertEquals(await waiting.replies(), new Map([["lost", WAITING]]));
 });
-
-function exists(program: string): boolean {
-  const folders = `${Deno.env.get("PATH")}:/usr/sbin`.split(":");
-  return folders.some((folder) => {
-    try {
-      return Deno.statSync(`${folder}/${program}`).isFile;
-    } catch {
-      return false;
-    }
-  });
-}

@@ -12,3 +12,14 @@ export function ignoreUnless(condition: boolean, reason: string): boolean {
   if (!condition) Deno.stdout.writeSync(new TextEncoder().encode(`SKIP ${reason}\n`));
   return !condition;
 }
+
+/** Whether a program is installed. */
+export function hasProgram(name: string): boolean {
+  return `${Deno.env.get("PATH")}:/usr/sbin`.split(":").some((folder) => {
+    try {
+      return Deno.statSync(`${folder}/${name}`).isFile;
+    } catch {
+      return false;
+    }
+  });
+}
