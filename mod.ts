@@ -20,8 +20,10 @@ export {
   bind,
   bindAll,
   type BindOptions,
+  listen,
   ListeningSocket,
   NoBinderError,
+  parseAddresses,
   RefusedError,
   UserError,
 } from "./src/library.ts";

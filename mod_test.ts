@@ -3,7 +3,15 @@ import { leavesNoDescriptors, openCopies, openFile } from "./tests/support/descr
 import { type LocalBinder, startLocalBinder } from "./tests/support/local_binder.ts";
 import { loopbackHost, tempDir } from "./tests/support/temp_dir.ts";
 import { Fd } from "./ffi/fd.ts";
-import { bind, bindAll, NoBinderError, RefusedError, UserError } from "./mod.ts";
+import {
+  bind,
+  bindAll,
+  listen,
+  NoBinderError,
+  parseAddresses,
+  RefusedError,
+  UserError,
+} from "./mod.ts";
 
 /** Runs `test` with the path of a binder's control socket. It must leave no descriptor open. */
 function withBinder(test: (sock: string, binder: LocalBinder) => Promise<void>): Promise<void> {
@@ -155,4 +163,30 @@ Deno.test("an answer with too few sockets is an error, and they are closed", asy
       /sent 1 sockets for 2 addresses/,
     );
   });
+});
+
+Deno.test("without a binder this process listens itself, and says why it cannot", async () => {
+  await leavesNoDescriptors(async () => {
+    const address = `${loopbackHost()}:8000`;
+    using socket = await listen(address, { backlog: 5 });
+    assertStrictEquals(socket.address, address);
+    assertStrictEquals(await isInherited(socket.fd), true);
+    const [hostname = "", port] = address.split(":");
+    using _client = await Deno.connect({ hostname, port: Number(port) });
+    await assertRejects(() => listen(address), UserError, "EADDRINUSE");
+    await assertRejects(() => listen("80"), UserError, 'did you mean ":80"?');
+    using own = await listen(`${loopbackHost()}:8000`, { closeOnExec: true });
+    assertStrictEquals(await isInherited(own.fd), false);
+  });
+});
+
+Deno.test("addresses are written in one way", () => {
+  assertEquals(parseAddresses("*:80, [0::1]:8001-8002,/run/a//b"), [
+    "0.0.0.0:80",
+    "[::1]:8001",
+    "[::1]:8002",
+    "unix:/run/a/b",
+  ]);
+  assertEquals(parseAddresses("localhost:80"), ["localhost:80"]);
+  assertThrows(() => parseAddresses("[::1"), UserError, "malformed address");
 });

@@ -2,7 +2,9 @@
 
 import type { Fd } from "../ffi/fd.ts";
 import { userId } from "./control/accounts.ts";
-import { splitAddress } from "./sockets/address.ts";
+import { formatAddress, numericAddress, resolveAddress, splitAddress } from "./sockets/address.ts";
+import { expandAddresses } from "./sockets/address_list.ts";
+import { DEFAULT_BACKLOG, listen as listenOn } from "./sockets/listen.ts";
 import { ControlClient, DEFAULT_SOCK, NoBinderError, RefusedError } from "./control/client.ts";
 import { PEERS } from "./control/peer.ts";
 import { UserError } from "./errors.ts";
@@ -91,5 +93,35 @@ export async function bindAll(
   return fds.map((fd, index) => {
     fd.closeOnExec = closeOnExec;
     return new ListeningSocket(fd, addresses[index] ?? "");
+  });
+}
+
+/**
+ * Listens on an address in this process, as a binder would: for a program that runs without one.
+ * @param address as for {@link bind}
+ * @throws {UserError} when the address is malformed or cannot be bound, with the reason
+ */
+export async function listen(
+  address: string,
+  options: Pick<BindOptions, "backlog" | "closeOnExec"> = {},
+): Promise<ListeningSocket> {
+  const parts = splitAddress(address);
+  const { backlog = DEFAULT_BACKLOG, closeOnExec = false } = options;
+  const { fd } = listenOn(await resolveAddress(parts), backlog, parts.options);
+  fd.closeOnExec = closeOnExec;
+  return new ListeningSocket(fd, address);
+}
+
+/**
+ * The addresses that a text names, as multibinder reads it: several with commas between them, ranges of ports,
+ * and HAProxy's prefixes. Each is written in the one way in which equal text means the same socket; a host
+ * name is left as it is, since nothing is looked up. Options of the sockets are left out.
+ * @param text such as `*:80,[0::1]:8001-8002`, which names `0.0.0.0:80`, `[::1]:8001` and `[::1]:8002`
+ * @throws {UserError} when it is malformed, with the reason
+ */
+export function parseAddresses(text: string): string[] {
+  return expandAddresses(text).map((one) => {
+    const address = numericAddress(splitAddress(one));
+    return address === undefined ? one : formatAddress(address);
   });
 }

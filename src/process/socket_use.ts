@@ -4,19 +4,12 @@
  * @module
  */
 
-import type { Fd } from "../../ffi/fd.ts";
-
-/** What some processes do with sockets, by the numbers of {@link inodeOf}. */
+/** What some processes do with sockets, by the numbers of their inodes. */
 export interface SocketUse {
   /** The sockets that a process has open. */
   open: ReadonlySet<number>;
   /** Those that a process has in an epoll set: it takes connections, or is just about to. */
   polled: ReadonlySet<number>;
-}
-
-/** The number of a socket's inode, the same in every process. */
-export function inodeOf(fd: Fd): number {
-  return Deno.statSync(`/proc/self/fd/${fd.number}`).ino ?? -1;
 }
 
 /**

@@ -15,7 +15,8 @@ import { FIRST_FD } from "../../ffi/spawn.ts";
 import type { Child } from "../process/children.ts";
 import { descendsFrom } from "../process/origin.ts";
 import { MARKS_FILE } from "../process/own_variables.ts";
-import { inodeOf, socketUse } from "../process/socket_use.ts";
+import { socketUse } from "../process/socket_use.ts";
+import { socketInode } from "../sockets/listener_state.ts";
 import { type Notification, NotifyListener } from "../systemd/notify_listener.ts";
 import type { Launch, Words } from "./launch.ts";
 import type { Sign, Started } from "./service.ts";
@@ -62,7 +63,7 @@ class Follower {
     const listener = this.#resources.use(
       new NotifyListener(launch.poller, (pid) => this.#isOurs(pid), (one) => this.#heed(one)),
     );
-    this.#inodes = launch.sockets.map(inodeOf);
+    this.#inodes = launch.sockets.map(socketInode);
     using marks = fileOf(launch.marks);
     const pipe = sign === "fd" ? createPipe() : undefined;
     if (pipe) this.#resources.defer(() => closeReader(pipe.reader, launch.poller));
