@@ -39,13 +39,20 @@ export function socketUse(pid: number): SocketUse | undefined {
 /** An entry of an epoll set in fdinfo, with its inode in hexadecimal. */
 const ENTRY = /^tfd:.* ino:([0-9a-f]+)/gm;
 
-/** The descendants of a process; those that a kernel without CONFIG_PROC_CHILDREN does not tell are missing. */
+/**
+ * The descendants of a process. Those are missing that may not be looked at, and where the kernel was built
+ * without CONFIG_PROC_CHILDREN all.
+ */
 export function descendantsOf(pid: number): number[] {
-  const tasks = namesIn(`/proc/${pid}/task`);
-  const children = tasks.flatMap((task) =>
-    textOf(`/proc/${pid}/task/${task}/children`).split(" ").filter((text) => text !== "")
-  ).map(Number);
-  return children.flatMap((child) => [child, ...descendantsOf(child)]);
+  try {
+    const tasks = namesIn(`/proc/${pid}/task`);
+    const children = tasks.flatMap((task) =>
+      textOf(`/proc/${pid}/task/${task}/children`).split(" ").filter((text) => text !== "")
+    ).map(Number);
+    return children.flatMap((child) => [child, ...descendantsOf(child)]);
+  } catch {
+    return [];
+  }
 }
 
 function descriptorsOf(pid: number): [string, string][] {

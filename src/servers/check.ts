@@ -5,6 +5,7 @@ import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import { sendSignal } from "../../ffi/process.ts";
 import { describeDuration } from "../duration.ts";
 import { EXIT, UserError } from "../errors.ts";
+import { descendantsOf } from "../process/socket_use.ts";
 import { exitCodeOf, type Launch, type Words } from "./launch.ts";
 
 /** Bytes of a check's output that are kept. */
@@ -58,7 +59,7 @@ export async function checkConfig(launch: Launch, check: Check): Promise<void> {
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
-    sendSignal(child.pid, "SIGKILL");
+    for (const pid of [child.pid, ...descendantsOf(child.pid)]) sendSignal(pid, "SIGKILL");
   }, timeout);
   const status = await child.exited;
   underWay.delete(child.pid);

@@ -3,6 +3,7 @@
 import type { SignalName } from "../../ffi/constants.ts";
 import { type ExitStatus, sendSignal } from "../../ffi/process.ts";
 import { descendsFrom } from "../process/origin.ts";
+import { descendantsOf } from "../process/socket_use.ts";
 
 /**
  * A generation's process, for as long as it runs: neither a signal nor a timer that is meant for it reaches
@@ -36,17 +37,22 @@ export class ServerProcess {
   }
 
   /**
-   * Sends it a signal.
+   * Sends it a signal; its descendants are killed with it, as workers can go on without their master.
    * @returns false when it has ended
    * @throws {SystemError} EPERM
    */
   signal(name: SignalName): boolean {
     if (!this.#isRunning) return false;
+    if (name === "SIGKILL") {
+      const workers = descendantsOf(this.pid);
+      const isThere = sendSignal(this.pid, name);
+      workers.forEach((pid) => sendSignal(pid, name));
+      return isThere;
+    }
     const main = this.mainPid?.();
     // It may have ended since it was named, and its pid be another's.
     const isThere = main !== undefined && descendsFrom(main, this.pid);
-    if (isThere && name === "SIGKILL") sendSignal(main, name);
-    return sendSignal(isThere && name !== "SIGKILL" ? main : this.pid, name);
+    return sendSignal(isThere ? main : this.pid, name);
   }
 
   /** Does something in so many milliseconds, if it still runs by then. */

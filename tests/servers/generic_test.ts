@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/asse
 import { startBinder } from "../support/binder.ts";
 import { Wrapper, wrapperCommand, type WrapperOptions } from "../support/haproxy.ts";
 import { get, newTarget, type Target } from "../support/http_client.ts";
-import { childrenOf, commandOf, until } from "../support/process_status.ts";
+import { childrenOf, commandOf, hasEnded, until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 
@@ -223,6 +223,25 @@ notify("READY=1")
   assertStrictEquals((await program.exited).code, 6);
 });
 
+Deno.test("one that obeys no signal is killed with its workers", async () => {
+  await using binder = await startBinder();
+  const script = ANSWER(`
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork():
+    notify("READY=1")
+    while True: time.sleep(1000)
+`);
+  const args = ["--ready-notify", "--kill-signal", "TERM", "--drain", "100ms"];
+  await using scene = new Scene(binder.sock, script, args);
+  const { pid } = await scene.wrapper.serving();
+  const worker = (await scene.given()).pid;
+  assertEquals(childrenOf(pid), [worker]);
+  scene.wrapper.program.signal("SIGTERM");
+  assertStrictEquals((await scene.wrapper.program.exited).code, 137);
+  await until(() => hasEnded(worker));
+});
+
 Deno.test("a socket that it has closed is said", async () => {
   await using binder = await startBinder();
   const script = ANSWER(`os.close(4); notify("READY=1")`);
@@ -265,14 +284,27 @@ Deno.test("a program that is not there is said with a shell's exit code", async 
   assertMatch(stderr, /command not found: \/no\/such/);
 });
 
-Deno.test("a check that hangs is ended, and refuses the config", async () => {
+Deno.test("a check that hangs is ended with all that it has started, and refuses the config", async () => {
+  const [nap = 0] = crypto.getRandomValues(new Uint32Array(1));
   await using binder = await startBinder();
   const { hostname, port } = newTarget();
-  const args = ["--listen", `${hostname}:${port}`, "--check", "sleep 1000"];
+  const args = ["--listen", `${hostname}:${port}`, "--check", `sleep ${nap}; true`];
   args.push("--ready-timeout", "100ms");
   const stderr = await fails(1, { sock: binder.sock, args, command: ["sleep", "1000"] });
   assertMatch(stderr, /--check did not check the config within 100ms \(--ready-timeout\)/);
+  const naps = [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) =>
+    pid > 0 && commandLineOf(pid) === `sleep\0${nap}\0`
+  );
+  assertEquals(naps, []);
 });
+
+function commandLineOf(pid: number): string {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/cmdline`);
+  } catch {
+    return ""; // It has ended.
+  }
+}
 
 function exists(path: string): boolean {
   try {
