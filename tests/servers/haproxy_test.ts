@@ -1,0 +1,46 @@
+/** HAProxy on sockets that the command line names, beside those of a template. */
+
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { startBinder } from "../support/binder.ts";
+import { site, startWrapper, tag, wrapperCommand } from "../support/haproxy.ts";
+import { get, newTarget } from "../support/http_client.ts";
+import { runProgram } from "../support/program.ts";
+import { tempDir } from "../support/temp_dir.ts";
+
+const NAMED = '"fd@${FD_HTTP}"';
+
+Deno.test("sockets of templates come after those that are named, at each reload", async () => {
+  await using binder = await startBinder();
+  const target = newTarget();
+  const { hostname } = target;
+  const other = { hostname, port: 61081 };
+  const third = { hostname, port: 61082 };
+  await using wrapper = await startWrapper(site([tag(other), NAMED], "one"), {
+    sock: binder.sock,
+    args: ["--listen", `http=${hostname}:${target.port}`],
+  });
+  for (const place of [target, other]) assertStrictEquals(await get(place), "one");
+  wrapper.template = site([tag(third), NAMED, tag(other)], "two");
+  assertStrictEquals((await wrapper.reload()).ok, true);
+  await wrapper.drained();
+  for (const place of [target, other, third]) assertStrictEquals(await get(place), "two");
+});
+
+Deno.test("a named socket that no line uses is said, and a check has them as well", async () => {
+  await using binder = await startBinder();
+  const { hostname } = newTarget();
+  const args = ["--listen", `http=${hostname}:61080`, "--listen", `spare=${hostname}:61081`];
+  await using wrapper = await startWrapper(site(NAMED, "one"), { sock: binder.sock, args });
+  await wrapper.program.waitFor(/ warn no line of the config uses a socket: .* name=spare /);
+
+  using folder = tempDir();
+  const path = folder.file("site.cfg");
+  const checked: [bind: string, code: number][] = [[NAMED, 0], ['"fd@${FD_NO}"', 1]];
+  for (const [bind, code] of checked) {
+    Deno.writeTextFileSync(path, site(bind, "one"));
+    const command = ["haproxy", "-c", "-f", path];
+    const end = await runProgram(wrapperCommand("exec", { sock: binder.sock, args, command }));
+    assertEquals(end.code, code, end.stderr);
+    if (code === 0) assertMatch(end.stdout, /Configuration file is valid/);
+  }
+});
