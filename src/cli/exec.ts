@@ -3,7 +3,7 @@
 import { EXIT, fromCommandLine, UserError } from "../errors.ts";
 import { createLog } from "../log.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
-import { insistOnDistinctNames, parseNamedSocket } from "../servers/named_sockets.ts";
+import { insistOnDistinctNames, parseNamedSockets } from "../servers/named_sockets.ts";
 import { SERVERS, understand } from "../servers/servers.ts";
 import { BINDER_OPTIONS, ENV_FILE, METRICS } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
@@ -31,7 +31,8 @@ The server inherits the sockets of --listen from descriptor 3 on, in their order
 words of COMMAND, {NAME} becomes the number of its descriptor. The environment has it in
 FD_NAME (in capitals, - as _), their count in LISTEN_FDS and their names in
 LISTEN_FDNAMES, separated by colons. An address without a name is called after its port
-or file: port80, udp443, site for unix:/run/site.sock.
+or file: port80, udp443, site for unix:/run/site.sock. One --listen that names several
+sockets (:8001-8004, or :80,reuseport=4) numbers them: NAME-1, NAME-2 and so on.
 `;
 
 const TIMES = `
@@ -62,7 +63,7 @@ export const subcommand = defineSubcommand({
     "listen": {
       placeholder: "[NAME=]ADDRESS",
       about: "a socket for the server, named",
-      read: parseNamedSocket,
+      read: parseNamedSockets,
       repeatable: true,
     },
     "env-file": ENV_FILE,
@@ -134,7 +135,7 @@ export const subcommand = defineSubcommand({
   },
   examples: SERVERS.map(({ example }) => `multibinder exec --drain 5m -- ${example}`),
   async run({ options, words: [first = "", ...rest] }) {
-    const { listen } = options;
+    const listen = options.listen.flat();
     const signs = (["notify", "poll", "fd"] as const).filter((sign) => options[`ready-${sign}`]);
     if (signs.length > 1) throw new UserError(TWO_SIGNS, { exitCode: EXIT.usage });
     const service = fromCommandLine(() => {

@@ -24,24 +24,30 @@ const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 
 /**
  * Reads `NAME=ADDRESS`, or an address alone, which is named after its port (`port80`, `udp443`), or after the
- * file of a UNIX socket.
+ * file of a UNIX socket. A range of ports, several addresses, or sockets that share one (`reuseport=2`) are
+ * several sockets: `NAME-1`, `NAME-2` and so on.
  * @throws {UserError} when either is malformed
  */
-export function parseNamedSocket(text: string): NamedSocket {
-  // No address has an equals sign before its first colon, slash, bracket or @.
-  const [, given, address = text] = /^([^=:/@[]*)=(.*)$/s.exec(text) ?? [];
-  const [one = "", ...more] = expandAddresses(address);
-  if (more.length > 0) throw new UserError("several addresses: write --listen for each");
-  const parts = splitAddress(one);
-  // What is malformed is said here; a host name is looked up by who binds it.
-  numericAddress(parts);
-  if (parts.port === 0) throw new UserError("port 0 is another port each time; name one");
-  const name = given ?? nameOf(parts);
-  if (NAME.test(name)) return { name, address };
-  const rule = "begins with a letter, followed by up to 63 letters, digits, - and _";
-  throw new UserError(
-    given === undefined ? `name it, as in site=${text}` : `the name "${name}" is none: one ${rule}`,
-  );
+export function parseNamedSockets(text: string): NamedSocket[] {
+  // No address has an equals sign before its first colon, comma, slash, bracket or @.
+  const [, given, written = text] = /^([^=:,/@[]*)=(.*)$/s.exec(text) ?? [];
+  const addresses = expandAddresses(written);
+  return addresses.map((one, index) => {
+    const parts = splitAddress(one);
+    // What is malformed is said here; a host name is looked up by who binds it.
+    numericAddress(parts);
+    if (parts.port === 0) throw new UserError("port 0 is another port each time; name one");
+    const only = given ?? nameOf(parts);
+    const isOnly = addresses.length === 1 || (given === undefined && !one.includes(",reuseport="));
+    const name = isOnly ? only : `${only}-${index + 1}`;
+    if (NAME.test(name)) return { name, address: addresses.length === 1 ? written : one };
+    const rule = "begins with a letter, followed by up to 63 letters, digits, - and _";
+    throw new UserError(
+      given === undefined
+        ? `name it, as in site=${text}`
+        : `the name "${name}" is none: one ${rule}`,
+    );
+  });
 }
 
 function nameOf({ address, port }: { address: string; port?: number }): string {

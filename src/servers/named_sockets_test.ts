@@ -3,7 +3,7 @@ import "../../tests/support/libc.ts";
 import { UserError } from "../errors.ts";
 import {
   insistOnDistinctNames,
-  parseNamedSocket,
+  parseNamedSockets,
   variablesFor,
   withNumbers,
 } from "./named_sockets.ts";
@@ -22,14 +22,28 @@ Deno.test("a socket has the name that it was given, or one by its address", () =
     ["unix:@name", "name", "unix:@name"],
   ];
   for (const [text, name, address] of cases) {
-    assertEquals(parseNamedSocket(text), { name, address }, text);
+    assertEquals(parseNamedSockets(text), [{ name, address }], text);
   }
 });
 
 Deno.test("what is no name or no one address is refused", () => {
   const cases = ["=:80", "1a=:80", "a.b=:80", "a b=:80", `${"a".repeat(65)}=:80`, "a=", "a=80"];
-  cases.push("a=:80,:81", "a=:80-81", "a=:0", "a=fd@3", "unix:/run/9", "");
-  for (const text of cases) assertThrows(() => parseNamedSocket(text), UserError, undefined, text);
+  cases.push("a=:81-80", "a=:0", "a=fd@3", "unix:/run/9", "", `${"a".repeat(63)}=:80-81`);
+  for (const text of cases) assertThrows(() => parseNamedSockets(text), UserError, undefined, text);
+});
+
+Deno.test("what names several sockets numbers them", () => {
+  const cases: [text: string, ...names: string[]][] = [
+    ["web=:80,:81", "web-1 :80", "web-2 :81"],
+    ["web=:80-81", "web-1 :80", "web-2 :81"],
+    [":80-81", "port80 :80", "port81 :81"],
+    ["web=:80,reuseport=2", "web-1 :80,reuseport=1/2", "web-2 :80,reuseport=2/2"],
+    [":80,reuseport=2", "port80-1 :80,reuseport=1/2", "port80-2 :80,reuseport=2/2"],
+    ["web=:80,backlog=5", "web :80,backlog=5"],
+  ];
+  for (const [text, ...sockets] of cases) {
+    assertEquals(parseNamedSockets(text).map(({ name, address }) => `${name} ${address}`), sockets);
+  }
 });
 
 const sockets = [{ name: "http", address: ":80" }, { name: "my-tls", address: ":443" }];
