@@ -42,7 +42,7 @@ export interface Watched {
   /** Processes that may well serve a socket. */
   likely: (held: Held) => Iterable<number>;
   /** Milliseconds for which clients may wait at an address that nobody serves. */
-  unservedAfter: number;
+  unservedAfter: () => number;
 }
 
 /** What is known of one socket. */
@@ -72,7 +72,7 @@ export class Alarm {
 
   /** Looks in a while, and from then on again and again. */
   watch(): void {
-    const interval = Math.min(MAX_INTERVAL, this.watched.unservedAfter / LOOKS);
+    const interval = Math.min(MAX_INTERVAL, this.watched.unservedAfter() / LOOKS);
     this.#timer = setTimeout(() => void this.#lookAgain(), Math.max(MIN_INTERVAL, interval));
   }
 
@@ -119,7 +119,7 @@ export class Alarm {
       return false;
     }
     waiting.length = length;
-    const isLate = now - waiting.since >= this.watched.unservedAfter;
+    const isLate = now - waiting.since >= this.watched.unservedAfter();
     if (!isLate || now < (watch.excused?.until ?? 0)) return false;
     return true;
   }
@@ -139,7 +139,7 @@ export class Alarm {
       const watch = this.#watchOf(held);
       if (held.fd.closed || watch.waiting === undefined) continue;
       if (byInode.has(socketInode(held.fd))) {
-        const pause = Math.min(2 * (watch.excused?.pause ?? this.watched.unservedAfter), 300_000);
+        const pause = Math.min(2 * (watch.excused?.pause ?? this.watched.unservedAfter()), 300_000);
         watch.excused = { until: now + pause, pause };
         this.#end(held, watch, "unserved");
         continue;

@@ -33,7 +33,7 @@ class Scene implements AsyncDisposable {
       registry: this.registry,
       log,
       likely: () => [],
-      unservedAfter: AFTER,
+      unservedAfter: () => AFTER,
     });
   }
 

@@ -121,7 +121,7 @@ class Binder {
     this.#alarm = new Alarm({
       registry: this.#registry,
       log,
-      unservedAfter: options.unservedAfter,
+      unservedAfter: () => this.options.unservedAfter,
       likely,
     });
     this.#served = new Served(likely);

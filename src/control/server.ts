@@ -22,6 +22,7 @@ import {
   RpcError,
 } from "./messages.ts";
 import { complaintAbout, denial, lacking, lastAnswer } from "./refusal.ts";
+import { Repeats } from "./repeats.ts";
 import { sendBuffer, Unread } from "./unread.ts";
 
 /** Bounds on what clients may take. */
@@ -65,6 +66,7 @@ export class ControlServer {
   readonly clients = new Clients();
   readonly #bytes = new Budget(BYTES);
   readonly #unread = new Unread();
+  readonly #repeats: Repeats;
   #lastId = 0;
   /** Turns of the users who are not trusted, for their long requests. */
   readonly #turns = new Map<number, Queue>();
@@ -77,7 +79,9 @@ export class ControlServer {
     readonly log: Log,
     readonly rights: (peer: Peer) => Rights,
     readonly limits: Limits = DEFAULT_LIMITS,
-  ) {}
+  ) {
+    this.#repeats = new Repeats(log);
+  }
 
   /** Accepts clients for ever. */
   async run(): Promise<void> {
@@ -146,6 +150,7 @@ export class ControlServer {
   close(): void {
     for (const { channel } of this.clients) channel.leave();
     this.#unread.closeEnded();
+    this.#repeats.close();
     this.poller.cancel(this.listening);
     discard(this.listening);
     discardNow();
@@ -219,7 +224,7 @@ export class ControlServer {
     this.counters.requests++;
     this.counters.errors++;
     const { pid, uid, gid } = peer;
-    this.log.warn("denied a client", { pid, uid, gid, asked: text.slice(0, SHOWN) });
+    this.#repeats.warn("denied a client", { pid, uid, gid, asked: text.slice(0, SHOWN) });
     await channel.send(denial(text, peer), [], REFUSAL_TIME);
   }
 
@@ -253,7 +258,11 @@ export class ControlServer {
       this.counters.errors++;
       client.answered = true;
       const { pid, uid } = peer;
-      this.log.warn("refused a request", { pid, uid, error: error.message.slice(0, SHOWN) });
+      const fields = { pid, uid, error: error.message.slice(0, SHOWN) };
+      // What was tried and has failed is told by whoever tried.
+      const isTold = error.body.code === RPC.failed && error.body.data === undefined;
+      if (isTold) this.log.debug("refused a request", fields);
+      else this.#repeats.warn("refused a request", fields);
       await channel.send({ id, error: error.body }, [], this.limits.idle);
     }
   }
@@ -339,7 +348,7 @@ export class ControlServer {
     const answer = lastAnswer(error, peer);
     if (answer === undefined) return this.log.error("failed to serve a client", about);
     this.counters.errors++;
-    this.log.warn(complaintAbout(error), about);
+    this.#repeats.warn(complaintAbout(error), about);
     await channel.send(answer, [], ACCEPT_PAUSE).catch(() => {});
   }
 
@@ -354,7 +363,7 @@ export class ControlServer {
     const client = this.clients.removeIdlest();
     if (client === undefined) return false;
     const { pid, uid } = client.peer;
-    this.log.warn("too many clients, closed the longest silent one", { pid, uid });
+    this.#repeats.warn("too many clients, closed the longest silent one", { pid, uid });
     this.#dismiss(client);
     return true;
   }
