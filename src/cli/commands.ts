@@ -16,6 +16,7 @@ export const COMMANDS: Commands = {
   metrics: () => import("./metrics.ts"),
   unbind: () => import("./unbind.ts"),
   reload: () => import("./reload.ts"),
+  stop: () => import("./stop.ts"),
   upgrade: () => import("./upgrade.ts"),
   healthcheck: () => import("./healthcheck.ts"),
   doctor: () => import("./doctor.ts"),

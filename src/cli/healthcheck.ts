@@ -2,9 +2,9 @@
 
 import { EXIT, UserError } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
-import { request } from "./request.ts";
 import { SOCK } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
+import { connectTo, NAME, NAMES } from "./target.ts";
 import { duration } from "./values.ts";
 
 const STRICT = `
@@ -17,13 +17,14 @@ whose generations serves.
 export const subcommand = defineSubcommand({
   name: "healthcheck",
   about: "tell whether a binder or a wrapper answers",
+  argument: NAME,
   options: {
     sock: SOCK,
     strict: { about: "fail as well where clients wait unserved" },
     timeout: { placeholder: "TIME", about: "for the answer", read: duration, default: "3s" },
   },
   talksTo: "either",
-  sections: { "What --strict adds": STRICT },
+  sections: { "What --strict adds": STRICT, "Which one": NAMES },
   exitCodes: {
     "0": "it answers, and a binder holds all addresses of its command line",
     "1": "it does not; one line says why",
@@ -32,8 +33,9 @@ export const subcommand = defineSubcommand({
     "multibinder healthcheck",
     'HEALTHCHECK CMD ["multibinder", "healthcheck", "--timeout", "2s"]',
   ],
-  async run({ options }) {
-    const status = await request(this, options.sock, "status", options.timeout);
+  async run({ options, words }) {
+    using client = await connectTo(options.sock, words, "either", options.timeout);
+    const status = await client.call("status", []);
     const missing = missingIn(status);
     const troubles = options.strict ? troublesIn(status) : [];
     if (missing.length + troubles.length === 0) return EXIT.ok;

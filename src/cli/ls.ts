@@ -30,7 +30,7 @@ export const LS_OPTIONS = {
 
 export const subcommand = defineSubcommand({
   name: "ls",
-  about: "list a binder's sockets: who serves them, what waits, what was dropped",
+  about: "list a binder's sockets: who serves, what waits, what was lost",
   options: { ...LS_OPTIONS, watch: { about: "look again and again, as `top`" } },
   talksTo: "binder",
   sections: { "Columns": COLUMNS },

@@ -3,8 +3,9 @@
 import { EXIT } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
 import { print } from "./output.ts";
-import { request } from "./request.ts";
+import { SOCK } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
+import { connectTo, NAME, NAMES } from "./target.ts";
 import { duration } from "./values.ts";
 
 const OUTCOME = `
@@ -16,13 +17,9 @@ answers what that has changed.
 export const subcommand = defineSubcommand({
   name: "reload",
   about: "reload a wrapper's server, or a binder's config, and wait",
+  argument: NAME,
   options: {
-    sock: {
-      placeholder: "PATH",
-      about: "the control socket: a wrapper's --control, a binder's --sock",
-      environment: "MULTIBINDER_SOCK",
-      required: true,
-    },
+    sock: SOCK,
     timeout: {
       placeholder: "TIME",
       about: "to wait for the outcome",
@@ -31,13 +28,15 @@ export const subcommand = defineSubcommand({
     },
   },
   talksTo: "either",
-  sections: { "Outcome": OUTCOME },
+  sections: { "Outcome": OUTCOME, "Which one": NAMES },
   examples: [
+    "multibinder reload site",
     "multibinder reload --sock /run/site/control.sock",
     "multibinder reload --sock /run/multibinder.sock",
   ],
-  async run({ options }) {
-    const outcome = await request(this, options.sock, "reload", options.timeout);
+  async run({ options, words }) {
+    using client = await connectTo(options.sock, words, "either", options.timeout);
+    const outcome = await client.call("reload", []);
     print(`${escapeControls(String(outcome))}\n`);
     return EXIT.ok;
   },

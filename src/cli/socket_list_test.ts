@@ -20,6 +20,7 @@ function report(...generations: [number, GenerationReport["state"]][]): WrapperR
   return {
     service: SERVICE,
     self: 77,
+    control: null,
     generations: generations.map(([number, state]) => ({ number, pid: 1000 + number, state })),
     lastReload: null,
   };

@@ -4,6 +4,7 @@ import { bold, green, red, yellow } from "@std/fmt/colors";
 import { describeAge } from "../duration.ts";
 import { UserError } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
+import { type Cell, tableLines } from "./table.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -14,14 +15,20 @@ const PAINTS: Readonly<Record<string, (text: string) => string>> = {
   draining: yellow,
 };
 
+/** Rows of a table that are shown: a binder may have thousands of sockets, which `ls` lists. */
+const ROWS = 20;
+
+/** What of a wrapper finds it for other commands. */
+const HIDDEN = ["self", "control"];
+
 /**
- * Describes it: who answers, a line a value, a table a list.
+ * Describes it: who answers, what is wrong, a line a value, a table a list.
  * @param now the time, in milliseconds since 1970
  * @throws {UserError} when it is no status
  */
 export function describeStatus(status: unknown, now: number = Date.now()): string {
   if (!isMembers(status)) throw new UserError("the answer is no status; --json shows it");
-  const { role, version, pid, uptimeSeconds, ...rest } = status;
+  const { role, version, pid, uptimeSeconds, troubles, ...rest } = status;
   const title = `${text(role, now)} ${text(version, now)}, pid ${text(pid, now)}`;
   const up = typeof uptimeSeconds === "number" ? `, up ${describeAge(uptimeSeconds * 1000)}` : "";
   const values: [string, unknown][] = [];
@@ -33,23 +40,36 @@ export function describeStatus(status: unknown, now: number = Date.now()): strin
   }
   const width = Math.max(0, ...values.map(([name]) => name.length));
   const lines = values.map(([name, value]) => `  ${name.padEnd(width)}  ${shown(value, now)}\n`);
-  return `${bold(title)}${up}\n${lines.join("")}${tables.join("")}`;
+  return `${bold(title)}${up}\n${wrongs(troubles)}${lines.join("")}${tables.join("")}`;
+}
+
+function wrongs(troubles: unknown): string {
+  const lines = (Array.isArray(troubles) ? troubles : []).filter(isMembers)
+    .map(({ message }) => `  ${red(escapeControls(String(message)))}\n`);
+  const more = lines.length - ROWS;
+  return lines.slice(0, ROWS).join("") + (more > 0 ? `  and ${more} more\n` : "");
 }
 
 function table(rows: readonly Members[], now: number): string {
-  const columns = [...new Set(rows.flatMap(Object.keys))];
-  const cells = rows.map((row) => columns.map((name) => text(row[name], now)));
-  const all = [columns.map(label), ...cells];
-  const widths = columns.map((_, at) => Math.max(...all.map((line) => line[at]?.length ?? 0)));
-  return all.map((line) => {
-    const padded = line.map((cell, at) => {
-      const isLast = at === line.length - 1;
-      return (Object.hasOwn(PAINTS, cell) ? PAINTS[cell] ?? plain : plain)(
-        isLast ? cell : cell.padEnd(widths[at] ?? 0),
-      );
-    });
-    return `  ${padded.join("  ")}\n`;
-  }).join("");
+  const columns = [...new Set(rows.flatMap(Object.keys))].filter((name) => !HIDDEN.includes(name));
+  const cells = rows.slice(0, ROWS).map((row) =>
+    columns.map((name): Cell => {
+      const cell = cellText(name, row[name], now);
+      const paint = Object.hasOwn(PAINTS, cell) ? PAINTS[cell] : undefined;
+      return { text: cell, ...(paint && { paint }) };
+    })
+  );
+  const header = columns.map((name) => label(name.replace(/Seconds$/, "")));
+  const more = rows.length - ROWS;
+  const lines = tableLines(header, cells).map((line) => `  ${line}\n`);
+  return lines.join("") + (more > 0 ? `  and ${more} more\n` : "");
+}
+
+function cellText(name: string, value: unknown, now: number): string {
+  if (name === "ageSeconds" && typeof value === "number") return describeAge(value * 1000);
+  // A pid that the binder's container does not see is 0.
+  const isSeen = name !== "holders" || !Array.isArray(value);
+  return text(isSeen ? value : value.map((pid) => pid === 0 ? "another container" : pid), now);
 }
 
 /** A value on a line of its own, where what went wrong stands out. */
@@ -64,15 +84,22 @@ function text(value: unknown, now: number): string {
   if (value === undefined) return "-";
   if (Array.isArray(value)) return value.map((one) => text(one, now)).join(", ") || "none";
   if (!isMembers(value)) return escapeControls(String(value));
-  const { at, ok, message, sock, connected, length, limit } = value;
+  const { at, ok, message, sock, connected, length, limit, number, state, pid } = value;
   if (typeof ok === "boolean") {
-    const when = `${describeAge(now - Date.parse(String(at)))} ago`;
+    const time = Date.parse(String(at));
+    const when = Number.isNaN(time)
+      ? "some time ago"
+      : `${describeAge(now - time)} ago, at ${new Date(time).toISOString().replace(/\.\d+/, "")}`;
     return `${ok ? "" : "failed "}${when}: ${text(message, now)}`;
   }
   if (typeof connected === "boolean") {
     return `${text(sock, now)}, ${connected ? "connected" : "not connected"}`;
   }
   if (typeof limit === "number") return `${text(length, now)} of ${limit}`;
+  // A generation, in a wrapper's row of the table of them.
+  if (typeof number === "number" && typeof state === "string") {
+    return `${number} ${text(state, now)} (pid ${text(pid, now)})`;
+  }
   return Object.entries(value).map(([name, one]) => `${label(name)} ${text(one, now)}`).join(", ");
 }
 

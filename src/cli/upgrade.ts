@@ -3,9 +3,9 @@
 import { EXIT } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
 import { print } from "./output.ts";
-import { request } from "./request.ts";
 import { SOCK } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
+import { connectTo, NAME, NAMES } from "./target.ts";
 import { duration } from "./values.ts";
 
 const OUTCOME = `
@@ -17,6 +17,7 @@ told. The same as SIGUSR1, but with an answer.
 export const subcommand = defineSubcommand({
   name: "upgrade",
   about: "upgrade a binder or a wrapper in place",
+  argument: NAME,
   options: {
     sock: SOCK,
     timeout: {
@@ -27,10 +28,15 @@ export const subcommand = defineSubcommand({
     },
   },
   talksTo: "either",
-  sections: { "Outcome": OUTCOME },
-  examples: ["multibinder upgrade", "multibinder upgrade --sock /run/site/control.sock"],
-  async run({ options }) {
-    const outcome = await request(this, options.sock, "upgrade", options.timeout);
+  sections: { "Outcome": OUTCOME, "Which one": NAMES },
+  examples: [
+    "multibinder upgrade",
+    "multibinder upgrade site",
+    "multibinder upgrade --sock /run/site/control.sock",
+  ],
+  async run({ options, words }) {
+    using client = await connectTo(options.sock, words, "either", options.timeout);
+    const outcome = await client.call("upgrade", []);
     print(`${escapeControls(messageIn(outcome))}\n`);
     return EXIT.ok;
   },

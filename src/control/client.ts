@@ -93,7 +93,7 @@ export class ControlClient implements Disposable {
 
   /**
    * Connects.
-   * @param path of the control socket
+   * @param path of the control socket, or `@` and a name in the abstract namespace
    * @param poller the program's own, if it has one; connections share one otherwise
    * @param timeout milliseconds that an answer may take
    * @param peer who is meant to be there, for the messages of errors, and as whom it may run
@@ -111,7 +111,7 @@ export class ControlClient implements Disposable {
       throw new NoBinderError(path, "ENAMETOOLONG", `${peer.nobody} at ${path}: ${why}`);
     }
     try {
-      using fd = connectUnix(path);
+      using fd = connectUnix(path.replace(/^@/, "\0"));
       const answering = peerCredentials(fd);
       const channel = new Channel(new Fd(fd.release()), poller, undefined, MAX_ANSWER_BYTES);
       return new ControlClient(path, channel, timeout, peer, answering);

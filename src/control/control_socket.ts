@@ -5,7 +5,7 @@ import { SystemError } from "../../ffi/errno.ts";
 import { discard, discardNow } from "../../ffi/discard.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
-import { createSocket } from "../../ffi/socket.ts";
+import { bindSocket, createSocket, listenSocket } from "../../ffi/socket.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { type FileId, removeIfSame } from "../sockets/place.ts";
 import { isSocket, listenAtPath, whyTaken } from "../sockets/unix_path.ts";
@@ -50,9 +50,28 @@ export function listenOn(path: string, mode: number, owner: Owner = {}): Control
   }
 }
 
-/** Closes the socket and removes its file, unless another binder's has taken the place. */
+/**
+ * Listens on a name of its own in the abstract namespace (unix(7)): it needs no folder to write to, is in nobody's
+ * way in a shared one, and is gone with the process. Whoever is in the network namespace may connect.
+ * @returns the name with an `@` before it as the path
+ * @throws {SystemError}
+ */
+export function listenUnnamed(): ControlSocket {
+  const path = `@multibinder-${crypto.randomUUID()}`;
+  const fd = createSocket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK);
+  try {
+    bindSocket(fd, { family: "unix", path: path.replace("@", "\0") });
+    listenSocket(fd, BACKLOG);
+    return { fd, path, file: { device: -1, inode: -1 } };
+  } catch (error) {
+    fd.close();
+    throw error;
+  }
+}
+
+/** Closes the socket and removes its file, if it has one, unless another binder's has taken the place. */
 export function removeControlSocket({ fd, path, file }: ControlSocket): void {
-  removeIfSame(path, file);
+  if (!path.startsWith("@")) removeIfSame(path, file);
   // Those who wait to be accepted are closed with it.
   discard(fd);
   discardNow();

@@ -2,24 +2,32 @@
  * The wrapper's own control socket: status, reload and upgrade, each with its outcome.
  *
  * It is the wrapper's and not the binder's business, since a wrapper is also used without a binder, and
- * outlives it. There is one only if it was asked for: wrappers in containers may share a folder.
+ * outlives it. Wrappers in containers may share a folder, or have none that they may write to: so where no path
+ * was asked for, it has a name of its own in the abstract namespace, which the binder tells to those who ask.
  */
 
 import { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
 import type { Children } from "../process/children.ts";
-import { UserError } from "../errors.ts";
+import { messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { connectionState, parseConnection } from "../control/connection_state.ts";
-import { type ControlSocket, listenOn, removeControlSocket } from "../control/control_socket.ts";
+import {
+  type ControlSocket,
+  listenOn,
+  listenUnnamed,
+  removeControlSocket,
+} from "../control/control_socket.ts";
 import { MAX_MESSAGE_BYTES } from "../control/framing.ts";
 import { RPC, RpcError } from "../control/messages.ts";
-import type { Caller, Handler, Reply, Rights } from "../control/handler.ts";
+import type { Caller, Handler, Peer, Reply, Rights } from "../control/handler.ts";
 import { ControlServer } from "../control/server.ts";
 import type { MetricsSocket, MetricsSocketState } from "../control/metrics_socket.ts";
 import { joinParts } from "../sockets/address.ts";
 import type { Notifier } from "../systemd/notify.ts";
+import { ageOf } from "../process/age.ts";
+import { clientConnections } from "../process/client_connections.ts";
 import { Upgrade } from "../process/upgrade.ts";
 import { VERSION } from "../version.ts";
 import type { Counters } from "./counters.ts";
@@ -30,7 +38,7 @@ import type { Supervisor } from "./supervisor.ts";
 
 /** What it shows and steers. */
 export interface Controlled {
-  /** Where to listen; undefined for nowhere. */
+  /** Where to listen; undefined for a name that is nobody else's. */
   path: string | undefined;
   /** Where metrics are to be read; undefined for nowhere. */
   metrics: string | undefined;
@@ -46,12 +54,13 @@ export interface Controlled {
   counters: Counters;
   service: string;
   reload: () => void;
+  stop: () => void;
 }
 
 /** Only the wrapper's own user, and root, can connect. */
 const MODE = 0o600;
 
-/** Of whom the file's mode lets in. What changes anything is refused to all but root and the own user. */
+/** Of whom is let in, for a file by its mode. What changes anything is refused to all but root and the own user. */
 const RIGHTS: Rights = { served: true, trusted: true, maxFds: 0, maxBytes: MAX_MESSAGE_BYTES };
 
 /** See the module's description. */
@@ -79,6 +88,7 @@ export class Control {
   async listen(): Promise<void> {
     const { path } = this.controlled;
     if (path !== undefined) this.#serve(listenOn(path, MODE));
+    else this.#listenUnnamed();
     await this.#openMetrics();
   }
 
@@ -88,12 +98,25 @@ export class Control {
     this.#started = started;
     const outcome = this.#upgrade.succeeded(from, upgrades);
     await this.#openMetrics(before.metrics);
-    if (control === null) return;
+    if (control === null) return this.#listenUnnamed();
     const server = this.#serve({ ...control, fd: Fd.inherited(control.fd) });
     for (const client of clients) {
       const connection = parseConnection(client);
       connection.fd.closeOnExec = true;
       server.serve(connection, outcome);
+    }
+  }
+
+  /** Where it listens: a path, or `@` and a name; null for nowhere. */
+  get path(): string | null {
+    return this.#socket?.path ?? null;
+  }
+
+  #listenUnnamed(): void {
+    try {
+      this.#serve(listenUnnamed());
+    } catch (error) {
+      this.controlled.log.debug("cannot listen on a control socket", { error: messageOf(error) });
     }
   }
 
@@ -112,7 +135,10 @@ export class Control {
   #serve(socket: ControlSocket): ControlServer {
     const { poller, log } = this.controlled;
     this.#socket = socket;
-    this.#server = new ControlServer(socket.fd, poller, this.#handle, log, () => RIGHTS);
+    const rights = socket.path.startsWith("@")
+      ? (peer: Peer) => ({ ...RIGHTS, served: isTrusted(peer) })
+      : () => RIGHTS;
+    this.#server = new ControlServer(socket.fd, poller, this.#handle, log, rights);
     void this.#server.run();
     return this.#server;
   }
@@ -126,6 +152,11 @@ export class Control {
       case "reload":
         insistOnTrust(caller);
         return this.#reload();
+      case "stop":
+        insistOnTrust(caller);
+        // After the answer: where nothing is to be waited for, it ends at once.
+        setTimeout(() => this.controlled.stop(), 0);
+        return Promise.resolve({ result: "stopping", fds: [] });
       case "upgrade":
         insistOnTrust(caller);
         caller.oweAnswer();
@@ -174,7 +205,12 @@ export class Control {
       service,
       binder: sockets.binder,
       sockets: sockets.served.map(({ param }) => ({ address: joinParts(param) })),
-      generations: supervisor.snapshot().generations,
+      generations: supervisor.snapshot().generations.map((one) => ({
+        ...one,
+        ageSeconds: ageOf(one.pid),
+        // Of the one that serves they change all the time, and are what a server's own statistics are for.
+        ...(one.state === "draining" && { connections: clientConnections(one.pid) ?? null }),
+      })),
       lastReload: reloads.last,
       ...this.#upgrade.describe(),
     };
@@ -214,6 +250,10 @@ export class Control {
 }
 
 function insistOnTrust({ peer }: Caller): void {
-  if (peer.uid === 0 || peer.uid === effectiveUid()) return;
+  if (isTrusted(peer)) return;
   throw new RpcError(RPC.notPermitted, `Not permitted: uid ${peer.uid} may only ask for status`);
+}
+
+function isTrusted({ uid }: Peer): boolean {
+  return uid === 0 || uid === effectiveUid();
 }

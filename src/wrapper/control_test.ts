@@ -1,19 +1,23 @@
 import {
   assert,
   assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertObjectMatch,
   assertRejects,
   assertStrictEquals,
   assertThrows,
   fail,
 } from "@std/assert";
-import { leavesNoDescriptors, openDescriptors } from "../../tests/support/descriptors.ts";
+import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { settled } from "../../tests/support/poller.ts";
+import { until } from "../../tests/support/process_status.ts";
 import { tempDir } from "../../tests/support/temp_dir.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { acceptSocket, connectUnix } from "../../ffi/socket.ts";
 import { Children } from "../process/children.ts";
-import { ControlClient, RefusedError } from "../control/client.ts";
+import { ControlClient, NoBinderError, RefusedError } from "../control/client.ts";
 import { createLog } from "../log.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { Channel } from "../control/channel.ts";
@@ -76,6 +80,7 @@ class Scene {
       counters: this.counters,
       service: "/etc/site.cfg.eta",
       reload: () => this.tell({ type: "reload" }),
+      stop: () => this.tell({ type: "stop" }),
     });
   }
 
@@ -154,19 +159,38 @@ Deno.test("the control socket is for the wrapper's own user, and gone with it", 
     await scene.control.listen();
   }));
 
-Deno.test("there is none unless it was asked for", async () => {
-  const scene = new Scene(undefined);
-  using _children = scene.children;
-  const before = openDescriptors();
-  await scene.control.listen();
-  assertStrictEquals(openDescriptors(), before);
-  scene.control.close();
-  await settled(poller);
+Deno.test("where no path was asked for it has a name of its own, for root and its own user", async () => {
+  await leavesNoDescriptors(async () => {
+    const [first, second] = [new Scene(undefined), new Scene(undefined)];
+    const scenes = [first, second];
+    for (const { control } of scenes) await control.listen();
+    assertNotEquals(first.control.path, second.control.path);
+    for (const { control } of scenes) {
+      assertMatch(control.path ?? "", /^@multibinder-/);
+      using client = ControlClient.connect(control.path ?? "", poller);
+      assertObjectMatch(Object(await client.call("status", [])), { role: "wrapper" });
+    }
+    for (const { control, children } of scenes) {
+      control.close();
+      children[Symbol.dispose]();
+      assertThrows(() => ControlClient.connect(control.path ?? "", poller), NoBinderError);
+    }
+    await settled(poller);
+  });
 });
+
+Deno.test("a stop is answered before it begins", () =>
+  withControl(async (scene, client) => {
+    scene.serve(1);
+    assertEquals(await client.call("stop", []), "stopping");
+    await until(() => scene.supervisor.stopping);
+  }));
 
 Deno.test("status shows what serves, and how the last reload went", () =>
   withControl(async (scene, client) => {
-    scene.serve(10);
+    // No process has such a pid: nothing is known of its age.
+    const pid = 2 ** 30;
+    scene.serve(pid);
     scene.tell({ type: "reload" });
     scene.fail("bad config");
     using fd = createMemfd("socket");
@@ -181,7 +205,7 @@ Deno.test("status shows what serves, and how the last reload went", () =>
       service: "/etc/site.cfg.eta",
       binder: { sock: "/run/multibinder.sock", connected: false },
       sockets: [{ address: "0.0.0.0:80" }],
-      generations: [{ number: 1, pid: 10, state: "serving" }],
+      generations: [{ number: 1, pid, state: "serving", ageSeconds: null }],
       lastReload: { at: scene.reloads.last?.at, ok: false, message: "bad config" },
       upgrades: 0,
       lastUpgrade: null,

@@ -45,7 +45,8 @@ export function snapshotOf({ number, pid, role, told }: Generation): GenerationS
   return {
     number,
     pid,
-    state: STATES[role],
+    // At the wrapper's end the one that serves is told to stop as well.
+    state: told === "nothing" ? STATES[role] : "draining",
     ...(told === "hard" && { isStopped: true }),
   };
 }

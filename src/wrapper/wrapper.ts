@@ -132,6 +132,7 @@ class Wrapper {
       counters: this.#counters,
       service: service.identity,
       reload: () => this.#tell({ type: "reload" }),
+      stop: () => this.#tell({ type: "stop" }),
     });
   }
 
@@ -227,6 +228,7 @@ class Wrapper {
     this.#sockets.tell({
       service: this.service.identity.slice(0, MAX_TOLD),
       self: Deno.pid,
+      control: absolute(this.#control.path),
       generations: this.#supervisor.snapshot().generations
         .map(({ number, pid, state }) => ({ number, pid, state })),
       lastReload: last && { ...last, message: last.message.slice(0, MAX_TOLD) },
@@ -279,4 +281,9 @@ class Wrapper {
     this.#pidFile?.remove(served);
     this.#end.resolve(code);
   }
+}
+
+/** A path that means the same wherever it is used. */
+function absolute(path: string | null): string | null {
+  return path === null || /^[@/]/.test(path) ? path : `${Deno.cwd()}/${path}`;
 }

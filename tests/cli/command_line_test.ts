@@ -73,13 +73,6 @@ Deno.test("with --log-format json, what ends the program is JSON too", async () 
   assertMatch(await fails(2, ...words), /^multibinder: haproxy: no config/);
 });
 
-Deno.test("reload must be told which wrapper", async () => {
-  assertMatch(
-    await fails(2, "reload"),
-    /^multibinder: reload: --sock PATH is needed, or MULTIBINDER_SOCK set: the control socket/,
-  );
-});
-
 Deno.test("a wrong command line ends with 2 and a suggestion", async () => {
   assertMatch(await fails(2), /Usage: multibinder COMMAND/);
   assertMatch(await fails(2, "bnid"), /^multibinder: unknown command bnid; did you mean bind\?/);

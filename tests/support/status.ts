@@ -42,7 +42,7 @@ export interface WrapperStatus extends Status {
   service: string;
   binder: { sock: string; connected: boolean } | null;
   sockets: { address: string }[];
-  generations: { number: number; pid: number; state: string }[];
+  generations: { number: number; pid: number; state: string; ageSeconds?: number }[];
   lastReload: { at: string; ok: boolean; message: string } | null;
 }
 

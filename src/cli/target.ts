@@ -1,0 +1,112 @@
+/** Finding the control socket of what a command is for: --sock's own, or that of a wrapper of a binder. */
+
+import { ControlClient } from "../control/client.ts";
+import { PEERS } from "../control/peer.ts";
+import { EXIT, UserError } from "../errors.ts";
+import { escapeControls } from "../escape.ts";
+import type { Argument } from "./subcommand.ts";
+
+/** The words that name a wrapper. */
+export const NAME: Argument = {
+  name: "NAME",
+  about: "a wrapper of the binder, by its config's name or its pid",
+  count: "any",
+};
+
+export const NAMES = `
+NAME is a wrapper that is connected to the binder at --sock: its config's path, file
+name, file name up to the first dot, or its pid. Without a NAME the one at --sock is
+meant: a wrapper, or, for what only a wrapper can do, the only one of that binder.
+`;
+
+/** A wrapper, as a binder tells of it. */
+interface Wrapper {
+  pid: number;
+  uid: number;
+  service: string;
+  control: string | null;
+}
+
+/**
+ * Connects to a binder or a wrapper.
+ * @param sock a control socket
+ * @param words what the command line names, one word at most
+ * @param wanted `wrapper` when a binder cannot do what is to be asked
+ * @param timeout milliseconds that an answer may take
+ * @throws {UserError} when it is none, or not clear which one
+ */
+export async function connectTo(
+  sock: string,
+  words: readonly string[],
+  wanted: "wrapper" | "either",
+  timeout?: number,
+): Promise<ControlClient> {
+  const [name, ...more] = words;
+  if (more.length > 0) {
+    throw new UserError("there can be one NAME", { exitCode: EXIT.usage });
+  }
+  const connect = (path: string) => ControlClient.connect(path, undefined, timeout, PEERS[wanted]);
+  if (name === undefined && wanted === "either") return connect(sock);
+  const wrappers = await wrappersOf(sock, timeout);
+  // It is a wrapper itself, or too old to tell.
+  if (wrappers === undefined) {
+    if (name === undefined) return connect(sock);
+    throw new UserError(
+      `${sock} is no binder that tells of its wrappers: name one by its --control`,
+    );
+  }
+  const wrapper = choose(wrappers, name, sock);
+  const { control, pid, uid, service } = wrapper;
+  const who = `the wrapper of ${escapeControls(service)} (pid ${pid})`;
+  if (control === null) throw new UserError(`${who} has no control socket`);
+  try {
+    const client = connect(control);
+    // Once a wrapper has ended, anybody could take its name.
+    if ([0, uid].includes(client.answering.uid)) return client;
+    client.close();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(
+      `${who} cannot be reached at ${
+        escapeControls(control)
+      }: it ended, or runs in another container, ` +
+        "where this command reaches it",
+      { cause: error },
+    );
+  }
+  throw new UserError(`another user than its own answers in the place of ${who}`);
+}
+
+/** @returns undefined when it is no binder, or too old to tell */
+async function wrappersOf(sock: string, timeout?: number): Promise<Wrapper[] | undefined> {
+  using client = ControlClient.connect(sock, undefined, timeout, PEERS.either);
+  const status = await client.call("status", []);
+  if (typeof status !== "object" || status === null || !("wrappers" in status)) return undefined;
+  const { wrappers } = status;
+  return Array.isArray(wrappers) ? wrappers.filter(isWrapper) : undefined;
+}
+
+function isWrapper(value: unknown): value is Wrapper {
+  const { pid, uid, service, control } = Object(value);
+  return typeof pid === "number" && typeof uid === "number" && typeof service === "string" &&
+    (typeof control === "string" || control === null);
+}
+
+function choose(wrappers: readonly Wrapper[], name: string | undefined, sock: string): Wrapper {
+  const found = name === undefined ? wrappers : wrappers.filter((one) => isCalled(one, name));
+  const [only, ...others] = found;
+  if (only !== undefined && others.length === 0) return only;
+  const what = name === undefined ? "" : ` called ${name}`;
+  const known = (only === undefined ? wrappers : found)
+    .map(({ service, pid }) => `${escapeControls(service)} (pid ${pid})`).join(", ") || "none";
+  throw new UserError(
+    only === undefined
+      ? `the binder at ${sock} has no wrapper${what} that is connected; it has: ${known}`
+      : `the binder at ${sock} has ${found.length} wrappers${what}; name one of: ${known}`,
+  );
+}
+
+function isCalled({ service, pid }: Wrapper, name: string): boolean {
+  const file = service.replace(/^.*\//, "");
+  return [service, file, file.replace(/(?<=.)\..*$/, ""), String(pid)].includes(name);
+}
