@@ -63,8 +63,9 @@ class Screen implements Disposable {
     const troubled = sockets.filter(isInTrouble).length;
     const count = `${sockets.length} socket${sockets.length === 1 ? "" : "s"}`;
     this.#draw([
-      `${bold(escapeControls(this.sock))}  ${count}, ` +
-      (troubled > 0 ? red(`${troubled} in trouble`) : "none in trouble"),
+      // The path last: it may be longer than the terminal is wide.
+      `${count}, ${troubled > 0 ? red(`${troubled} in trouble`) : "none in trouble"}  ` +
+      bold(escapeControls(this.sock)),
       ...troubleLines(sockets),
       "",
       ...socketLines(sockets, Date.now(), Deno.consoleSize().columns),

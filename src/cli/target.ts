@@ -24,7 +24,7 @@ interface Wrapper {
   pid: number;
   uid: number;
   service: string;
-  control: string | null;
+  control?: string | null;
 }
 
 /**
@@ -58,7 +58,7 @@ export async function connectTo(
   const wrapper = choose(wrappers, name, sock);
   const { control, pid, uid, service } = wrapper;
   const who = `the wrapper of ${escapeControls(service)} (pid ${pid})`;
-  if (control === null) throw new UserError(`${who} has no control socket`);
+  if (typeof control !== "string") throw new UserError(`${who} has no control socket`);
   try {
     const client = connect(control);
     // Once a wrapper has ended, anybody could take its name.
@@ -89,7 +89,7 @@ async function wrappersOf(sock: string, timeout?: number): Promise<Wrapper[] | u
 function isWrapper(value: unknown): value is Wrapper {
   const { pid, uid, service, control } = Object(value);
   return typeof pid === "number" && typeof uid === "number" && typeof service === "string" &&
-    (typeof control === "string" || control === null);
+    (typeof control === "string" || control === null || control === undefined);
 }
 
 function choose(wrappers: readonly Wrapper[], name: string | undefined, sock: string): Wrapper {

@@ -17,8 +17,8 @@ export interface WrapperReport {
   service: string;
   /** Its own pid, as it sees it. */
   self: number;
-  /** Its control socket: a path, or `@` and a name in the abstract namespace; null for none. */
-  control: string | null;
+  /** Its control socket: a path, or `@` and a name in the abstract namespace; null, or absent, for none. */
+  control?: string | null;
   generations: readonly GenerationReport[];
   lastReload: { at: string; ok: boolean; message: string } | null;
 }

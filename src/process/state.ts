@@ -81,7 +81,7 @@ const short = text("a text of at most 4096 characters", (one) => one.length <= 4
 export const wrapperReport = object<WrapperReport>({
   service: short,
   self: pid,
-  control: orNull(short),
+  control: orAbsent(orNull(short)),
   generations: list(object<GenerationReport>({
     number: natural,
     pid,
