@@ -26,6 +26,7 @@ export const SO_REUSEPORT = 15;
 export const SO_PASSCRED = 16;
 export const SO_PEERCRED = 17;
 export const SO_BINDTODEVICE = 25;
+export const SO_BINDTOIFINDEX = 62;
 export const SO_ACCEPTCONN = 30;
 export const SO_MARK = 36;
 export const SO_PROTOCOL = 38;

@@ -11,6 +11,7 @@ import {
   SK_MEMINFO_RMEM_ALLOC,
   SK_MEMINFO_VARS,
   SO_BINDTODEVICE,
+  SO_BINDTOIFINDEX,
   SO_COOKIE,
   SO_MEMINFO,
   SO_NETNS_COOKIE,
@@ -126,6 +127,8 @@ export function bindToInterface(fd: Fd, name: string): void {
 
 /** The one interface of a socket; undefined when it takes what comes in through any. */
 export function boundInterface(fd: Fd): string | undefined {
+  // qemu takes the name for a number, and of a socket that has none it gives four bytes of anything.
+  if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX) === 0) return undefined;
   const { bytes } = readOption(fd, SOL_SOCKET, SO_BINDTODEVICE, 16); // IFNAMSIZ of <net/if.h>
   return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0))) || undefined;
 }
