@@ -31,7 +31,7 @@ export function commandPage(subcommand: Subcommand, date: string): string {
       ...optionRows(subcommand).map(([term, meaning]) => [term, sentence(meaning)] as const),
     ]),
     ...Object.fromEntries(
-      Object.entries(sections).map(([title, text]) => [title.toUpperCase(), blocks(text)]),
+      Object.entries(sections).map(([title, text]) => [heading(title), blocks(text)]),
     ),
     "ENVIRONMENT": `${escape(aboutVariables(subcommand))}\n`,
     "EXIT STATUS": list(codes.map(([code, meaning]) => [code, sentence(meaning)])),
@@ -61,6 +61,12 @@ export function programPage(commands: readonly Subcommand[], date: string): stri
       "multibinder-protocol(7)",
     ]),
   });
+}
+
+/** Headings of man pages are in capitals, options as one types them. */
+function heading(title: string): string {
+  const words = title.split(" ");
+  return escape(words.map((one) => one.startsWith("--") ? one : one.toUpperCase()).join(" "));
 }
 
 function page(

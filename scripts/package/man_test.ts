@@ -2,9 +2,14 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { allCommands } from "../../src/cli/commands.ts";
+import { SERVERS } from "../../src/servers/servers.ts";
 import { COMMON_OPTIONS } from "../../src/cli/subcommand.ts";
 
 const SCRIPT = new URL("pages.sh", import.meta.url).pathname;
+
+function optionsIn(text: string): string[] {
+  return [...text.matchAll(/(?<![\w-])--([a-z][\w-]*)/gi)].map(([, one = ""]) => one);
+}
 
 async function run(program: string, ...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();
@@ -27,10 +32,12 @@ Deno.test("man pages are sound, are found by apropos, and name no option that is
       [...Deno.readDirSync(folder)].map(({ name }) => name).toSorted(),
       names.toSorted(),
     );
+    // Commands that run a server have options of that one.
+    const ofServers = SERVERS.flatMap(({ example }) => optionsIn(example));
     const known = new Set(
       Object.keys(COMMON_OPTIONS).concat(
         ...commands.map(({ options }) => Object.keys(options)),
-        "version",
+        ...[ofServers, "version"],
       ),
     );
     for (const name of names) {
@@ -43,10 +50,7 @@ Deno.test("man pages are sound, are found by apropos, and name no option that is
       for (const heading of ["NAME", "DESCRIPTION"]) assert(text.includes(`${heading}\n`), name);
       if (!name.endsWith(".1")) continue;
       const source = Deno.readTextFileSync(path).replaceAll("\\-", "-");
-      const options = [...source.matchAll(/(?<![\w-])--([a-z][a-z-]*)/g)].map(([, one = ""]) =>
-        one
-      );
-      assertEquals(options.filter((one) => !known.has(one)), [], name);
+      assertEquals(optionsIn(source).filter((one) => !known.has(one)), [], name);
     }
   } finally {
     Deno.removeSync(folder, { recursive: true });
