@@ -39,6 +39,7 @@ import { Policy } from "./policy.ts";
 import { type Changes, describeReload } from "./reload.ts";
 import { Requests } from "./requests.ts";
 import { Served } from "./served.ts";
+import { Unused } from "./unused.ts";
 import { type BinderState, parseState, STATE_VERSION } from "./state.ts";
 
 /**
@@ -81,6 +82,7 @@ class Binder {
   readonly #listing: Listing;
   readonly #alarm: Alarm;
   readonly #served: Served;
+  readonly #unused: Unused | undefined;
   readonly #upgrade: Upgrade;
   #isStopping = false;
   /** One at a time. */
@@ -125,6 +127,18 @@ class Binder {
       likely,
     });
     this.#served = new Served(likely);
+    const { releaseUnused: after } = options;
+    this.#unused = after === undefined ? undefined : new Unused({
+      registry: this.#registry,
+      ledger: this.#ledger,
+      log,
+      after,
+      isNamed: (text) => this.#configured.includes(text) || this.#keptFor(text) !== undefined,
+      release: ({ address }) => {
+        this.#registry.release(address);
+        this.#released(address);
+      },
+    });
     this.#upgrade = new Upgrade({
       log,
       children: this.#children,
@@ -174,10 +188,7 @@ class Binder {
       describe: () => this.#describe(),
       metrics: () => this.#exposeMetrics(),
       added: (held) => this.#keep(held),
-      removed: (address) => {
-        this.#notifier.removeFds(storeName(address));
-        this.#showStatus();
-      },
+      removed: (address) => this.#released(address),
       reload,
       upgrade: () => this.#upgrade.request(),
     });
@@ -206,6 +217,7 @@ class Binder {
     this.#notifier.ready();
     this.#started.resolve();
     this.#alarm.watch();
+    this.#unused?.watch();
   }
 
   #takeConfigured({ control, configured, refused }: PassedSockets): void {
@@ -259,6 +271,11 @@ class Binder {
     this.#notifier.storeFds(storeName(held.address), [held.fd]);
     // The file must stay as long as the socket.
     delete held.file;
+    this.#showStatus();
+  }
+
+  #released(address: Held["address"]): void {
+    this.#notifier.removeFds(storeName(address));
     this.#showStatus();
   }
 
@@ -524,6 +541,7 @@ class Binder {
 
   #close(): void {
     this.#alarm.stop();
+    this.#unused?.stop();
     if (this.#control) removeControlSocket(this.#control);
     this.#server?.close();
     this.#metrics?.close();

@@ -34,6 +34,8 @@ export interface BinderOptions {
   allow: readonly string[];
   /** Address at which metrics are to be read. */
   metrics?: string;
+  /** Milliseconds after which a socket is given up that nothing uses. */
+  releaseUnused?: number;
   /** Whose sockets to take over for the addresses that are not held yet. */
   take?: Holder;
   /** Options that are for the trusted, and that all clients may ask for here. */
@@ -50,6 +52,8 @@ export const LASTING = [
   "backlog",
   "unservedAfter",
   "metrics",
+  "releaseUnused",
+  "take",
 ] as const;
 
 /**

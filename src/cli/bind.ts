@@ -44,6 +44,11 @@ and with it what waits in its queue: PID, or with auto whoever it is, if anybody
 process goes on with its own copy until it is stopped. It takes root, or the same user
 with the right to trace it.
 
+A socket that a client has asked for is held for ever, or until unbind. With
+--release-unused it is given up once for TIME no wrapper that is connected has named it,
+no process had it open, and nobody has asked for it; who waits in its queue then is
+refused. Where not every process can be seen, as in a container, nothing is given up.
+
 Options are for every client, but interface, transparent, freebind, mark, user and
 group: these are for root and the binder's own user, and --allow-option adds them one
 by one. So is changing the options of a socket that is held.
@@ -135,6 +140,11 @@ const OPTIONS = {
     about: "addresses that clients may ask for as well",
     repeatable: true,
   },
+  "release-unused": {
+    placeholder: "TIME",
+    about: "give up what nothing uses for so long",
+    read: duration,
+  },
   "take": {
     placeholder: "PID",
     about: "take ADDRESS over from a process that listens, or auto",
@@ -208,6 +218,7 @@ function optionsOf({ options, words }: CommandLine<typeof OPTIONS>): BinderOptio
     unservedAfter: options["unserved-after"],
     allow: options.allow,
     take: options.take,
+    releaseUnused: options["release-unused"],
     metrics: options.metrics,
     allowOption: options["allow-option"],
   };

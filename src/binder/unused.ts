@@ -1,0 +1,118 @@
+/**
+ * Gives up sockets that nothing uses any more: no command line, unit or wrapper names the address, nobody has
+ * asked for it for a while, and no process has the socket open. With the last copy the kernel closes the queue:
+ * who waits in it is refused (TCP: reset).
+ *
+ * A server that has its socket from a client that has ended is known by its descriptor alone. Where not every
+ * process can be seen, as in a container, nothing is given up.
+ * @module
+ */
+
+import type { Log } from "../log.ts";
+import { findHolders } from "../process/socket_holders.ts";
+import { describeDuration } from "../duration.ts";
+import { formatAddress } from "../sockets/address.ts";
+import { listenerState, readUnixQueues, socketInode } from "../sockets/listener_state.ts";
+import type { Held, Registry } from "../sockets/registry.ts";
+import { giveTurn } from "../turns.ts";
+import type { Ledger } from "./ledger.ts";
+
+/** Milliseconds between two looks, at most, and at least; and looks within the time. */
+const MAX_INTERVAL = 60_000;
+const MIN_INTERVAL = 20;
+const LOOKS = 4;
+/** Milliseconds of work to search for who has the sockets. */
+const MAX_SEARCH = 1000;
+
+/** What is looked after. */
+export interface UnusedOptions {
+  registry: Registry;
+  ledger: Ledger;
+  log: Log;
+  /** Milliseconds without use after which a socket is given up. */
+  after: number;
+  /** Whether a command line, a unit or a wrapper names an address. */
+  isNamed: (address: string) => boolean;
+  /** Gives a socket up. */
+  release: (held: Held) => void;
+}
+
+/** See the module's description. */
+export class Unused {
+  /** When a socket was last seen to be in use, in milliseconds since 1970. */
+  readonly #used = new WeakMap<Held, number>();
+  #timer: number | undefined;
+  #isTold = false;
+
+  constructor(readonly options: UnusedOptions) {}
+
+  /** Looks in a while, and from then on again and again. */
+  watch(): void {
+    const interval = Math.min(MAX_INTERVAL, this.options.after / LOOKS);
+    this.#timer = setTimeout(
+      () => void this.look().finally(() => this.watch()),
+      Math.max(MIN_INTERVAL, interval),
+    );
+  }
+
+  /** Looks no more. */
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  /** Looks at every socket once. @param now milliseconds since 1970 */
+  async look(now: number = Date.now()): Promise<void> {
+    const { registry, after } = this.options;
+    const unnamed: Held[] = [];
+    for (const held of registry.list()) {
+      if (this.#isNamed(held)) this.#used.set(held, now);
+      else unnamed.push(held);
+      await giveTurn();
+    }
+    const inodes = unnamed.filter(({ fd }) => !fd.closed).map(({ fd }) => socketInode(fd));
+    if (inodes.length === 0) return;
+    const { byInode, complete } = await findHolders(inodes, {
+      first: [],
+      skip: new Set([Deno.pid]),
+      pause: giveTurn,
+      maxWork: MAX_SEARCH,
+    });
+    // A server may be away for a moment: what counts is when one was last seen.
+    for (const held of unnamed) {
+      if (!held.fd.closed && byInode.has(socketInode(held.fd))) this.#used.set(held, now);
+    }
+    const idle = unnamed.filter((held) => now - this.#lastUse(held) >= after);
+    if (idle.length === 0) return;
+    if (!complete) return this.#tellBlindness();
+    const unix = await readUnixQueues(idle, giveTurn);
+    // Meanwhile somebody may have asked for one.
+    for (const held of idle.filter((one) => now - this.#lastUse(one) >= after)) {
+      if (held.fd.closed || this.#isNamed(held)) continue;
+      const { queue } = listenerState(held, unix);
+      const unused = describeDuration(now - this.#lastUse(held));
+      this.options.release(held);
+      this.options.log.info("gave up a socket that nothing uses", {
+        address: formatAddress(held.address),
+        unused,
+        ...(queue !== null && { waiting: queue }),
+      });
+    }
+  }
+
+  #isNamed(held: Held): boolean {
+    return this.options.isNamed(formatAddress(held.address));
+  }
+
+  #lastUse(held: Held): number {
+    const lent = this.options.ledger.of(held)[0]?.last ?? 0;
+    return Math.max(held.since, lent, this.#used.get(held) ?? 0);
+  }
+
+  #tellBlindness(): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    this.options.log.warn(
+      "keeping sockets that nothing seems to use: not every process can be seen from here, and one may serve them",
+    );
+  }
+}

@@ -1,0 +1,66 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import "../../tests/support/libc.ts";
+import { loopbackHost } from "../../tests/support/temp_dir.ts";
+import { ignoreUnless } from "../../tests/support/users.ts";
+import { spawn } from "../../ffi/spawn.ts";
+import { createLog } from "../log.ts";
+import { formatAddress, resolveAddress } from "../sockets/address.ts";
+import { type Held, Registry } from "../sockets/registry.ts";
+import { Ledger } from "./ledger.ts";
+import { Unused } from "./unused.ts";
+
+const AFTER = 10_000;
+
+Deno.test({
+  name: "a socket is given up when nothing names it, nobody asks for it, and no process has it",
+  ignore: ignoreUnless(
+    Deno.uid() === 0 && Deno.readLinkSync("/proc/self/ns/pid") === "pid:[4026531836]",
+    "not every process can be seen from here",
+  ),
+  async fn() {
+    const [host, registry, ledger] = [loopbackHost(), new Registry(10), new Ledger()];
+    const lines: string[] = [];
+    const log = createLog({ format: "text", level: "info" }, (line) => lines.push(line.trim()));
+    const named = new Set<string>();
+    const released: Held[] = [];
+    const unused = new Unused({
+      registry,
+      ledger,
+      log,
+      after: AFTER,
+      isNamed: (address) => named.has(address),
+      release(held) {
+        registry.release(held.address);
+        released.push(held);
+      },
+    });
+    const addresses = [8000, 8001, 8002, 8003].map((port) => ({ address: host, port }));
+    const wanted = await Promise.all(addresses.map((one) => resolveAddress(one)));
+    const [idle, used, asked, open] = registry.bind(wanted.map((address) => ({ address })));
+    if (!idle || !used || !asked || !open) throw new Error("not held");
+    const start = idle.since;
+    named.add(formatAddress(used.address));
+    const server = spawn({ argv: ["sleep", "60"], env: {}, fds: [open.fd] });
+    const waiting = await Deno.connect({ hostname: host, port: 8000 });
+
+    await unused.look(start + AFTER - 1);
+    assertEquals(released, []);
+    ledger.lend(asked, { pid: 1, uid: 0 }, start + AFTER - 1);
+    await unused.look(start + AFTER);
+    assertEquals(released, [idle]);
+    assertMatch(
+      lines.join("\n"),
+      new RegExp(`gave up a socket that nothing uses address=${host}:8000 unused=10s waiting=1$`),
+    );
+    await unused.look(start + 2 * AFTER - 1);
+    assertEquals(released, [idle, asked], "the last use counts");
+
+    named.clear();
+    Deno.kill(server, "SIGKILL");
+    await unused.look(start + 3 * AFTER - 2);
+    assertEquals(released.length, 2, "both were seen in use a while ago");
+    await unused.look(start + 4 * AFTER);
+    assertEquals(registry.list(), []);
+    waiting.close();
+  },
+});

@@ -1,0 +1,38 @@
+/** Sockets that nothing uses any more are given up, if the binder was told to. */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import { startBinder } from "../support/binder.ts";
+import { bindOnce, startPython } from "../support/control_client.ts";
+import { loopbackHost } from "../support/temp_dir.ts";
+import { ignoreUnless } from "../support/users.ts";
+
+Deno.test({
+  name:
+    "a socket that a client has asked for and nobody uses is given up, its own are not, nor those in use",
+  ignore: ignoreUnless(
+    Deno.uid() === 0 && Deno.readLinkSync("/proc/self/ns/pid") === "pid:[4026531836]",
+    "not every process can be seen from here",
+  ),
+  async fn() {
+    const address = loopbackHost();
+    const args = ["--release-unused", "300ms", "--allow", `${address}:*`];
+    await using binder = await startBinder([`${address}:1`], { args });
+    const used = JSON.stringify([{ address, port: 2 }]);
+    await using server = await startPython("serve", binder.sock, used);
+    await binder.waitFor(({ sockets }) => sockets.length === 2);
+    await bindOnce(binder.sock, { address, port: 3 });
+    await binder.program.waitFor(
+      /gave up a socket that nothing uses address=\S+:3 unused=\S+ waiting=0/,
+    );
+    // One more that is given up comes after the others could have been.
+    await bindOnce(binder.sock, { address, port: 4 });
+    await binder.program.waitFor(/gave up a socket that nothing uses address=\S+:4 /);
+    const { sockets } = await binder.waitFor(() => true);
+    assertEquals(sockets.map((one) => one.address), [`${address}:1`, `${address}:2`]);
+    const connection = await Deno.connect({ hostname: address, port: 2 });
+    await connection.write(new TextEncoder().encode("there"));
+    assertMatch(await new Response(connection.readable).text(), /^hello there$/);
+    await server.exited;
+    await binder.program.waitFor(/gave up a socket that nothing uses address=\S+:2 /);
+  },
+});
