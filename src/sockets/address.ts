@@ -15,14 +15,9 @@
  * @module
  */
 
-import {
-  formatHost,
-  type InetAddress,
-  lookup,
-  MAX_UNIX_PATH,
-  parseHost,
-} from "../../ffi/sockaddr.ts";
-import { messageOf, UserError } from "../errors.ts";
+import { MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
+import { UserError } from "../errors.ts";
+import { lookupHost, numericHost } from "./host.ts";
 import {
   formatOptions,
   insistOnOptions,
@@ -243,9 +238,6 @@ export function parsePort(value: unknown): number | undefined {
   return isPort(port) ? port : undefined;
 }
 
-/** Four decimal numbers up to 255 without leading zeros, as inet_pton(3) takes them. */
-const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
-
 function isPort(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 65535;
 }
@@ -292,32 +284,6 @@ function abstractAddress(path: string, written: string): UnixAddress {
     throw malformed(written, `a name has at most ${MAX_UNIX_PATH - 1} bytes`);
   }
   return { transport: "unix", path };
-}
-
-function numericHost(host: string): { host: string; family: "inet" | "inet6" } | undefined {
-  if (host === "" || host === "*") return { host: "0.0.0.0", family: "inet" };
-  if (IPV4.test(host)) return { host, family: "inet" };
-  if (host.includes("\0")) return undefined;
-  const bytes = parseHost("inet6", withoutBrackets(host));
-  if (bytes === undefined) return undefined;
-  return { host: formatHost("inet6", new Uint8Array(bytes)), family: "inet6" };
-}
-
-async function lookupHost(name: string): Promise<{ host: string; family: "inet" | "inet6" }> {
-  let found: InetAddress;
-  try {
-    found = await lookup(withoutBrackets(name), 0);
-  } catch (error) {
-    throw new UserError(`cannot look up the host "${name}": ${messageOf(error)}`);
-  }
-  if (found.family === "inet" || found.scope === 0) {
-    return { host: found.host, family: found.family };
-  }
-  return { host: `${found.host}%${found.scope}`, family: "inet6" };
-}
-
-function withoutBrackets(host: string): string {
-  return host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
 }
 
 function malformed(written: string, why: string): UserError {
