@@ -2,6 +2,7 @@
 
 import type { AttachedWrapper, SocketReport, SocketsPage, Trouble } from "../control/reports.ts";
 import { formatAddress } from "../sockets/address.ts";
+import { optionsOf } from "../sockets/kernel_options.ts";
 import {
   listenerState,
   readUnixQueues,
@@ -62,7 +63,7 @@ export class Listing {
         since: held.since,
         lentTo: this.listed.ledger.of(held),
         wrappers: wrappers.filter(({ holds }) => holds.has(address)).map(({ id }) => id),
-        options: { backlog: held.backlog },
+        options: { backlog: held.backlog, ...optionsOf(held.fd, held.address) },
       });
       await giveTurn();
     }
