@@ -135,9 +135,16 @@ Deno.test("a UNIX socket's file gets its mode and owner, when it is made and whe
   assertStrictEquals(mode(), 0o666, "it is left where only the owner is named");
   const unknown = await wantAll(`unix:${path},user=no-such-user`);
   assertThrows(() => registry.bind(unknown), UserError, 'there is no user "no-such-user"');
-  if (Deno.uid() !== 0) return;
-  registry.bind(await wantAll(`unix:${path},user=65534`));
-  assertEquals([Deno.lstatSync(path).uid, mode()], [65534, 0o666]);
+  if (Deno.uid() === 0) {
+    registry.bind(await wantAll(`unix:${path},user=65534`));
+    assertEquals([Deno.lstatSync(path).uid, mode()], [65534, 0o666]);
+  }
+  const gone = await wantAll(`unix:${path},mode=600`);
+  Deno.removeSync(path);
+  assertThrows(() => registry.bind(gone), Error);
+  Deno.writeTextFileSync(path, "precious", { mode: 0o644 });
+  assertThrows(() => registry.bind(gone), Error);
+  assertStrictEquals(mode(), 0o644);
 });
 
 Deno.test("sockets that share an address are as many as asked for, and no others are let in", async () => {

@@ -170,7 +170,9 @@ function give(fd: Fd, path: string, { mode, uid, gid }: Permissions): void {
 export function conformFile(fd: Fd, path: string, options: SocketOptions): void {
   const wanted = permissionsOf(options);
   if (wanted === undefined) return;
-  const { uid, gid, mode } = Deno.lstatSync(path);
+  using place = placeAt(path);
+  if (place === undefined) throw new UserError(REPLACED);
+  const { uid, gid, mode } = place.info;
   const now = { uid, gid, mode: (mode ?? 0) & 0o777 };
   const meant = { ...now, ...wanted, ...(options.mode === undefined && { mode: now.mode }) };
   const isSo = meant.uid === uid && meant.gid === gid && meant.mode === now.mode;
