@@ -6,18 +6,20 @@ import { loopbackHost } from "../../tests/support/temp_dir.ts";
 import { ignoreUnless } from "../../tests/support/users.ts";
 import { SYS_PIDFD_GETFD } from "../../ffi/constants.ts";
 import { libc } from "../../ffi/libc.ts";
+import { socketCookie } from "../../ffi/socket.ts";
 import { createLog } from "../log.ts";
 import type { HeldSocket } from "./binder_link.ts";
 import { listeningSocketsOf } from "./orphan_sockets.ts";
 import { findOrphans, type Orphan } from "./orphans.ts";
 
-/** Listens on two ports, by sockets 3 and 4 that the user named makes; has a connection and a file open. */
+/** Listens on two ports, or twice on one, by sockets 3 and 4 that the user named makes; has a connection and a file open. */
 const LISTENER = `
 import os, socket, sys, signal
-host, user = sys.argv[1:]
+host, user, shares = sys.argv[1:]
 before = os.geteuid()
 os.seteuid(int(user))
-sockets = [socket.create_server((host, port)) for port in (8000, 8001)]
+ports = (8000, 8000) if shares == "yes" else (8000, 8001)
+sockets = [socket.create_server((host, port), reuse_port=shares == "yes") for port in ports]
 os.seteuid(before)
 assert [one.fileno() for one in sockets] == [3, 4]
 client = socket.create_connection((host, 8000))
@@ -38,11 +40,15 @@ const MAY_TRACE = Deno.uid() === 0 || (() => {
 /** What is taken over from a process that has the marks of an orphan, and what is logged. */
 async function takeOver(
   host: string,
-  { user = Deno.uid(), lent }: { user?: number | null; lent?: string },
+  { user = Deno.uid(), lent, shares = false }: {
+    user?: number | null;
+    lent?: string;
+    shares?: boolean;
+  },
   use: (sockets: HeldSocket[], orphan: Program) => Promise<void> | void,
 ): Promise<string[]> {
   const service = `/etc/${crypto.randomUUID()}.cfg.eta`;
-  const argv = ["python3", "-c", LISTENER, host, String(user)] as const;
+  const argv = ["python3", "-c", LISTENER, host, String(user), shares ? "yes" : "no"] as const;
   await using orphan = startGeneration(service, await deadMark(), argv, lent);
   await orphan.waitFor(/^up$/);
   const lines: string[] = [];
@@ -76,6 +82,22 @@ Deno.test({
       });
       assertEquals(logged, []);
     }),
+});
+
+Deno.test({
+  name: "of sockets that share an address, each is taken for its own share",
+  ignore: ignoreUnless(MAY_TRACE, "this user may not look into its processes"),
+  async fn() {
+    const address = loopbackHost();
+    await takeOver(address, { lent: "2", shares: true }, (sockets) => {
+      assertEquals(
+        sockets.map(({ param }) => param),
+        ["1/2", "2/2"].map((reuseport) => ({ address, port: 8000, options: { reuseport } })),
+      );
+      const [first, second] = sockets.map(({ fd }) => socketCookie(fd));
+      assert(first !== second);
+    });
+  },
 });
 
 Deno.test({

@@ -15,6 +15,8 @@ import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { NoBinderError, RefusedError } from "../control/client.ts";
 import { BindError } from "../sockets/bind_error.ts";
+import { optionsOf } from "../sockets/kernel_options.ts";
+import { listeningAddress } from "../sockets/listen.ts";
 import { createLog, type Log } from "../log.ts";
 import type { BindParam } from "../control/messages.ts";
 import { chooseSockets, type Sockets, type SocketsOptions } from "./sockets.ts";
@@ -123,6 +125,28 @@ Deno.test("the same socket goes from config to config", async () => {
     const third = files(await sockets.prepare([b, c]));
     sockets.rollback();
     assertEquals(third, [second[1], second[0]]);
+    await close(sockets);
+  });
+});
+
+Deno.test("options of a held address that it cannot take refuse the config; those that it can are set", async () => {
+  await eachKind(async (sockets) => {
+    const [a] = params(1);
+    assert(a);
+    const [first] = await sockets.prepare([a]);
+    assert(first);
+    sockets.commit();
+    const live = [{ ...a, options: { mss: 1400 } }, { ...a, options: { tfo: true as const } }];
+    const [again] = await sockets.prepare(live);
+    assert(again);
+    assertStrictEquals(openFile(again), openFile(first));
+    const address = listeningAddress(again);
+    assertEquals(address && optionsOf(again, address), { mss: 1400, tfo: true });
+    sockets.commit();
+    const mptcp = [{ ...a, options: { mptcp: true as const } }];
+    await assertRejects(() => sockets.prepare(mptcp), Error, "held without mptcp");
+    sockets.rollback();
+    assert(await isReachable(a));
     await close(sockets);
   });
 });

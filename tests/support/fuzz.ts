@@ -46,9 +46,29 @@ const address = fc.oneof(
   fc.constantFrom("", "*", "udp:", "udp:::", "unix:/", "unix:/proc/self/x", "[::1", "%", "1.2.3"),
   oddValue,
 );
-const param = fc.record({ address, port: fc.oneof(fc.nat(70_000), oddValue), backlog: oddValue }, {
-  requiredKeys: [],
-});
+const optionName = fc.constantFrom(
+  ...[
+    "v4v6",
+    "v6only",
+    "interface",
+    "reuseport",
+    "defer-accept",
+    "tfo",
+    "mss",
+    "mptcp",
+    "transparent",
+  ],
+  ...["freebind", "mark", "mode", "user", "group", "backlog", "__proto__", "no-such"],
+);
+const optionValue = fc.oneof(
+  fc.constantFrom<unknown>(true, "lo", "1/2", "2/2", "256/256", 1400, 0xffffffff, "660", "root"),
+  oddValue,
+);
+const options = fc.oneof(fc.dictionary(optionName, optionValue, { maxKeys: 4 }), oddValue);
+const param = fc.record(
+  { address, port: fc.oneof(fc.nat(70_000), oddValue), backlog: oddValue, options },
+  { requiredKeys: [] },
+);
 const request = fc.record({
   jsonrpc: fc.oneof(fc.constant("2.0"), oddValue),
   // No upgrade: it would end the program under test, as it should.
