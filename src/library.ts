@@ -60,7 +60,7 @@ export class ListeningSocket implements Disposable {
 /**
  * Gets the listening socket of an address from a binder, which binds it at the first request. The same
  * address gives the same socket again, to any program that may ask.
- * @param address such as `:80`, `127.0.0.1:8080`, `[::1]:80`, `[::]:80,v4v6`, `unix:/run/site.sock`
+ * @param address such as `:80`, `127.0.0.1:8080`, `[::1]:80`, `[::]:80,v4v6`, `:80,mss=1400`, `unix:/run/site.sock`
  * @throws {NoBinderError} when no binder answers at the control socket, or somebody else does
  * @throws {RefusedError} when the binder does not allow the address or cannot bind it
  */
