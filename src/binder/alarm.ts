@@ -167,8 +167,9 @@ export class Alarm {
 
   #noteDrops(held: Held, watch: Watch, { drops }: ListenerState, now: number): void {
     if (drops === null) return;
-    // Modulo: the kernel counts in 32 bits.
-    const more = watch.drops === undefined ? 0 : (drops - watch.drops + 2 ** 32) % 2 ** 32;
+    const before = watch.drops ?? drops;
+    // Another socket may have been bound in the place of one that served nobody, and counts from 0.
+    const more = drops < before ? drops : drops - before;
     watch.drops = drops;
     if (more > 0) watch.lastDrop = now;
     const nagging = watch.naggings.get("drops");

@@ -8,6 +8,7 @@ import { spawn } from "../../ffi/spawn.ts";
 import { reap } from "../../ffi/process.ts";
 import { createLog } from "../log.ts";
 import { resolveAddress } from "../sockets/address.ts";
+import { listen } from "../sockets/listen.ts";
 import { listenerState } from "../sockets/listener_state.ts";
 import { type Held, Registry } from "../sockets/registry.ts";
 import { Alarm } from "./alarm.ts";
@@ -159,6 +160,12 @@ Deno.test(
     await alarm.look(59_000);
     assertEquals(alarm.troubles.some((one) => one.kind === "drops"), true);
     await alarm.look(60_002);
+    assertEquals(alarm.troubles.some((one) => one.kind === "drops"), false);
+
+    // Another socket, bound in the place of this one, has dropped nothing.
+    held.fd.close();
+    held.fd = listen(held.address, 4).fd;
+    await alarm.look(60_003);
     assertEquals(alarm.troubles.some((one) => one.kind === "drops"), false);
   },
 );
