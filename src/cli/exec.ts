@@ -4,7 +4,7 @@ import { EXIT, fromCommandLine, UserError } from "../errors.ts";
 import { createLog } from "../log.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
 import { insistOnDistinctNames, parseNamedSockets } from "../servers/named_sockets.ts";
-import { SERVERS, understand } from "../servers/servers.ts";
+import { SERVERS, TEMPLATE_SERVER, understand } from "../servers/servers.ts";
 import { BINDER_OPTIONS, ENV_FILE, METRICS } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
 import { duration, signal, wholeNumber } from "./values.ts";
@@ -133,7 +133,10 @@ export const subcommand = defineSubcommand({
     "126, 127": "COMMAND cannot be run, was not found",
     "any other": "the server's own, 128 + n when signal n ended it",
   },
-  examples: SERVERS.map(({ example }) => `multibinder exec --drain 5m -- ${example}`),
+  examples: SERVERS.map((server) =>
+    `multibinder exec ${server === TEMPLATE_SERVER ? "--drain 5m" : "--listen http=:80"} -- ` +
+    server.example
+  ),
   async run({ options, words: [first = "", ...rest] }) {
     const listen = options.listen.flat();
     const signs = (["notify", "poll", "fd"] as const).filter((sign) => options[`ready-${sign}`]);

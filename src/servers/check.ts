@@ -43,7 +43,12 @@ const underWay = new Set<number>();
 
 /** Kills the checks under way: whose outcome nobody waits for any more, they would go on with the sockets. */
 export function endChecks(): void {
-  underWay.forEach((pid) => sendSignal(pid, "SIGKILL"));
+  underWay.forEach(end);
+}
+
+/** Ends a check with all that it has started. */
+function end(pid: number): void {
+  for (const one of [pid, ...descendantsOf(pid)]) sendSignal(one, "SIGKILL");
 }
 
 /**
@@ -59,7 +64,7 @@ export async function checkConfig(launch: Launch, check: Check): Promise<void> {
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
-    for (const pid of [child.pid, ...descendantsOf(child.pid)]) sendSignal(pid, "SIGKILL");
+    end(child.pid);
   }, timeout);
   const status = await child.exited;
   underWay.delete(child.pid);
@@ -71,8 +76,8 @@ export async function checkConfig(launch: Launch, check: Check): Promise<void> {
     const why = `${who} did not check the config within ${time} (--ready-timeout)`;
     throw new RefusedConfig(why, EXIT.failure, lines);
   }
-  const end = "signal" in status ? `signal ${status.signal} ended the check` : undefined;
-  const reason = check.reasonOf(lines, end);
+  const how = "signal" in status ? `signal ${status.signal} ended the check` : undefined;
+  const reason = check.reasonOf(lines, how);
   const message = `${who} refused the config${reason === undefined ? "" : `: ${reason}`}`;
   throw new RefusedConfig(message, exitCodeOf(status), lines);
 }

@@ -9,13 +9,14 @@
 
 import type { SignalName } from "../../ffi/constants.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
+import { UserError } from "../errors.ts";
 import type { Level } from "../log.ts";
 import type { Child } from "../process/children.ts";
 import { checkConfig } from "./check.ts";
 import type { Launch, Words } from "./launch.ts";
-import { withNumbers } from "./named_sockets.ts";
+import { variableOf, withNumbers } from "./named_sockets.ts";
 import type { Profile } from "./profiles.ts";
-import { startWithReadiness } from "./readiness.ts";
+import { READY_VARIABLE, startWithReadiness } from "./readiness.ts";
 import type { Server, Service, ServiceOptions, Started } from "./service.ts";
 
 const EXAMPLE = "python3 server.py --fd {http}";
@@ -76,6 +77,11 @@ class Generic implements Service {
 
   #withNumbers(words: Words): Words {
     const { named, sign } = this.options;
+    if (sign === "fd" && named.some((one) => variableOf(one) === READY_VARIABLE)) {
+      throw new UserError(
+        "--ready-fd has the name ready for its descriptor; give the socket another",
+      );
+    }
     return withNumbers(words, named, sign === "fd" ? { ready: FIRST_FD + named.length } : {});
   }
 

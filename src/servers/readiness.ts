@@ -34,6 +34,9 @@ export interface Start {
   settle: number;
 }
 
+/** Holds the number of the descriptor to write a line to. */
+export const READY_VARIABLE = "FD_READY";
+
 /** Milliseconds between two looks at what it polls: the first, and at most. */
 const FIRST_PAUSE = 5;
 const MAX_PAUSE = 100;
@@ -72,7 +75,7 @@ class Follower {
         ...launch.env,
         ...env,
         NOTIFY_SOCKET: listener.name,
-        ...(pipe && { FD_READY: String(FIRST_FD + launch.sockets.length) }),
+        ...(pipe && { [READY_VARIABLE]: String(FIRST_FD + launch.sockets.length) }),
       },
       fds: [...launch.sockets, ...(pipe ? [pipe.writer] : []), marks],
     };

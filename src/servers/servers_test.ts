@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UserError } from "../errors.ts";
 import type { ServiceOptions } from "./service.ts";
+import { PROFILES } from "./profiles.ts";
 import { SERVERS, understand } from "./servers.ts";
 
 const OPTIONS: ServiceOptions = { named: [{ name: "http", address: ":80" }], settle: 0 };
@@ -56,4 +57,22 @@ Deno.test("{NAME} in a command is the number of a socket, for every server", () 
   for (const words of [["haproxy", "-f", "{no}.cfg"], ["serve", "{no}"]] as const) {
     assertThrows(() => understand(words, OPTIONS), UserError, 'no --listen is named "no"');
   }
+});
+
+Deno.test("a profile makes of a command what checks its config, and the variables that it wants", () => {
+  const profile = (name: string) => PROFILES.find((one) => one.name === name);
+  const checks: [name: string, words: string[], check: string[]][] = [
+    ["lighttpd", ["-D", "-f", "a.conf"], ["-tt", "-f", "a.conf"]],
+    ["caddy", ["run", "--config", "Caddyfile"], ["validate", "--config", "Caddyfile"]],
+    ["gunicorn", ["app:app"], ["--check-config", "app:app"]],
+    ["php-fpm", ["--nodaemonize"], ["--test", "--nodaemonize"]],
+  ];
+  for (const [name, words, check] of checks) assertEquals(profile(name)?.check?.(words), check);
+  const sockets = [":9000", "127.0.0.1:9001", "unix:/run/php.sock"];
+  assertEquals(
+    profile("php-fpm")?.variables?.(sockets.map((address) => ({ name: "a", address }))),
+    {
+      FPM_SOCKETS: "0.0.0.0:9000=3,127.0.0.1:9001=4,/run/php.sock=5",
+    },
+  );
 });
