@@ -11,7 +11,7 @@
 import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
 import { messageOf, UserError } from "../errors.ts";
-import type { Level } from "../log.ts";
+import type { Level, Log } from "../log.ts";
 import type { Child } from "../process/children.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 import { checkConfig } from "./check.ts";
@@ -55,8 +55,6 @@ class Nginx implements Service {
   #pidFile: string | undefined;
   /** Whether each socket has a listen line. */
   #polls = false;
-  /** Those that run, and whether they have come up. */
-  readonly #running = new Map<number, boolean>();
 
   /** @throws {UserError} for a command that speaks to another nginx */
   constructor(readonly words: Words, readonly options: ServiceOptions) {
@@ -94,29 +92,18 @@ class Nginx implements Service {
     // Its workers do, unless it closes a socket that no line names.
     const sign = this.#polls ? "poll" : undefined;
     const env = environment(launch);
-    const started = startWithReadiness(launch, { argv, env, wantsOwnPid: false, sign, settle });
-    const { pid } = started;
-    this.#running.set(pid, false);
-    void started.ready.then(() => this.#running.has(pid) && this.#running.set(pid, true));
-    void started.exited.then(() => {
-      this.#running.delete(pid);
-      this.#writePid(launch);
-    });
-    return started;
+    return startWithReadiness(launch, { argv, env, wantsOwnPid: false, sign, settle });
   }
 
-  /** What one that ended has removed is written again, for the one that was started last. */
-  #writePid(launch: Launch): void {
-    const pid = [...this.#running].findLast(([, isUp]) => isUp)?.[0];
-    if (pid === undefined || this.#pidFile === undefined) return;
+  /** What one that ended has removed is written again. */
+  ended(serving: number, log: Log): void {
+    const path = this.#pidFile;
+    if (path === undefined) return;
     try {
-      Deno.writeTextFileSync(this.#pidFile, `${pid}\n`, { createNew: true });
+      Deno.writeTextFileSync(path, `${serving}\n`, { createNew: true });
     } catch (error) {
       if (error instanceof Deno.errors.AlreadyExists) return;
-      launch.log.error("cannot write the pid file", {
-        path: this.#pidFile,
-        error: messageOf(error),
-      });
+      log.error("cannot write the pid file", { path, error: messageOf(error) });
     }
   }
 

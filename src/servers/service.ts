@@ -10,7 +10,7 @@
 
 import type { SignalName } from "../../ffi/constants.ts";
 import type { Finding } from "../finding.ts";
-import type { Level } from "../log.ts";
+import type { Level, Log } from "../log.ts";
 import type { Child } from "../process/children.ts";
 import type { Launch, Words } from "./launch.ts";
 import type { NamedSocket } from "./named_sockets.ts";
@@ -102,6 +102,8 @@ export interface Service {
    * is still woken for connections that others accept.
    */
   readonly leavesSocketsPolled?: boolean;
+  /** A generation has ended, while the one with this pid serves. */
+  ended?(serving: number, log: Log): void;
   /** How grave a line of its output is. */
   levelOf(line: string): Level;
   /**

@@ -221,6 +221,13 @@ class Wrapper {
     this.#reporter.report(actions);
     this.#counters.follow(event, actions);
     this.#tellBinder();
+    if (event.type === "exited") this.#tellService();
+  }
+
+  #tellService(): void {
+    const { generations } = this.#supervisor.snapshot();
+    const serving = generations.find(({ state }) => state === "serving");
+    if (serving) this.service.ended?.(serving.pid, this.log);
   }
 
   #tellBinder(): void {

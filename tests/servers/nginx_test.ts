@@ -6,6 +6,7 @@ import { Wrapper, wrapperCommand } from "../support/haproxy.ts";
 import { get, newTarget, type Target } from "../support/http_client.ts";
 import { childrenOf, hasEnded, processStatus, until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
+import { ask } from "../support/status.ts";
 import { SERVERS } from "../support/servers.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { hasProgram, ignoreUnless } from "../support/users.ts";
@@ -87,6 +88,8 @@ Deno.test({
       assertStrictEquals(await get(scene.target), "one");
     }
 
+    // What knows of the pid file must not be lost with the program that is replaced.
+    assertStrictEquals((await ask("upgrade", wrapper.control)).code, 0);
     scene.configure("two");
     assertStrictEquals((await wrapper.reload()).ok, true);
     await wrapper.drained();
