@@ -39,6 +39,7 @@ name without that ending. In a template,
 name listening sockets; bind "fd@\${FD_HTTP}" in any config is the one of --listen http=:80.
 With -c the config is checked and nothing else. -D, -Ds, -W and -Ws are left out: HAProxy
 runs in the foreground. -p FILE is kept up to date.
+
 `;
 
 /** HAProxy, without a master process. */

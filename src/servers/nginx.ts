@@ -26,6 +26,7 @@ const HELP = `\
 nginx: a config without any template. Each of its listen lines takes the socket of a
 --listen with the same address; a line without one is refused, as the next generation
 could not bind it. nginx runs in the foreground, its pid file is kept.
+
 `;
 
 /** Options that take a value as a word of their own (ngx_get_options of core/nginx.c). */
