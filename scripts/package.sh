@@ -56,14 +56,11 @@ install -D -m 644 "$work/completions/_multibinder" "$root/usr/share/zsh/vendor-c
 install -D -m 644 "$work/completions/multibinder.fish" "$root/usr/share/fish/vendor_completions.d/multibinder.fish"
 install -D -m 644 packaging/binder.toml "$root/etc/multibinder/binder.toml"
 install -m 644 packaging/sysusers.conf "$root/usr/lib/sysusers.d/multibinder.conf"
-# The units of examples/, for a program of a package, a user of its own, and the config file.
+# The units of examples/, for a program of a package, and a user and a group of its own.
 for unit in examples/systemd/*; do
   sed -E -e 's#/usr/local/bin/#/usr/bin/#' -e 's/^DynamicUser=yes/User=multibinder\nGroup=multibinder/' \
     -e 's/^SocketGroup=haproxy/SocketGroup=multibinder/' -e '/^SupplementaryGroups=haproxy/d' \
     -e 's/^Group=haproxy/&\nSupplementaryGroups=multibinder/' \
-    -e 's/ --allow-gid haproxy \\/ --config \/etc\/multibinder\/binder.toml $ADDRESSES/' -e '/--adopt-uid haproxy \$ADDRESSES/d' \
-    -e 's/^# An upgrade in place: .*/# It reads the config again, and says what has changed./' \
-    -e 's/^(ExecReload=.*multibinder) upgrade/\1 reload/' -e '/^# .* hand the sockets back to a binder/d' \
     "$unit" >"$root/lib/systemd/system/${unit##*/}"
 done
 sed 's/^/ /; s/^ $/ ./' LICENSE | cat packaging/deb/copyright - >"$doc/copyright"

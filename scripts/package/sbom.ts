@@ -17,9 +17,10 @@ interface Graph {
 
 const root = new URL("../../", import.meta.url);
 
-async function graphOf(module: string): Promise<Graph> {
+/** What `deno info --json` tells: of a module, or of Deno itself. */
+async function info<T>(...modules: string[]): Promise<T> {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", module],
+    args: ["info", "--json", ...modules],
     cwd: root.pathname,
     stderr: "inherit",
   }).output();
@@ -33,7 +34,22 @@ function packagesIn({ modules, npmPackages }: Graph): string[] {
   return [...found].toSorted();
 }
 
-const main = await graphOf("src/main.ts");
+/** The licence of a package, by its name in the list of SPDX. */
+function licenceOf(cache: string, name: string, version: string): string {
+  for (const { name: registry } of Deno.readDirSync(cache)) {
+    try {
+      const path = `${cache}/${registry}/${name}/${version}/package.json`;
+      const { license } = JSON.parse(Deno.readTextFileSync(path));
+      if (typeof license === "string") return license;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  throw new Error(`${name} ${version} does not say what its licence is`);
+}
+
+const main = await info<Graph>("src/main.ts");
+const { npmCache } = await info<{ npmCache: string }>();
 const lock = JSON.parse(Deno.readTextFileSync(new URL("deno.lock", root)));
 const ids = packagesIn(main);
 const components = ids.map((id) => {
@@ -46,6 +62,7 @@ const components = ids.map((id) => {
     type: "library",
     name,
     version,
+    licenses: [{ license: { id: licenceOf(npmCache, name, version) } }],
     purl: `pkg:npm/${name}@${version}`,
     hashes: [{ alg: "SHA-512", content: content.join("") }],
   };

@@ -413,7 +413,7 @@ class Binder {
   /** Why giving an address up would not last. */
   #keptFor(address: string): string | undefined {
     if (Object.values(this.#own).includes(address)) {
-      return "the command line names it, so that the next start would take it again";
+      return "the command line or the config names it, so that the next start would take it again";
     }
     const holder = this.#server?.clients.attached.find(({ holds }) => holds.includes(address));
     return holder &&

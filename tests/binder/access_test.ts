@@ -186,7 +186,7 @@ Deno.test("an address is given up, all or none, and can be taken again", async (
 
   const refusals = [
     [`${address}:83`, /cannot give up .*:83: it is not held/],
-    [`${address}:80`, /cannot give up .*:80: the command line names it/],
+    [`${address}:80`, /cannot give up .*:80: the command line or the config names it/],
   ] as const;
   for (const [other, why] of refusals) {
     const { code, stderr } = await unbind(`${address}:81`, other);

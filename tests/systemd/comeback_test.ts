@@ -5,10 +5,9 @@ import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { containerTest } from "../container/engine.ts";
 import { get, Load } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
-import { BINDER, config, HAPROXY, Host } from "./host.ts";
+import { BINDER, BINDER_CONFIG, binderConfig, config, HAPROXY, Host } from "./host.ts";
 
 const CONFIG = "/etc/haproxy/site.cfg.eta";
-const ADDRESSES = "/etc/default/multibinder";
 
 /** Waits until the binder holds that very socket and says that it is well. */
 async function isBack(host: Host, sockets: readonly number[]): Promise<void> {
@@ -31,14 +30,14 @@ const DEEDS: Record<string, (host: Host) => Promise<void>> = {
     await host.run("systemctl", "stop", BINDER);
     await host.run("systemctl", "start", BINDER);
   },
-  "a slip in ADDRESSES, a restart, and the slip mended": async (host) => {
-    host.write(ADDRESSES, "ADDRESSES=:8O\n");
+  "a slip in the config, a restart, and the slip mended": async (host) => {
+    host.write(BINDER_CONFIG, binderConfig(":8O"));
     await host.try("systemctl", "restart", BINDER);
     // More failures than the limit of starts that systemd has by default.
     await until(async () => Number(await host.show(BINDER, "NRestarts")) >= 6);
     assertStrictEquals(await host.show(BINDER, "NFileDescriptorStore"), "1", "what it holds");
     assertStrictEquals(await get(host.target), "V1");
-    host.write(ADDRESSES, "ADDRESSES=:80\n");
+    host.write(BINDER_CONFIG, binderConfig(":80"));
   },
   "seven times kill -9": async (host) => {
     let last = "0";
@@ -53,10 +52,10 @@ const DEEDS: Record<string, (host: Host) => Promise<void>> = {
       await host.kill(BINDER);
     }
   },
-  ":80 left out of ADDRESSES, a restart, and put back": async (host) => {
-    host.write(ADDRESSES, "ADDRESSES=:81\n");
+  ":80 left out of the config, a restart, and put back": async (host) => {
+    host.write(BINDER_CONFIG, binderConfig(":81"));
     await host.run("systemctl", "restart", BINDER);
-    host.write(ADDRESSES, "ADDRESSES=:80\n");
+    host.write(BINDER_CONFIG, binderConfig(":80"));
     await host.run("systemctl", "restart", BINDER);
   },
   "a stop of the binder, and a reload of HAProxy that starts one again": async (host) => {

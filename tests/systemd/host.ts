@@ -13,6 +13,14 @@ const IMAGE = "localhost/debian-systemd";
 
 export const BINDER = "multibinder.service";
 export const HAPROXY = "multibinder-haproxy@site.service";
+export const BINDER_CONFIG = "/etc/multibinder/binder.toml";
+
+/** The binder's config for HAProxy's wrapper. @param addresses to hold from the start */
+export function binderConfig(...addresses: string[]): string {
+  return `addresses = ${
+    JSON.stringify(addresses)
+  }\nallow-gid = ["haproxy"]\nadopt-uid = ["haproxy"]\n`;
+}
 
 /** Debian as a plain host has it. Its own HAProxy does not start: it has no config that works. */
 const DEBIAN_SCRIPT = `
@@ -66,6 +74,7 @@ export class Host implements AsyncDisposable {
     for (const { name } of Deno.readDirSync(UNITS)) {
       host.write(`/etc/systemd/system/${name}`, Deno.readTextFileSync(`${UNITS}/${name}`));
     }
+    host.write(BINDER_CONFIG, binderConfig());
     return host;
   }
 
@@ -91,7 +100,7 @@ export class Host implements AsyncDisposable {
   static async serving(text: string): Promise<Host> {
     const host = await Host.boot();
     try {
-      host.write("/etc/default/multibinder", "ADDRESSES=:80\n");
+      host.write(BINDER_CONFIG, binderConfig(":80"));
       host.write("/etc/haproxy/site.cfg.eta", config(text));
       await host.run("systemctl", "enable", "--now", "multibinder", "multibinder-haproxy@site");
       return host;

@@ -5,25 +5,19 @@ import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/asse
 import { containerTest } from "../container/engine.ts";
 import { multibinder } from "../support/binder.ts";
 import { get, Load } from "../support/http_client.ts";
-import { runProgram } from "../support/program.ts";
 import { type TempDir, tempDir } from "../support/temp_dir.ts";
 import { BINDER, config, HAPROXY, Host } from "./host.ts";
 
 const SCRIPT = new URL("../../scripts/package.sh", import.meta.url).pathname;
 const WRAPPER_SOCK = "/run/multibinder-haproxy/site/control.sock";
 
-async function must(...words: [string, ...string[]]): Promise<string> {
-  const env = Object.fromEntries(
-    ["DENO", "DENORT_BIN", "MULTIBINDER_TOOLCHAIN", "DENO_DIR", "XDG_CACHE_HOME"].flatMap(
-      (name) => {
-        const value = Deno.env.get(name);
-        return value === undefined ? [] : [[name, value]];
-      },
-    ),
-  );
-  const run = await runProgram(words, { env: { ...env, MULTIBINDER_BIN: multibinder() } });
-  assertStrictEquals(run.code, 0, `${words.join(" ")}: ${run.stdout}${run.stderr}`);
-  return run.stdout;
+/** Runs a program that takes its time, and must succeed. @returns what it prints */
+async function must(program: string, ...args: string[]): Promise<string> {
+  const env = { MULTIBINDER_BIN: multibinder() };
+  const { success, stdout, stderr } = await new Deno.Command(program, { args, env }).output();
+  const text = new TextDecoder();
+  assert(success, `${program} ${args.join(" ")}: ${text.decode(stdout)}${text.decode(stderr)}`);
+  return text.decode(stdout);
 }
 
 /** Makes the packages into a folder of their own. @returns the path of the Debian one */
@@ -45,7 +39,16 @@ async function newer(folder: TempDir, deb: string): Promise<void> {
   await must("dpkg-deb", "-Znone", "--root-owner-group", "--build", root, folder.file("new.deb"));
 }
 
-containerTest("the package is the same bytes twice, and to lintian's taste", async () => {
+Deno.test("a build from the same files in another folder has the same bytes", async () => {
+  using folder = tempDir();
+  const root = new URL("../..", import.meta.url).pathname;
+  const parts = ["deno.json", "deno.lock", "ffi", "scripts", "src", "types"];
+  await must("cp", "-r", ...parts.map((part) => `${root}/${part}`), folder.path);
+  await must(`${folder.path}/scripts/build.sh`, folder.file("multibinder"));
+  await must("cmp", folder.file("multibinder"), multibinder());
+});
+
+Deno.test("the packages are the same bytes twice, and to lintian's taste", async () => {
   using folder = tempDir();
   const [one, two] = [await make(folder, "one"), await make(folder, "two")];
   const sums = (name: string) => Deno.readTextFileSync(`${folder.file(name)}/SHA256SUMS`);
@@ -53,6 +56,28 @@ containerTest("the package is the same bytes twice, and to lintian's taste", asy
   await must("cmp", one, two);
   const check = ["--allow-root", "--fail-on", "error,warning", one] as const;
   assertStrictEquals(await must("lintian", ...check), "");
+});
+
+containerTest("docs/start.md, typed in its order", async () => {
+  const page = Deno.readTextFileSync(new URL("../../docs/start.md", import.meta.url));
+  const steps = [...page.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, script = ""]) => script);
+  assertStrictEquals(steps.length, 5);
+  using folder = tempDir();
+  await make(folder, "packages");
+  await using host = await Host.bootPlain(["-v", `${folder.path}:/packages:ro`]);
+  const type = async () => {
+    // There is no network, and HAProxy is installed already.
+    const install = /^apt-get install -y (\S+)( haproxy)?$/m;
+    const script = steps.shift()?.replace(install, "dpkg --install $1") ?? "";
+    return await host.run("bash", "-ec", `cd /packages/packages\n${script}`);
+  };
+  await type();
+  assertMatch(await type(), /^nothing is wrong; 1 address to hold\nbinder [^]* 0\.0\.0\.0:80 /);
+  await type();
+  assertStrictEquals(await get(host.target), "hello");
+  await type();
+  assertStrictEquals(await get(host.target), "hello again");
+  assertMatch(await type(), /^binder [^]*upgraded[^]*^wrapper [^]*upgraded/m);
 });
 
 containerTest("installed, upgraded under traffic, removed and purged", async () => {

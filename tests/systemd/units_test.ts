@@ -22,7 +22,7 @@ function report(what: string, { ok, failures, replies }: Outcome): void {
   assert(ok > 100, `only ${ok} requests`);
 }
 
-containerTest("the documentation's walk-through, typed in its order", async () => {
+containerTest("docs/systemd.md's walk-through, typed in its order", async () => {
   const root = new URL("../..", import.meta.url);
   const text = Deno.readTextFileSync(new URL("docs/systemd.md", root));
   const steps = [...text.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, script = ""]) => script);
@@ -118,6 +118,8 @@ containerTest("restarts, a reload and kill -9 of the binder under load lose noth
   const pid = await host.show(BINDER, "MainPID");
 
   await host.run("systemctl", "reload", BINDER);
+  assertMatch((await host.log(BINDER)).join("\n"), /^nothing has changed$/m);
+  await host.run("multibinder", "upgrade");
   assertStrictEquals(await host.show(BINDER, "MainPID"), pid);
   assertEquals(await host.listening(BINDER), before);
 
