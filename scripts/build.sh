@@ -15,8 +15,9 @@ built=$work/$(basename "$output")
 # would carry every package that the lock names, those of the tests too.
 frozen=()
 [[ ! -f deno.lock ]] || frozen=(--frozen)
+# shellcheck disable=SC2046 # names of modules
 # Each subcommand is named: a package that cannot be had is no error behind a dynamic import.
-"$DENO" cache --quiet --no-check "${frozen[@]}" src/main.ts src/cli/*.ts
+"$DENO" cache --quiet --no-check "${frozen[@]}" src/main.ts $(find src/cli -name "*.ts" ! -name "*_test.ts")
 
 # Every file in a program costs a little of each start. Of the standard library the program carries the folders
 # whose modules it imports, and of each package no type declarations, source maps, documentation and CommonJS.

@@ -127,6 +127,6 @@ containerTest("installed, upgraded under traffic, removed and purged", async () 
   assertStrictEquals(await host.run("cat", path), settings.trim(), "a changed config is kept");
   await host.run("dpkg", "--purge", "multibinder");
   const left =
-    "ls -d /etc/multibinder /usr/bin/multibinder* /usr/share/doc/multibinder /run/multibinder*";
+    "ls -d /etc/multibinder /usr/bin/multibinder* /usr/share/doc/multibinder /run/multibinder.sock";
   assertStrictEquals((await host.try("sh", "-c", left)).stdout, "");
 });
