@@ -142,7 +142,7 @@ class Follower {
   /** As s6 has it: a newline says that it is up; the end without one says nothing. */
   async #awaitLine(reader: Fd): Promise<void> {
     const buffer = new Uint8Array(64);
-    while (!reader.closed && await this.launch.poller.wait(reader, POLLIN) !== 0) {
+    while (await this.launch.poller.wait(reader, POLLIN) !== 0 && !reader.closed) {
       const length = readPipe(reader, buffer);
       if (buffer.subarray(0, length).includes(0x0a)) this.#tellUp("a line on its descriptor");
       if (length === 0 || this.#isUp) return;

@@ -15,13 +15,17 @@ import {
   SOL_SOCKET,
 } from "../../ffi/constants.ts";
 import { discard } from "../../ffi/discard.ts";
+import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { receiveMessage } from "../../ffi/fd_passing.ts";
+import { type Received, receiveMessage } from "../../ffi/fd_passing.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { bindSocket, createSocket, setOption } from "../../ffi/socket.ts";
 
 /** Bytes of a datagram that are read, as many as systemd reads. */
 const MAX_DATAGRAM = 4096;
+
+/** Milliseconds until the next attempt after one that failed. */
+const RETRY = 100;
 
 /** What one datagram says, by the names of sd_notify(3). */
 export type Notification = ReadonlyMap<string, string>;
@@ -49,8 +53,9 @@ export class NotifyListener implements Disposable {
   async #run(): Promise<void> {
     const buffer = new Uint8Array(MAX_DATAGRAM);
     while (!this.#fd.closed) {
-      if (await this.poller.wait(this.#fd, POLLIN) === 0) continue;
-      const received = receiveMessage(this.#fd, buffer);
+      // It may be closed between the end of the wait and here.
+      if (await this.poller.wait(this.#fd, POLLIN) === 0 || this.#fd.closed) continue;
+      const received = await this.#receive(buffer);
       if (received === undefined) continue;
       const { length, fds, sender } = received;
       // Looked at before its descriptors are closed: a sender may wait for that (BARRIER=1) and then end.
@@ -58,6 +63,17 @@ export class NotifyListener implements Disposable {
         this.take(parseNotification(new TextDecoder().decode(buffer.subarray(0, length))));
       }
       fds.forEach(discard);
+    }
+  }
+
+  async #receive(buffer: Uint8Array<ArrayBuffer>): Promise<Received | undefined> {
+    try {
+      return receiveMessage(this.#fd, buffer);
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      // The kernel may lack memory: the datagram is still there.
+      await new Promise((resolve) => setTimeout(resolve, RETRY));
+      return undefined;
     }
   }
 
