@@ -62,14 +62,32 @@ class Follower {
   #mainPid: number | undefined;
 
   constructor(readonly launch: Launch, readonly start: Start) {
-    const { argv, env, wantsOwnPid, sign, settle } = start;
+    this.#inodes = launch.sockets.map(socketInode);
+    try {
+      const child = this.#start();
+      this.started = { ...child, ready: this.#up.promise, mainPid: () => this.#mainPid };
+    } catch (error) {
+      this.#resources.dispose();
+      throw error;
+    }
+    void this.started.exited.then(() => {
+      this.#isOver = true;
+      this.#resources.dispose();
+    });
+    const { sign } = start;
+    if (sign === undefined || sign === "poll") void this.#awaitPolling();
+    if (sign === undefined) this.#awaitSettling("it has stayed up");
+  }
+
+  #start(): Child {
+    const { launch, start: { argv, env, wantsOwnPid, sign } } = this;
     const listener = this.#resources.use(
       new NotifyListener(launch.poller, (pid) => this.#isOurs(pid), (one) => this.#heed(one)),
     );
-    this.#inodes = launch.sockets.map(socketInode);
     using marks = fileOf(launch.marks);
     const pipe = sign === "fd" ? createPipe() : undefined;
     if (pipe) this.#resources.defer(() => closeReader(pipe.reader, launch.poller));
+    using writer = pipe?.writer;
     const options = {
       env: {
         ...launch.env,
@@ -77,28 +95,10 @@ class Follower {
         NOTIFY_SOCKET: listener.name,
         ...(pipe && { [READY_VARIABLE]: String(FIRST_FD + launch.sockets.length) }),
       },
-      fds: [...launch.sockets, ...(pipe ? [pipe.writer] : []), marks],
+      fds: [...launch.sockets, ...(writer ? [writer] : []), marks],
     };
-    let child: Child;
-    try {
-      child = wantsOwnPid ? launch.startWithOwnPid(argv, options) : launch.start(argv, options);
-    } catch (error) {
-      this.#resources.dispose();
-      throw error;
-    } finally {
-      pipe?.writer.close();
-    }
-    this.started = { ...child, ready: this.#up.promise, mainPid: () => this.#mainPid };
-    void child.exited.then(() => {
-      this.#isOver = true;
-      this.#resources.dispose();
-    });
     if (pipe) void this.#awaitLine(pipe.reader);
-    if (sign === undefined || sign === "poll") void this.#awaitPolling();
-    if (sign === undefined) {
-      const timer = setTimeout(() => this.#tellUp("it has stayed up"), settle);
-      this.#resources.defer(() => clearTimeout(timer));
-    }
+    return wantsOwnPid ? launch.startWithOwnPid(argv, options) : launch.start(argv, options);
   }
 
   #isOurs(pid: number): boolean {
@@ -149,13 +149,21 @@ class Follower {
     }
   }
 
+  #awaitSettling(sign: string): void {
+    const timer = setTimeout(() => this.#tellUp(sign), this.start.settle);
+    this.#resources.defer(() => clearTimeout(timer));
+  }
+
   async #awaitPolling(): Promise<void> {
     if (this.#inodes.length === 0) return;
     for (let pause = FIRST_PAUSE; !this.#isUp; pause = Math.min(2 * pause, MAX_PAUSE)) {
       await new Promise((resolve) => setTimeout(resolve, pause));
       if (this.#isOver) return;
       const polled = socketUse(this.started.pid)?.polled;
-      if (polled === undefined) return;
+      if (polled === undefined) {
+        // In a container without CAP_SYS_PTRACE those of another user are hidden.
+        return this.#awaitSettling("it has stayed up, and may not be looked at");
+      }
       if (this.#inodes.every((inode) => polled.has(inode))) this.#tellUp("it polls its sockets");
     }
   }

@@ -35,9 +35,10 @@ class Scene implements AsyncDisposable {
     }
   }
 
-  start(): Wrapper {
+  /** @param through what runs it */
+  start(through: readonly string[] = []): Wrapper {
     const { sock, listen: args, command } = this;
-    const wrapper = new Wrapper("", { sock, args, command });
+    const wrapper = new Wrapper("", { sock, args, command, through });
     this.#resources.defer(async () => {
       // It has overwritten the mark by which a test finds it.
       for (const pid of wrapper.program.ended ? [] : childrenOf(wrapper.program.pid)) {
@@ -125,6 +126,22 @@ Deno.test({
     await until(() => hasEnded(pid));
     assertStrictEquals(await get(scene.target), "two");
     await next.waitFor(({ generations }) => generations.length === 1);
+  },
+});
+
+Deno.test({
+  name: "nginx: where its workers may not be looked at, as in a container, it is up all the same",
+  ignore,
+  async fn() {
+    await using binder = await startBinder();
+    await using scene = new Scene(binder.sock);
+    const drop = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
+    const wrapper = scene.start(drop);
+    await wrapper.serving();
+    scene.configure("two");
+    assertStrictEquals((await wrapper.reload()).ok, true);
+    await wrapper.drained();
+    assertStrictEquals(await get(scene.target), "two");
   },
 });
 
