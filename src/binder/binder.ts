@@ -17,7 +17,6 @@ import { type ControlSocket, listenOn, removeControlSocket } from "../control/co
 import { ControlServer } from "../control/server.ts";
 import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
-import { BindError } from "../sockets/bind_error.ts";
 import { makerOf } from "../sockets/listen.ts";
 import { type Holder, takeSockets } from "../sockets/taken_sockets.ts";
 import { type Held, type Mending, Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
@@ -436,7 +435,7 @@ class Binder {
     const sockets = [];
     for (const held of this.#registry.list()) {
       // Given up meanwhile.
-      if (held.fd.closed || !this.#mend(held)) continue;
+      if (held.fd.closed || !this.#registry.serves(held)) continue;
       const { address, backlog } = held;
       const text = formatAddress(address);
       sockets.push({
@@ -487,17 +486,6 @@ class Binder {
       counters: this.#counters.state,
       ...this.#server && { server: this.#server.counters },
     });
-  }
-
-  /** @returns whether a socket serves, perhaps again */
-  #mend(held: Held): boolean {
-    try {
-      this.#registry.mend(held);
-      return true;
-    } catch (error) {
-      if (!(error instanceof BindError)) throw error;
-      return false;
-    }
   }
 
   #handOver(): { state: string; keep: Fd[] } {

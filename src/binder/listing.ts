@@ -53,7 +53,7 @@ export class Listing {
     const sockets: SocketReport[] = [];
     for (const held of chosen) {
       // Given up meanwhile.
-      if (held.fd.closed) continue;
+      if (held.fd.closed || !registry.serves(held)) continue;
       const address = formatAddress(held.address);
       sockets.push({
         address,
@@ -63,6 +63,7 @@ export class Listing {
         since: held.since,
         lentTo: this.listed.ledger.of(held),
         wrappers: wrappers.filter(({ holds }) => holds.has(address)).map(({ id }) => id),
+        ...(held.mended && { mended: held.mended }),
         options: { backlog: held.backlog, ...optionsOf(held.fd, held.address) },
       });
       await giveTurn();

@@ -27,6 +27,7 @@ export interface ListedSocket {
   queue: number | null;
   limit: number | null;
   drops: number | null;
+  mended: number;
   servedBy: readonly Server[] | null;
   lentTo: readonly { pid: number; uid: number; count: number; last: string }[];
   ageSeconds: number;
@@ -56,7 +57,7 @@ export async function listSockets(sock: string): Promise<ListedSocket[]> {
   const wrongs = Map.groupBy(troubles, ({ address }) => address);
   const now = Date.now();
   return reports.map((report) => {
-    const { address, type, queue, limit, drops, options } = report;
+    const { address, type, queue, limit, drops, mended = 0, options } = report;
     return {
       address,
       type,
@@ -64,6 +65,7 @@ export async function listSockets(sock: string): Promise<ListedSocket[]> {
       queue,
       limit,
       drops,
+      mended,
       lentTo: report.lentTo.map((one) => ({ ...one, last: new Date(one.last).toISOString() })),
       ageSeconds: Math.max(0, Math.round((now - report.since) / 1000)),
       options,
@@ -109,6 +111,7 @@ const page = object<SocketsPage>({
       last: natural,
     })),
     wrappers: list(natural),
+    mended: orAbsent(natural),
     options: record,
   })),
   next: orNull(natural),

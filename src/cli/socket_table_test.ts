@@ -12,6 +12,7 @@ function socket(address: string, more: Partial<ListedSocket> = {}): ListedSocket
     queue: 0,
     limit: 100,
     drops: 0,
+    mended: 0,
     servedBy: [],
     lentTo: [],
     ageSeconds: 3725,

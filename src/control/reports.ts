@@ -56,6 +56,8 @@ export interface SocketReport {
   lentTo: readonly { pid: number; uid: number; count: number; last: number }[];
   /** The wrappers that have it, by their ids. */
   wrappers: readonly number[];
+  /** How often it was found to serve nobody, and mended. */
+  mended?: number;
   options: Readonly<Record<string, string | number | boolean>>;
 }
 

@@ -215,6 +215,17 @@ export class Registry {
     this.mended(held, why, "anew");
   }
 
+  /** Whether a socket that is held serves, perhaps since it was mended just now; if not, it is held no more. */
+  serves(held: Held): boolean {
+    try {
+      this.mend(held);
+      return true;
+    } catch (error) {
+      if (!(error instanceof BindError)) throw error;
+      return false;
+    }
+  }
+
   /** How many sockets are held. */
   get size(): number {
     return this.#held.size;

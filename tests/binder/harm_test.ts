@@ -1,9 +1,9 @@
 /** What a client can do to the sockets that it was handed, and that it cannot do it for good. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { type Binder, startBinder } from "../support/binder.ts";
+import { type Binder, multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce, type BindParam, bindRequest } from "../support/control_client.ts";
-import { type Program, startProgram } from "../support/program.ts";
+import { type Program, runProgram, startProgram } from "../support/program.ts";
 import { binderStatus } from "../support/status.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 
@@ -89,12 +89,15 @@ Deno.test("a socket that a client has shut down or connected serves the next cli
   assertMatch(told[3] ?? "", /; another one is bound .* address=.*site.sock why="it is shut down"/);
 });
 
-Deno.test("status mends, without a client that asks for the socket", async () => {
+Deno.test("status and ls mend, without a client that asks for the socket", async () => {
   const address = loopbackHost();
   await using binder = await startBinder([`${address}:2080`]);
   await using _holder = await harm(binder, { address, port: 2080 }, "shutdown");
   assertEquals((await binderStatus(binder.sock)).sockets.map(({ mended }) => mended), [1]);
   using _connection = await Deno.connect({ hostname: address, port: 2080 });
+  await using _other = await harm(binder, { address, port: 2080 }, "shutdown");
+  const { stdout } = await runProgram([multibinder(), "ls", "--sock", binder.sock, "--json"]);
+  assertMatch(stdout, /"mended":\s*2\b/);
 });
 
 Deno.test("a socket that cannot be mended is refused, until it can be bound anew", async () => {

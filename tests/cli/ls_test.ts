@@ -44,7 +44,7 @@ Deno.test({
     const [first] = list[0]?.lentTo ?? [];
     assert(first !== undefined && first.count >= 1 && Date.parse(first.last) <= Date.now());
     for (const { ageSeconds } of list) assert(ageSeconds >= 0 && ageSeconds < 60);
-    const common = { ageSeconds: 0, options: { backlog: 7 }, troubles: [] };
+    const common = { ageSeconds: 0, mended: 0, options: { backlog: 7 }, troubles: [] };
     const server = { pid, command: "haproxy", generation, unit: null, container: null };
     const unserved = { state: "unserved", servedBy: [], lentTo: [] } as const;
     const bytes = list[3]?.limit ?? null;
