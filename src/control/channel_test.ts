@@ -8,7 +8,7 @@ import {
 import { POLLOUT } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { sendMessage } from "../../ffi/fd_passing.ts";
+import { peekMessage, sendMessage } from "../../ffi/fd_passing.ts";
 import { discardNow } from "../../ffi/discard.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
@@ -16,7 +16,7 @@ import { raiseFdLimit } from "../../ffi/rlimit.ts";
 import { connectedPair } from "../../tests/support/connection.ts";
 import { leavesNoDescriptors, openDescriptors, openFile } from "../../tests/support/descriptors.ts";
 import { settled } from "../../tests/support/poller.ts";
-import { Channel, ChannelClosed } from "./channel.ts";
+import { Channel, ChannelClosed, RECEIVED_AT_ONCE, UninvitedFds } from "./channel.ts";
 import { FramingError } from "./framing.ts";
 
 /** Milliseconds that no test needs: it would fail. */
@@ -204,5 +204,33 @@ Deno.test("another channel goes on with a half-received message", async () => {
     sendRaw(far, ":2}");
     assertStrictEquals(await successor.receive(LONG), '{"b":2}');
     successor.close();
+  });
+});
+
+Deno.test("descriptors are received only when they were seen to be sockets, wherever they begin", async () => {
+  const text = '{"method":"a"}';
+  await leavesNoDescriptors(async () => {
+    for (const at of [0, 4]) {
+      await withChannel(async (near, far) => {
+        using file = createMemfd("test");
+        const looks: string[][] = [];
+        near.maxFds = 10;
+        near.receiveSockets((connection) => {
+          const seen = peekMessage(connection, new Uint8Array(RECEIVED_AT_ONCE))?.fds ?? [];
+          looks.push(seen.map(openFile));
+          seen.forEach((fd) => fd.close());
+          return Promise.resolve(looks.length > 1);
+        });
+        if (at > 0) sendRaw(far, text.slice(0, at));
+        sendRaw(far, text.slice(at), [file]);
+        const error = await assertRejects(() => near.receive(LONG), UninvitedFds);
+        assertStrictEquals(error.text, text);
+        assertStrictEquals(near.holdsFds, false);
+        // They are where they were, and are received after another look.
+        assertStrictEquals(await near.receive(LONG), text);
+        assertEquals(looks, [[openFile(file)], [openFile(file)]]);
+        near.takeFds().forEach((fd) => fd.close());
+      });
+    }
   });
 });
