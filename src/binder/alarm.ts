@@ -96,7 +96,8 @@ export class Alarm {
     const unix = await readUnixQueues(all, giveTurn);
     const suspects: Held[] = [];
     for (const held of all) {
-      if (held.fd.closed) continue;
+      // What a client has made useless serves again from here on, if it can.
+      if (held.fd.closed || !this.watched.registry.serves(held)) continue;
       const state = listenerState(held, unix);
       if (this.#note(held, state, now)) suspects.push(held);
       await giveTurn();
