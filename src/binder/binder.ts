@@ -351,6 +351,7 @@ class Binder {
       this.#rules = { ...rules, owner: this.#rules?.owner ?? rules.owner };
       access.rules = rules.access;
       policy.replace(rules.policy);
+      this.#server?.closeChanged();
       this.#own = {};
       this.#allowOwn(policy, held);
       this.#registry.list().filter(({ address }) => this.#isConfigured(address))

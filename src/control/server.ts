@@ -139,6 +139,16 @@ export class ControlServer {
     void this.#serve(client, owed === undefined ? undefined : { id: owed, result: answer });
   }
 
+  /** Closes the connections of those who have other rights by now: they may come again with these. */
+  closeChanged(): void {
+    for (const { channel, peer, served, user } of this.clients) {
+      const now = this.rights(peer);
+      const same = now.served === served && now.trusted === user.trusted &&
+        now.maxFds === channel.maxFds;
+      if (!same) channel.dismiss();
+    }
+  }
+
   /** Closes the connections that a successor does not get: execve would close them, and may wait. */
   closeExcept(kept: readonly Fd[]): void {
     const fds = new Set(kept);

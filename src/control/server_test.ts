@@ -422,3 +422,19 @@ Deno.test("who may do what must be said: a server without it does not compile", 
   const silent = () => new ControlServer(listening, poller, handle, log);
   assertStrictEquals(typeof silent, "function");
 });
+
+Deno.test("who has other rights by now is closed, and may come again with these", async () => {
+  await leavesNoDescriptors(async () => {
+    await using scene = serve(echo);
+    const client = scene.connect();
+    await isServed(client);
+    scene.server.closeChanged();
+    await isServed(client);
+    scene.rights = { ...scene.rights, served: false };
+    scene.server.closeChanged();
+    await isClosed(client);
+    const again = scene.connect();
+    sendRaw(again, '{"method":"echo","id":1}');
+    assertObjectMatch(await answer(again), { error: { code: RPC.notPermitted } });
+  });
+});

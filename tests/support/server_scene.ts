@@ -11,6 +11,7 @@ import { createLog } from "../../src/log.ts";
 import { Channel } from "../../src/control/channel.ts";
 import { RPC, RpcError } from "../../src/control/messages.ts";
 import type { Handler } from "../../src/control/handler.ts";
+import type { Rights } from "../../src/control/handler.ts";
 import { ControlServer, type Limits } from "../../src/control/server.ts";
 import { listenAbstract } from "./connection.ts";
 import { settled } from "./poller.ts";
@@ -29,6 +30,8 @@ export const echo: Handler = ({ method, params }) => {
 /** A server on a real socket, with its log and its clients; all is closed at the end of the scope. */
 export class Scene implements AsyncDisposable {
   readonly log: string[] = [];
+  /** What everyone may do who is accepted from now on. */
+  rights: Rights;
   readonly server: ControlServer;
   readonly path: string;
   readonly #clients: Channel[] = [];
@@ -40,8 +43,8 @@ export class Scene implements AsyncDisposable {
     this.path = path;
     const log = createLog({ format: "text", level: "debug" }, (line) => this.log.push(line));
     const bounds = { clients: 100, idle: LONG, ...limits };
-    const rights = { served: true, trusted: true, maxFds, maxBytes: MAX_MESSAGE_BYTES };
-    this.server = new ControlServer(fd, poller, handle, log, () => rights, bounds);
+    this.rights = { served: true, trusted: true, maxFds, maxBytes: MAX_MESSAGE_BYTES };
+    this.server = new ControlServer(fd, poller, handle, log, () => this.rights, bounds);
   }
 
   /** Starts to accept. */
