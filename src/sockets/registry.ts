@@ -337,6 +337,9 @@ function permissionsAt(path: string, fd: Fd): SocketOptions {
   if (place === undefined || number !== (place.info.ino ?? -1) >>> 0) return {};
   const { mode, uid, gid } = place.info;
   const permissions = { mode: ((mode ?? 0) & 0o777).toString(8) };
-  // Only root gives files away.
-  return effectiveUid() === 0 ? { ...permissions, user: `${uid}`, group: `${gid}` } : permissions;
+  // Only root gives files away. To do so it connects, and whoever accepts meets that connection.
+  const isGiven = uid !== effectiveUid() || gid !== Deno.gid();
+  return isGiven && effectiveUid() === 0
+    ? { ...permissions, user: `${uid}`, group: `${gid}` }
+    : permissions;
 }
