@@ -94,7 +94,7 @@ Deno.test({
     await rootIsServed(all);
     const memory = Number.parseInt(processStatus(all.binder.program.pid, "RssAnon") ?? "");
     // What is kept is a tenth of that; the rest has not been collected yet.
-    assert(memory < 160_000, `${memory} KiB`);
+    assert(memory < 100_000, `${memory} KiB`);
     assertMatch(await look(all), / (ENOBUFS|ETOOMANYREFS)/);
   },
 });
