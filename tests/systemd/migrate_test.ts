@@ -1,0 +1,122 @@
+/** Moving a site of a host with systemd to multibinder's units, under load. */
+
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { containerTest } from "../container/engine.ts";
+import { multibinder } from "../support/binder.ts";
+import { get, Load } from "../support/http_client.ts";
+import { until } from "../support/process_status.ts";
+import { BINDER, config, HAPROXY, Host } from "./host.ts";
+
+const UNITS = new URL("../../examples/systemd", import.meta.url).pathname;
+
+/** A host with multibinder's units, where those who may can trace other processes. */
+async function boot(): Promise<Host> {
+  const program = `${multibinder()}:/usr/local/bin/multibinder:ro`;
+  const host = await Host.bootPlain(["--cap-add", "SYS_PTRACE", "-v", program]);
+  for (const { name } of Deno.readDirSync(UNITS)) {
+    host.write(`/etc/systemd/system/${name}`, Deno.readTextFileSync(`${UNITS}/${name}`));
+  }
+  return host;
+}
+
+/** The config of a HAProxy that answers "old". @param bind what it binds */
+function plain(bind: string): string {
+  return config("old").replace(/<%= .* %>/, bind);
+}
+
+/**
+ * Moves a site.
+ * @param hold has the binder hold its socket
+ * @param stop stops what has served it
+ */
+async function move(host: Host, hold: () => Promise<void>, stop: () => Promise<void>) {
+  const { target } = host;
+  await until(async () => await get(target).catch(() => "") === "old");
+  await using load = new Load(target, { workers: 2 });
+  const more = async (reply: string) => {
+    const before = load.outcome.replies.get(reply) ?? 0;
+    await until(() => (load.outcome.replies.get(reply) ?? 0) >= before + 50);
+  };
+  await more("old");
+  await hold();
+  await more("old");
+  host.write("/etc/haproxy/site.cfg.eta", config("new"));
+  await host.run("systemctl", "start", HAPROXY);
+  await more("new");
+  await stop();
+  const { old } = Object.fromEntries(load.outcome.replies);
+  await more("new");
+  const { failures, replies } = await load.stop();
+  assertEquals(failures, []);
+  assertStrictEquals(replies.get("old"), old, "nobody but the new server answers");
+}
+
+/** A stop is a soft one, at once. */
+const SOFT = "[Service]\nKillSignal=SIGUSR1\n";
+
+containerTest(
+  "haproxy.service with plain binds moves to the binder's unit, which takes the socket",
+  async () => {
+    await using host = await boot();
+    host.write("/etc/haproxy/haproxy.cfg", plain("0.0.0.0:80"));
+    await host.run("systemctl", "start", "haproxy");
+    const take = "/etc/systemd/system/multibinder.service.d/take.conf";
+    await move(host, async () => {
+      const rights = "CAP_NET_BIND_SERVICE CAP_SYS_PTRACE";
+      host.write(
+        take,
+        `[Service]
+Environment=MULTIBINDER_TAKE=auto
+AmbientCapabilities=CAP_SYS_PTRACE
+CapabilityBoundingSet=${rights}
+SystemCallFilter=pidfd_getfd
+ProtectProc=default
+ProcSubset=all
+`,
+      );
+      host.write("/etc/default/multibinder", "ADDRESSES=:80\n");
+      await host.run("systemctl", "daemon-reload");
+      await host.run("systemctl", "start", BINDER);
+    }, async () => {
+      host.write("/etc/systemd/system/haproxy.service.d/soft.conf", SOFT);
+      await host.run("systemctl", "daemon-reload");
+      await host.run("systemctl", "stop", "haproxy");
+    });
+    // Without that right from now on: the sockets come from the store.
+    const held = await host.listening(BINDER);
+    assertStrictEquals(held.length, 1);
+    await host.run("rm", take);
+    await host.run("systemctl", "daemon-reload");
+    await host.run("systemctl", "restart", BINDER);
+    assertEquals(await host.listening(BINDER), held);
+    assertStrictEquals(await get(host.target), "new");
+  },
+);
+
+containerTest("a .socket unit gives its socket to the binder beside its service", async () => {
+  await using host = await boot();
+  host.write("/etc/systemd/system/site.socket", "[Socket]\nListenStream=0.0.0.0:80\n");
+  const run = "/usr/sbin/haproxy -db -f /etc/haproxy/site.cfg";
+  host.write("/etc/systemd/system/site.service", `${SOFT}ExecStart=${run}\nNonBlocking=yes\n`);
+  host.write("/etc/haproxy/site.cfg", plain("fd@3"));
+  await host.run("systemctl", "start", "site.socket");
+  const drop = "/etc/systemd/system/multibinder.service.d/site.conf";
+  await move(host, async () => {
+    host.write(drop, "[Service]\nSockets=site.socket\n");
+    await host.run("systemctl", "daemon-reload");
+    await host.run("systemctl", "start", BINDER);
+    assert((await host.listening(BINDER)).length === 1);
+  }, async () => {
+    await host.run("systemctl", "stop", "site.socket");
+    await host.run("systemctl", "stop", "site.service");
+  });
+  const held = await host.listening(BINDER);
+  await host.run("rm", drop);
+  host.write("/etc/default/multibinder", "ADDRESSES=:80\n");
+  await host.run("systemctl", "daemon-reload");
+  await host.run("systemctl", "restart", BINDER);
+  // The wrapper hands it back.
+  await until(async () => (await host.listening(BINDER).catch(() => [])).length === 1);
+  assertEquals(await host.listening(BINDER), held);
+  assertStrictEquals(await get(host.target), "new");
+});
