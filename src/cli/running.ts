@@ -5,22 +5,43 @@ import { PEERS } from "../control/peer.ts";
 import { type Finding, fine } from "../finding.ts";
 import { readFile, type Subject } from "../process/machine.ts";
 import { list, natural, object, orAbsent, orNull, text, truth } from "../process/shape.ts";
+import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
 import { VERSION } from "../version.ts";
 
+/** What is looked at of a service, as its wrapper tells it. */
+interface Serving {
+  service?: string;
+  generations?: { number: number; pid: number; state: string }[];
+  lastReload?: { ok: boolean; message: string } | null;
+}
+
 /** What is looked at of a status; a binder has not all of it, nor has a wrapper. */
-interface Status {
+interface Status extends Serving {
   role: string;
   version: string;
   pid: number;
   sockets: { address: string; backlog?: number; queue?: { limit: number } }[];
   missing?: string[];
   troubles?: { kind: string; message: string }[];
-  generations?: { number: number; pid: number; state: string }[];
+  wrappers?: Serving[];
   binder?: { sock: string; connected: boolean } | null;
-  lastReload?: { ok: boolean; message: string } | null;
 }
 
+const SERVING = {
+  service: orAbsent(text()),
+  generations: orAbsent(list(object<NonNullable<Serving["generations"]>[number]>({
+    number: natural,
+    pid: natural,
+    state: text(),
+  }))),
+  lastReload: orAbsent(orNull(object<NonNullable<Serving["lastReload"]>>({
+    ok: truth,
+    message: text(),
+  }))),
+};
+
 const status = object<Status>({
+  ...SERVING,
   role: text(),
   version: text(),
   pid: natural,
@@ -34,18 +55,10 @@ const status = object<Status>({
     kind: text(),
     message: text(),
   }))),
-  generations: orAbsent(list(object<NonNullable<Status["generations"]>[number]>({
-    number: natural,
-    pid: natural,
-    state: text(),
-  }))),
+  wrappers: orAbsent(list(object<Serving>(SERVING))),
   binder: orAbsent(orNull(object<{ sock: string; connected: boolean }>({
     sock: text(),
     connected: truth,
-  }))),
-  lastReload: orAbsent(orNull(object<{ ok: boolean; message: string }>({
-    ok: truth,
-    message: text(),
   }))),
 });
 
@@ -78,7 +91,8 @@ export class Running {
   /** What its surroundings are looked at for; undefined when its process is not to be seen. */
   get subject(): Subject | undefined {
     const { sockets } = this.status;
-    const backlog = Math.max(0, ...sockets.map((one) => one.backlog ?? 0));
+    const backlogs = sockets.flatMap(({ backlog = [] }) => backlog);
+    const backlog = backlogs.length > 0 ? Math.max(...backlogs) : DEFAULT_BACKLOG;
     return this.pid === undefined
       ? undefined
       : { process: this.pid, name: this.name, sockets: sockets.length, backlog };
@@ -161,33 +175,43 @@ export class Running {
     }));
   }
 
+  /** Of a wrapper what it serves itself, of a binder what its wrappers do. */
+  get #services(): readonly Serving[] {
+    return this.status.wrappers ?? [this.status];
+  }
+
   #generations(): Finding[] {
     const check = "old_generations";
-    const { generations } = this.status;
-    if (generations === undefined) return [];
-    const old = generations.filter(({ state }) => state === "draining");
-    if (old.length < MANY) return [fine(check, `${old.length} old generations drain`)];
-    return [{
-      check,
-      level: "warning",
-      message: `${old.length} old generations drain at once (pids ${
-        some(old.map(({ pid }) => String(pid)))
-      }): ` +
-        "each has a process's memory, and clients that stay",
-      remedy:
-        "a shorter --drain, fewer --max-generations, or timeouts in the config for clients that stay",
-    }];
+    return this.#services.flatMap(({ service = "the service", generations }) => {
+      if (generations === undefined) return [];
+      const old = generations.filter(({ state }) => state === "draining");
+      if (old.length < MANY) {
+        return [fine(check, `${service}: ${old.length} old generations drain`)];
+      }
+      const pids = some(old.map(({ pid }) => String(pid)));
+      return [{
+        check,
+        level: "warning" as const,
+        message:
+          `${service}: ${old.length} old generations drain at once (pids ${pids}): each has a ` +
+          "process's memory, and clients that stay",
+        remedy:
+          "a shorter --drain, fewer --max-generations, or timeouts in the config for clients that stay",
+      }];
+    });
   }
 
   #lastReload(): Finding[] {
-    const { lastReload } = this.status;
-    if (!lastReload || lastReload.ok) return [];
-    return [{
-      check: "last_reload",
-      level: "failure",
-      message: `the last reload failed, and an older config is served: ${lastReload.message}`,
-      remedy: `mend the config, then multibinder reload --sock ${this.sock}`,
-    }];
+    return this.#services.flatMap(({ service = "the service", lastReload }) => {
+      if (!lastReload || lastReload.ok) return [];
+      return [{
+        check: "last_reload",
+        level: "failure" as const,
+        message:
+          `${service}: the last reload failed, and an older config is served: ${lastReload.message}`,
+        remedy: "mend the config, then reload again",
+      }];
+    });
   }
 
   #binder(): Finding[] {

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
+import { newTarget } from "../support/http_client.ts";
 import { runProgram } from "../support/program.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
@@ -68,6 +69,35 @@ Deno.test("a wrapper: its binary, its generations, its server's version and conf
   const third = await look();
   assertStrictEquals(third.found.get("last_reload")?.level, "failure");
   assertStrictEquals(third.code, 1);
+  // The binder knows what its wrappers have told it.
+  await binder.waitFor(({ wrappers }) => wrappers[0]?.lastReload?.ok === false);
+  const ofBinder = await doctor(["--sock", binder.sock]);
+  assertStrictEquals(ofBinder.found.get("last_reload")?.level, "failure");
+  assertMatch(ofBinder.found.get("last_reload")?.message ?? "", new RegExp(wrapper.path));
+});
+
+Deno.test("old generations that pile up, and clients that nobody serves", async () => {
+  const target = newTarget();
+  const args = ["--unserved-after", "100ms"];
+  await using binder = await startBinder([`${target.hostname}:${target.port}`], { args });
+  using clients = new DisposableStack();
+  {
+    await using wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
+    for (let count = 0; count < 3; count++) {
+      const client = clients.use(await Deno.connect(target));
+      await client.write(new TextEncoder().encode("GET / HTTP/1.1\r\n"));
+      assertStrictEquals((await wrapper.reload()).ok, true);
+    }
+    const { found, code } = await doctor(["--sock", wrapper.control]);
+    assertStrictEquals(found.get("old_generations")?.level, "warning");
+    assertMatch(found.get("old_generations")?.message ?? "", /: 3 old generations drain at once/);
+    assertStrictEquals(code, 0);
+  }
+  clients.use(await Deno.connect(target));
+  await binder.waitFor(({ troubles }) => troubles.length > 0);
+  const { found, code } = await doctor(["--sock", binder.sock]);
+  assertStrictEquals(found.get("listener_unserved")?.level, "failure");
+  assertStrictEquals(code, 1);
 });
 
 Deno.test("a binary that was replaced since, and queues that the kernel has cut", async () => {

@@ -31,6 +31,7 @@ export interface BinderStatus extends Status {
     uid: number;
     service?: string;
     generations?: { number: number; pid: number; state: string }[];
+    lastReload?: { ok: boolean } | null;
   }[];
   clients: number;
   connections: number;
