@@ -146,7 +146,10 @@ class Binder {
       patience: 1000,
       givesWay: false,
       handOver: () => this.#handOver(),
-      letGo: (keep) => this.#server?.closeExcept(keep),
+      letGo: (keep) => {
+        this.#server?.closeExcept(keep);
+        this.#metrics?.letGo();
+      },
     });
   }
 

@@ -54,15 +54,16 @@ export class MetricsSocket {
 
   /**
    * Listens.
-   * @param written an address as for a server's socket, TCP or UNIX
+   * @param written an address as for a server's socket, TCP or UNIX, with options or not
    * @throws {UserError} when it is none, or cannot be had
    */
   async open(written: string): Promise<void> {
-    const address = await resolveAddress(splitAddress(written));
+    const parts = splitAddress(written);
+    const address = await resolveAddress(parts);
     if (address.transport === "udp") {
       throw new UserError(`--metrics ${written}: metrics are read over TCP or a UNIX socket`);
     }
-    const { fd, address: bound, file } = listen(address, BACKLOG);
+    const { fd, address: bound, file } = listen(address, BACKLOG, parts.options);
     this.log.info("metrics are to be read", { address: formatAddress(bound) });
     const path = address.transport === "unix" ? address.path : undefined;
     this.#serve({ fd, ...(path !== undefined && { path }), ...(file && { file }) });
@@ -83,12 +84,17 @@ export class MetricsSocket {
     return this.#listening && { ...this.#listening, fd: this.#listening.fd.number };
   }
 
+  /** Closes the connections, which no successor gets: an execve would close them, and may wait. */
+  letGo(): void {
+    this.#connections.forEach((one) => this.#drop(one));
+  }
+
   /** Stops listening, and removes the file of a UNIX socket. */
   close(): void {
     if (this.#listening === undefined) return;
     const { fd, path, file } = this.#listening;
     if (path !== undefined && file) removeIfSame(path, file);
-    this.#connections.forEach((one) => this.#drop(one));
+    this.letGo();
     this.#listening = undefined;
     this.poller.cancel(fd);
     discard(fd);

@@ -81,6 +81,7 @@ export class Control {
       patience: 10_000,
       givesWay: true,
       handOver: () => this.#handOver(),
+      letGo: () => this.#metrics?.letGo(),
     });
   }
 

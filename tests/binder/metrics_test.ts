@@ -90,7 +90,8 @@ Deno.test("they are read over a UNIX socket, whose file is gone with the binder"
   const path = folder.file("metrics.sock");
   const request = "GET /metrics HTTP/1.0\r\n\r\n";
   {
-    await using binder = await startBinder([], { args: ["--metrics", `unix:${path}`] });
+    await using binder = await startBinder([], { args: ["--metrics", `unix:${path},mode=660`] });
+    assertStrictEquals((Deno.lstatSync(path).mode ?? 0) & 0o777, 0o660);
     const connect = () => Deno.connect({ transport: "unix", path });
     assertMatch(
       await exchange(await connect(), request),
