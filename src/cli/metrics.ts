@@ -2,9 +2,9 @@
 
 import { EXIT, UserError } from "../errors.ts";
 import { print } from "./output.ts";
-import { request } from "./request.ts";
 import { SOCK } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
+import { connectTo, NAME, NAMES } from "./target.ts";
 
 const FORMAT = `
 Prometheus's text format, as --metrics of bind and exec serves it over HTTP. Written
@@ -14,12 +14,14 @@ to a file, it is for the textfile collector of Prometheus's node exporter.
 export const subcommand = defineSubcommand({
   name: "metrics",
   about: "print what a binder or a wrapper counts, for Prometheus",
+  argument: NAME,
   options: { sock: SOCK },
   talksTo: "either",
-  sections: { "Format": FORMAT },
-  examples: ["multibinder metrics", "multibinder metrics --sock /run/site/control.sock"],
-  async run({ options }) {
-    const text = await request(this, options.sock, "metrics");
+  sections: { "Format": FORMAT, "Which one": NAMES },
+  examples: ["multibinder metrics", "multibinder metrics site"],
+  async run({ options, words }) {
+    using client = await connectTo(options.sock, words, "either");
+    const text = await client.call("metrics", []);
     if (typeof text !== "string") throw new UserError("the answer is no text");
     print(text);
     return EXIT.ok;

@@ -7,9 +7,15 @@ import type { Target } from "./http_client.ts";
 /** Values by name and labels as they are written, such as `multibinder_generations{state="serving"}`. */
 export type Values = ReadonlyMap<string, number>;
 
-/** What `multibinder metrics` prints. */
-export async function printedMetrics(sock: string): Promise<string> {
-  const { code, stdout, stderr } = await runProgram([multibinder(), "metrics", "--sock", sock]);
+/** What `multibinder metrics` prints. @param name of a wrapper, with the control socket of its binder */
+export async function printedMetrics(sock: string, ...name: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runProgram([
+    multibinder(),
+    "metrics",
+    "--sock",
+    sock,
+    ...name,
+  ]);
   if (code !== 0) throw new Error(stderr);
   return stdout;
 }

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { ignoreUnlessNoBinder, site, startWrapper, tag } from "../support/haproxy.ts";
 import { newTarget } from "../support/http_client.ts";
-import { metricsOf, scrape, valuesIn } from "../support/metrics.ts";
+import { metricsOf, printedMetrics, scrape, valuesIn } from "../support/metrics.ts";
 import { ask } from "../support/status.ts";
 
 /** The values of some metrics, by the ends of their names. */
@@ -49,6 +49,8 @@ Deno.test("reloads by their outcome, generations by their state, and drains", as
     some(last, "reload_duration_seconds_count", "drain_duration_seconds_count", "drains_cut_total"),
     [3, 1, 0],
   );
+  const byName = valuesIn(await printedMetrics(binder.sock, "site"));
+  assertEquals(some(byName, ...RELOADS), some(last, ...RELOADS));
   const again = valuesIn(await scrape(metrics));
   assertEquals(again.get("multibinder_upgrades_total"), 1, "the socket outlived the upgrade");
 });
