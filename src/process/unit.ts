@@ -30,7 +30,7 @@ export async function examineUnit(
         children.start({ argv: ["systemctl", "show", ...properties, unit], env, ...outputs }),
       ANSWER_TIME,
     );
-    return examineStore(unit, text, sockets);
+    return examineStore(unit, text, sockets, pid);
   } catch (error) {
     const message = `systemctl cannot be asked about ${unit}: ${messageOf(error)}`;
     return { check: "fd_store", level: "unknown", message };

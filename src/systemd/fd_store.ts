@@ -5,19 +5,32 @@ import { type Finding, fine } from "../finding.ts";
 const CHECK = "fd_store";
 
 /** Properties that `systemctl show` is asked for. */
-export const PROPERTIES = ["FileDescriptorStoreMax", "FileDescriptorStorePreserve"] as const;
+export const PROPERTIES = [
+  "MainPID",
+  "FileDescriptorStoreMax",
+  "FileDescriptorStorePreserve",
+] as const;
 
 /** The system's service that a process belongs to, from its /proc/PID/cgroup; undefined for none. */
 export function serviceOf(cgroup: string): string | undefined {
-  return /:\/system\.slice\/(?:[^\n]*\/)?([^/\n]+\.service)(?:\/[^\n]*)?$/m.exec(cgroup)?.[1];
+  return /:\/(?:[^\n]*\/)?system\.slice\/(?:[^\n]*\/)?([^/\n]+\.service)(?:\/[^\n]*)?$/m.exec(
+    cgroup,
+  )?.[1];
 }
 
 /**
  * Looks at a service's store.
+ * @param pid of the process that is looked at
  * @param shown what `systemctl show` says of {@link PROPERTIES}, a line each
  * @param sockets how many are to be stored
+ * @returns undefined for a unit that is another one's: a systemd in a container has units of the same names
  */
-export function examineStore(unit: string, shown: string, sockets: number): Finding {
+export function examineStore(
+  unit: string,
+  shown: string,
+  sockets: number,
+  pid: number,
+): Finding | undefined {
   const property = (name: typeof PROPERTIES[number]) =>
     new RegExp(`^${name}=(.*)$`, "m").exec(shown)?.[1];
   const max = property("FileDescriptorStoreMax");
@@ -28,6 +41,7 @@ export function examineStore(unit: string, shown: string, sockets: number): Find
       message: `systemctl does not show the store of ${unit}`,
     };
   }
+  if (Number(property("MainPID")) !== pid) return undefined;
   // Absent before systemd 254, which has no other behaviour than this one.
   const preserve = property("FileDescriptorStorePreserve") ?? "restart";
   const remedy = (line: string) =>
