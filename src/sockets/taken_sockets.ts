@@ -23,8 +23,8 @@ import { fileId } from "./place.ts";
 import { socketInodes } from "./port_holder.ts";
 import type { Held } from "./registry.ts";
 
-/** What it takes to trace a process (ptrace(2)). */
-const RIGHT = "it takes root (in a container CAP_SYS_PTRACE), or the same user and " +
+/** What it takes to trace a process (ptrace(2)), and to list its descriptors. */
+const RIGHT = "it takes root (CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH), or the same user and " +
   "kernel.yama.ptrace_scope=0";
 
 /** Whom to take sockets from: the process with that pid, or whoever has them. */
