@@ -10,11 +10,14 @@ const PERIOD = 60_000;
 /** See the module's description. */
 export class Repeats {
   readonly #counts = new Map<string, { count: number; timer: number }>();
+  #isClosed = false;
 
   constructor(readonly log: Log, readonly period: number = PERIOD) {}
 
   /** Warns, or counts. */
   warn(message: string, fields: Fields & { uid: number }): void {
+    // Who is just being answered at the end may still be told of.
+    if (this.#isClosed) return this.log.warn(message, fields);
     const key = `${fields.uid} ${message}`;
     const entry = this.#counts.get(key) ??
       { count: 0, timer: setTimeout(() => this.#sumUp(key, message, fields.uid), this.period) };
@@ -22,8 +25,9 @@ export class Repeats {
     if (++entry.count <= SINGLE) this.log.warn(message, fields);
   }
 
-  /** Forgets what was counted. */
+  /** Forgets what was counted, and counts no more. */
   close(): void {
+    this.#isClosed = true;
     for (const [key, { timer }] of this.#counts) {
       clearTimeout(timer);
       this.#counts.delete(key);

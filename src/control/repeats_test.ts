@@ -25,4 +25,7 @@ Deno.test("what a user does again and again is summed up, and hides nobody else'
   repeats.warn("refused", { pid: 5, uid: 1 });
   assertEquals(lines.at(-1), "<4>refused pid=5 uid=1");
   repeats.close();
+  // No timer is left, which would fail this test.
+  repeats.warn("refused", { pid: 6, uid: 1 });
+  assertEquals(lines.at(-1), "<4>refused pid=6 uid=1");
 });
