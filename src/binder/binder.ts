@@ -4,11 +4,9 @@ import { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { becomeUser, effectiveUid, unblockSignals } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
-import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
-import { formatAddress, resolveAddress, splitAddress } from "../sockets/address.ts";
+import { socketCookie } from "../../ffi/socket.ts";
+import { formatAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
-import { optionsOf } from "../sockets/kernel_options.ts";
-import type { SocketOptions } from "../sockets/socket_options.ts";
 import { Children } from "../process/children.ts";
 import { EXIT, fromCommandLine, messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
@@ -19,11 +17,11 @@ import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
 import { makerOf } from "../sockets/listen.ts";
 import { type Holder, takeSockets } from "../sockets/taken_sockets.ts";
-import { type Held, type Mending, Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
+import { type Held, Registry, type Wanted } from "../sockets/registry.ts";
 import { takeListenFds } from "../systemd/listen_fds.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { Upgrade } from "../process/upgrade.ts";
-import { giveTurn, Queue } from "../turns.ts";
+import { Queue } from "../turns.ts";
 import { VERSION } from "../version.ts";
 import type { MetricsSocket } from "../control/metrics_socket.ts";
 import { Access } from "./access.ts";
@@ -32,12 +30,15 @@ import { Counters } from "./counters.ts";
 import { Ledger } from "./ledger.ts";
 import { type Attached, Listing } from "./listing.ts";
 import { type BinderOptions, LASTING, lookUpNames, type Rules } from "./options.ts";
-import { type PassedSockets, sortPassed, storeName } from "./passed_sockets.ts";
+import { OwnAddresses } from "./own_addresses.ts";
+import { sortPassed } from "./passed_sockets.ts";
 import { Onlooker } from "./onlooker.ts";
 import { Policy } from "./policy.ts";
 import { type Changes, describeReload } from "./reload.ts";
 import { Requests } from "./requests.ts";
 import { Served } from "./served.ts";
+import { heldSockets } from "./status.ts";
+import { Store } from "./store.ts";
 import { Unused } from "./unused.ts";
 import { type BinderState, parseState, STATE_VERSION } from "./state.ts";
 
@@ -65,13 +66,6 @@ export async function runBinder(
   return await Promise.race([binder.stopped, started.then(() => binder.stopped)]);
 }
 
-/** What has become of a socket that a client has harmed, and whether it is the same one. */
-const MENDED: Record<Mending, [message: string, isSame: boolean]> = {
-  listens: ["; it listens again", true],
-  anew: ["; another one is bound in its place", false],
-  gone: ["; its address cannot be bound anew", false],
-};
-
 class Binder {
   readonly #poller = new Poller();
   readonly #children = new Children();
@@ -89,10 +83,8 @@ class Binder {
   #reload: (() => Promise<string>) | undefined;
   readonly #stop = Promise.withResolvers<number>();
   readonly stopped = this.#stop.promise;
-  /** The command line's addresses as written, and their canonical form. */
-  #own: Record<string, string> = {};
-  /** What units of systemd have configured, in its canonical form. */
-  #configured: string[] = [];
+  readonly #own: OwnAddresses;
+  readonly #store: Store;
   #rules: Rules | undefined;
   #control: ControlSocket | undefined;
   readonly #counters = new Counters();
@@ -108,10 +100,12 @@ class Binder {
     readonly reread: (() => Promise<BinderOptions>) | undefined,
   ) {
     this.#notifier = new Notifier(this.#poller, log);
+    this.#store = new Store(this.#notifier, () => this.#registry, log);
     this.#registry = new Registry(
       options.backlog,
-      (held, why, how) => this.#tellMended(held, why, how),
+      (held, why, how) => this.#store.mended(held, why, how),
     );
+    this.#own = new OwnAddresses(this.#registry);
     this.#listing = new Listing({
       registry: this.#registry,
       ledger: this.#ledger,
@@ -132,10 +126,10 @@ class Binder {
       ledger: this.#ledger,
       log,
       after,
-      isNamed: (text) => this.#configured.includes(text) || this.#keptFor(text) !== undefined,
+      isNamed: (text) => this.#store.configured.includes(text) || this.#keptFor(text) !== undefined,
       release: ({ address }) => {
         this.#registry.release(address);
-        this.#released(address);
+        this.#store.release(address);
       },
     });
     this.#upgrade = new Upgrade({
@@ -157,20 +151,20 @@ class Binder {
     const { options, log } = this;
     const passed = sortPassed(takeListenFds(), options.sock, options.backlog);
     if (before) this.#restoreSockets(before);
-    this.#takeConfigured(passed);
+    const control = this.#store.takeConfigured(passed);
+    this.#control ??= control;
     this.#listenForSignals();
     unblockSignals();
     if (this.#isStopping) return;
     // Whoever lists what clients may ask for does not mean everything else as well.
-    const listed = [...options.addresses, ...this.#configured, ...options.allow];
+    const listed = [...options.addresses, ...this.#store.configured, ...options.allow];
     const isOpen = listed.length === 0;
     const rules = this.#rules = before?.rules ?? await lookUpNames(options, isOpen);
     const policy = new Policy(rules.policy);
-    this.#registry.list().filter(({ address }) => this.#isConfigured(address))
-      .forEach(({ address }) => policy.allowAddress(address));
-    const own = await this.#resolveOwn(options.addresses);
-    this.#allowOwn(policy, own);
-    this.#takeStored(passed, policy);
+    this.#store.allowConfigured(policy);
+    const own = await this.#own.resolve(options.addresses);
+    this.#own.add(options.addresses, own, policy);
+    this.#store.takeStored(passed, policy);
     if (!before && options.take !== undefined) await this.#takeRunning(own, options.take);
     const { look } = new Onlooker(this.#children, log);
     const access = new Access(rules.access, look);
@@ -189,8 +183,8 @@ class Binder {
       keptFor: (address) => this.#keptFor(address),
       describe: () => this.#describe(),
       metrics: () => this.#exposeMetrics(),
-      added: (held) => this.#keep(held),
-      removed: (address) => this.#released(address),
+      added: (held) => this.#store.keep(held),
+      removed: (address) => this.#store.release(address),
       reload,
       upgrade: () => this.#upgrade.request(),
     });
@@ -206,7 +200,7 @@ class Binder {
     try {
       if (options.metrics !== undefined) await this.#openMetrics(options.metrics, before);
       const held = await requests.hold(own);
-      this.#allowOwn(policy, held);
+      this.#own.add(options.addresses, held, policy);
       const { user } = rules;
       // A successor is that user already.
       if (user && effectiveUid() !== user.uid) becomeUser(user);
@@ -215,39 +209,11 @@ class Binder {
       throw error;
     }
     log.info("listening for binds", { sock: options.sock, pid: Deno.pid, version: VERSION });
-    this.#showStatus();
+    this.#store.showStatus();
     this.#notifier.ready();
     this.#started.resolve();
     this.#alarm.watch();
     this.#unused?.watch();
-  }
-
-  #takeConfigured({ control, configured, refused }: PassedSockets): void {
-    this.#control ??= control;
-    for (const held of configured) {
-      this.#registry.add(held);
-      this.#configured.push(formatAddress(held.address));
-      this.log.info("holding a socket of a unit", { address: formatAddress(held.address) });
-    }
-    for (const { name, why } of refused) {
-      this.log.warn("gave up a descriptor that systemd passed", { name, why });
-      this.#notifier.removeFds(name);
-    }
-  }
-
-  /** Goes on with what a binder before had bound, as far as it is still to be had. */
-  #takeStored({ stored }: PassedSockets, policy: Policy): void {
-    for (const held of stored) {
-      const address = formatAddress(held.address);
-      if (policy.allows(held.address)) {
-        this.#registry.add(held);
-        this.log.info("holding again", { address });
-      } else {
-        this.log.info("gave up a socket that is not allowed any more", { address });
-        this.#notifier.removeFds(storeName(held.address));
-        held.fd.close();
-      }
-    }
   }
 
   /** Copies what is not held yet out of a process that runs. */
@@ -259,42 +225,8 @@ class Binder {
       const { address, fd, backlog } = held;
       const about = { address: formatAddress(address), pid, command, uid: makerOf(fd), backlog };
       this.log.info("took over", about);
-      this.#keep(held);
+      this.#store.keep(held);
     }
-  }
-
-  #isConfigured(address: Held["address"]): boolean {
-    return this.#configured.includes(formatAddress(address));
-  }
-
-  /** Has systemd keep a socket beyond the end of this process. */
-  #keep(held: Held): void {
-    if (!this.#notifier.enabled) return;
-    this.#notifier.storeFds(storeName(held.address), [held.fd]);
-    // The file must stay as long as the socket.
-    delete held.file;
-    this.#showStatus();
-  }
-
-  #released(address: Held["address"]): void {
-    this.#notifier.removeFds(storeName(address));
-    this.#showStatus();
-  }
-
-  /** A warning once for each: whoever does it can do it all the time. `status` counts. */
-  #tellMended(held: Held, why: string, how: Mending): void {
-    const address = formatAddress(held.address);
-    const level = held.mended === 1 ? "warn" : "debug";
-    const [message, isSame] = MENDED[how];
-    this.log[level](`a client has made a socket useless${message}`, { address, why });
-    if (isSame) return;
-    this.#notifier.removeFds(storeName(held.address));
-    if (how === "anew") this.#keep(held);
-  }
-
-  #showStatus(): void {
-    const count = this.#registry.size;
-    this.#notifier.status(`holding ${count} socket${count === 1 ? "" : "s"}`);
   }
 
   #restoreSockets(before: BinderState): void {
@@ -304,8 +236,8 @@ class Binder {
       this.#registry.add(held);
       this.#ledger.restore(held, lent);
     }
-    this.#own = before.own;
-    this.#configured = before.configured ?? [];
+    this.#own.restore(before.own);
+    this.#store.configured = before.configured ?? [];
     this.#startedAt = before.started;
   }
 
@@ -338,14 +270,14 @@ class Binder {
   /** Reads the config again, and does what is new in it. @returns what that is */
   async #applyConfig(policy: Policy, access: Access, requests: Requests): Promise<string> {
     const { options: before, log } = this;
-    const own = Object.values(this.#own);
+    const own = this.#own.texts;
     try {
       if (!this.reread) throw new UserError("this binder was started without --config");
       const read = await this.reread();
       const addresses = read.addresses.flatMap((one) => expandAddresses(one));
-      const listed = [...addresses, ...this.#configured, ...read.allow];
+      const listed = [...addresses, ...this.#store.configured, ...read.allow];
       const rules = await lookUpNames(read, listed.length === 0);
-      const held = await requests.hold(await this.#resolveOwn(addresses));
+      const held = await requests.hold(await this.#own.resolve(addresses));
       // Nothing can fail any more.
       const later = LASTING.filter((name) => read[name] !== before[name]);
       const asBefore = Object.fromEntries(LASTING.map((name) => [name, before[name]]));
@@ -355,11 +287,9 @@ class Binder {
       access.rules = rules.access;
       policy.replace(rules.policy);
       this.#server?.closeChanged();
-      this.#own = {};
-      this.#allowOwn(policy, held);
-      this.#registry.list().filter(({ address }) => this.#isConfigured(address))
-        .forEach(({ address }) => policy.allowAddress(address));
-      const now = Object.values(this.#own);
+      this.#own.replace(addresses, held, policy);
+      this.#store.allowConfigured(policy);
+      const now = this.#own.texts;
       const outcome = describeReload({
         bound: now.filter((address) => !own.includes(address)),
         ...this.#giveUp(own.filter((address) => !now.includes(address)), requests),
@@ -388,24 +318,6 @@ class Binder {
     return { gone: gone.filter((text) => !Object.hasOwn(kept, text)), kept };
   }
 
-  async #resolveOwn(addresses: readonly string[]): Promise<Wanted[]> {
-    const wanted: Wanted[] = [];
-    for (const written of addresses) {
-      const parts = fromCommandLine(() => splitAddress(this.#own[written] ?? written));
-      wanted.push(wantedOf(await fromCommandLine(() => resolveAddress(parts)), parts));
-    }
-    return wanted;
-  }
-
-  /** Port 0 becomes another once it is bound. */
-  #allowOwn(policy: Policy, own: readonly Wanted[]): void {
-    own.forEach(({ address, former }, index) => {
-      this.#own[this.options.addresses[index] ?? ""] = formatAddress(address);
-      policy.allowAddress(address);
-      if (former) policy.allowAddress(former);
-    });
-  }
-
   /** The wrappers that are connected. */
   get #attached(): Attached[] {
     return (this.#server?.clients.attached ?? []).map(({ id, peer, holds, about }) => {
@@ -415,7 +327,7 @@ class Binder {
 
   /** Why giving an address up would not last. */
   #keptFor(address: string): string | undefined {
-    if (Object.values(this.#own).includes(address)) {
+    if (this.#own.texts.includes(address)) {
       return "the command line or the config names it, so that the next start would take it again";
     }
     const holder = this.#server?.clients.attached.find(({ holds }) => holds.includes(address));
@@ -423,47 +335,21 @@ class Binder {
       `the wrapper with pid ${holder.peer.pid} uses it, and would have it bound again; stop that one first`;
   }
 
-  get #missing(): string[] {
-    return Object.values(this.#own).filter((text) => !this.#registry.holds(text));
-  }
-
   /** What `status` shows. */
   async #describe(): Promise<object> {
-    const holders = new Map<string, number[]>();
-    for (const { peer, holds } of this.#server?.clients.attached ?? []) {
-      for (const address of holds) {
-        holders.set(address, [...holders.get(address) ?? [], peer.pid]);
-        await giveTurn();
-      }
-    }
-    const sockets = [];
-    for (const held of this.#registry.list()) {
-      // Given up meanwhile.
-      if (held.fd.closed || !this.#registry.serves(held)) continue;
-      const { address, backlog } = held;
-      const text = formatAddress(address);
-      sockets.push({
-        address: text,
-        backlog,
-        ...(address.transport === "tcp" && { queue: acceptQueue(held.fd) }),
-        ...optionsShown(optionsOf(held.fd, address)),
-        holders: holders.get(text) ?? [],
-        ...(held.mended && { mended: held.mended }),
-      });
-      await giveTurn();
-    }
+    const { clients, counters } = this.#server ?? {};
     return {
       role: "binder",
       version: VERSION,
       pid: Deno.pid,
       uptimeSeconds: Math.round((Date.now() - this.#startedAt) / 1000),
       sock: this.options.sock,
-      sockets,
-      missing: this.#missing,
+      sockets: await heldSockets(this.#registry, clients),
+      missing: this.#own.missing,
       troubles: this.#alarm.troubles,
       wrappers: this.#attached.map(({ pid, uid, report }) => ({ pid, uid, ...report })),
-      clients: this.#server?.clients.size ?? 0,
-      ...this.#server?.counters,
+      clients: clients?.size ?? 0,
+      ...counters,
       ...this.#upgrade.describe(),
     };
   }
@@ -485,7 +371,7 @@ class Binder {
       sockets,
       served: await this.#served.look(sockets, this.#attached),
       troubles: this.#alarm.troubles,
-      missing: this.#missing.length,
+      missing: this.#own.missing.length,
       clients: this.#server?.clients.size ?? 0,
       counters: this.#counters.state,
       ...this.#server && { server: this.#server.counters },
@@ -504,8 +390,8 @@ class Binder {
       pid: Deno.pid,
       control: { ...control, fd: control.fd.number },
       held: held.map((one) => ({ ...one, fd: one.fd.number, lent: this.#ledger.of(one) })),
-      own: this.#own,
-      configured: this.#configured,
+      own: this.#own.state,
+      configured: this.#store.configured,
       ...(this.#rules && { rules: this.#rules }),
       clients: connections.map(connectionState),
       counters: server.counters,
@@ -540,9 +426,4 @@ class Binder {
     this.#registry.abandon();
     this.#children[Symbol.dispose]();
   }
-}
-
-/** The options of a socket for `status`, if it has any. */
-function optionsShown(options: SocketOptions): { options?: SocketOptions } {
-  return Object.keys(options).length > 0 ? { options } : {};
 }

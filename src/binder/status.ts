@@ -1,0 +1,48 @@
+/** What `status` shows of a binder. */
+
+import { acceptQueue } from "../../ffi/socket.ts";
+import type { Clients } from "../control/clients.ts";
+import { formatAddress } from "../sockets/address.ts";
+import { optionsOf } from "../sockets/kernel_options.ts";
+import type { Registry } from "../sockets/registry.ts";
+import type { SocketOptions } from "../sockets/socket_options.ts";
+import { giveTurn } from "../turns.ts";
+
+/**
+ * The sockets that a binder holds.
+ * @param clients those that are connected; undefined before any is
+ */
+export async function heldSockets(
+  registry: Registry,
+  clients: Clients | undefined,
+): Promise<object[]> {
+  const holders = new Map<string, number[]>();
+  for (const { peer, holds } of clients?.attached ?? []) {
+    for (const address of holds) {
+      holders.set(address, [...holders.get(address) ?? [], peer.pid]);
+      await giveTurn();
+    }
+  }
+  const sockets = [];
+  for (const held of registry.list()) {
+    // Given up meanwhile.
+    if (held.fd.closed || !registry.serves(held)) continue;
+    const { address, backlog } = held;
+    const text = formatAddress(address);
+    sockets.push({
+      address: text,
+      backlog,
+      ...(address.transport === "tcp" && { queue: acceptQueue(held.fd) }),
+      ...optionsShown(optionsOf(held.fd, address)),
+      holders: holders.get(text) ?? [],
+      ...(held.mended && { mended: held.mended }),
+    });
+    await giveTurn();
+  }
+  return sockets;
+}
+
+/** The options of a socket, if it has any. */
+function optionsShown(options: SocketOptions): { options?: SocketOptions } {
+  return Object.keys(options).length > 0 ? { options } : {};
+}
