@@ -17,15 +17,16 @@ client.sendall(request.encode())
 answer, fds, _, _ = socket.recv_fds(client, 65536, 1)
 shared = socket.socket(fileno=fds[0])
 shared.setblocking(True)
-if harm == "shutdown":
-    try: shared.shutdown(socket.SHUT_RDWR)
-    except OSError: pass # Of UDP it does, and fails.
-elif harm == "disconnect": # connect(2) to AF_UNSPEC
-    ctypes.CDLL(None).connect(shared.fileno(), bytes(16), 16)
-elif harm == "connect elsewhere":
-    other = socket.create_server(("127.0.0.1", 0))
-    if shared.type == socket.SOCK_STREAM: shared.shutdown(socket.SHUT_RDWR)
-    shared.connect(other.getsockname())
+other = socket.create_server(("127.0.0.1", 0))
+try:
+    if harm == "shutdown": shared.shutdown(socket.SHUT_RDWR)
+    elif harm == "disconnect": # connect(2) to AF_UNSPEC
+        ctypes.CDLL(None).connect(shared.fileno(), bytes(16), 16)
+    elif harm == "connect elsewhere":
+        if shared.type == socket.SOCK_STREAM: shared.shutdown(socket.SHUT_RDWR)
+        shared.connect(other.getsockname())
+except OSError:
+    pass # Or the binder has mended it in the middle.
 print("done", flush=True)
 sys.stdin.read()
 `;
