@@ -114,6 +114,10 @@ containerTest("restarts, a reload and kill -9 of the binder under load lose noth
   await using host = await Host.serving("V1");
   const before = await host.listening(BINDER);
   assertStrictEquals(before.length, 1);
+  const { stdout } = await host.try("multibinder", "doctor", "--json");
+  const findings: { check: string; level: string }[] = JSON.parse(stdout);
+  const cgroup = await host.run("cat", `/proc/${await host.show(BINDER, "MainPID")}/cgroup`);
+  assertStrictEquals(findings.find(({ check }) => check === "fd_store")?.level, "ok", cgroup);
   await using load = new Load(host.target, { workers: 2 });
   const pid = await host.show(BINDER, "MainPID");
 
