@@ -58,6 +58,45 @@ async function move(host: Host, hold: () => Promise<void>, stop: () => Promise<v
 /** A stop is a soft one, at once. */
 const SOFT = "[Service]\nKillSignal=SIGUSR1\n";
 
+containerTest(
+  "haproxy.service with plain binds moves to the binder's unit, which takes the socket",
+  async () => {
+    await using host = await boot();
+    host.write("/etc/haproxy/haproxy.cfg", plain("0.0.0.0:80"));
+    await host.run("systemctl", "start", "haproxy");
+    const take = "/etc/systemd/system/multibinder.service.d/take.conf";
+    await move(host, async () => {
+      const rights = "CAP_SYS_PTRACE CAP_DAC_READ_SEARCH";
+      host.write(
+        take,
+        `[Service]
+Environment=MULTIBINDER_TAKE=auto
+AmbientCapabilities=${rights}
+CapabilityBoundingSet=${rights}
+SystemCallFilter=pidfd_getfd
+ProtectProc=default
+ProcSubset=all
+`,
+      );
+      host.write(BINDER_CONFIG, binderConfig(":80"));
+      await host.run("systemctl", "daemon-reload");
+      await host.run("systemctl", "start", BINDER);
+    }, async () => {
+      host.write("/etc/systemd/system/haproxy.service.d/soft.conf", SOFT);
+      await host.run("systemctl", "daemon-reload");
+      await host.run("systemctl", "stop", "haproxy");
+    });
+    // Without that right from now on: the sockets come from the store.
+    const held = await host.listening(BINDER);
+    assertStrictEquals(held.length, 1);
+    await host.run("rm", take);
+    await host.run("systemctl", "daemon-reload");
+    await host.run("systemctl", "restart", BINDER);
+    assertEquals(await host.listening(BINDER), held);
+    assertStrictEquals(await get(host.target), "new");
+  },
+);
+
 containerTest("a .socket unit gives its socket to the binder beside its service", async () => {
   await using host = await boot();
   host.write("/etc/systemd/system/site.socket", "[Socket]\nListenStream=0.0.0.0:80\n");
