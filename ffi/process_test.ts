@@ -29,16 +29,19 @@ import { spawn } from "./spawn.ts";
 
 const poller = new Poller();
 
-/** Runs `action` and then reaps as many children as it names, each time that SIGCHLD tells of some. */
+/**
+ * Runs `action` and then reaps the children that it names, each time that SIGCHLD tells of some. There may be
+ * others: under qemu, discarding a descriptor leaves a child of the ordinary kind.
+ */
 async function reaping(action: () => number[]): Promise<Map<number, ExitStatus>> {
   const ended = new Map<number, ExitStatus>();
   const { promise, resolve } = Promise.withResolvers<void>();
-  let wanted = Infinity;
+  let wanted: number[] | undefined;
   const listener = () => {
     for (let child = reap(); child !== undefined; child = reap()) {
       ended.set(child.pid, child.status);
     }
-    if (ended.size >= wanted) resolve();
+    if (wanted?.every((pid) => ended.has(pid))) resolve();
   };
   Deno.addSignalListener("SIGCHLD", listener);
   // A listener alone does not keep the program running, as a wait does.
@@ -47,7 +50,7 @@ async function reaping(action: () => number[]): Promise<Map<number, ExitStatus>>
   using ending = writer;
   const wait = poller.wait(waited, POLLIN);
   try {
-    wanted = action().length;
+    wanted = action();
     await promise;
     writeText(ending, "x");
     await wait;
