@@ -93,7 +93,11 @@ function seconds(text: string, option: string): number {
 async function assertOptions(command: string, options: readonly string[]): Promise<void> {
   const { code, stdout } = await runProgram([multibinder(), "help", command]);
   assertStrictEquals(code, 0);
-  assertMatch(stdout, new RegExp(`^Usage: (multibinder )?${command} `), `no command ${command}`);
+  assertMatch(
+    stdout,
+    new RegExp(`^Usage: (multibinder )?${command} `, "m"),
+    `no command ${command}`,
+  );
   for (const option of options) {
     assertMatch(stdout, new RegExp(`^ +(-\\w, )?${option}\\b`, "m"), `${command} ${option}`);
   }
