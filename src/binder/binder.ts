@@ -270,10 +270,11 @@ class Binder {
   /** Reads the config again, and does what is new in it. @returns what that is */
   async #applyConfig(policy: Policy, access: Access, requests: Requests): Promise<string> {
     const { options: before, log } = this;
+    const { reread } = this;
+    if (!reread) throw new UserError("this binder was started without --config");
     const own = this.#own.texts;
     try {
-      if (!this.reread) throw new UserError("this binder was started without --config");
-      const read = await this.reread();
+      const read = await reread();
       const addresses = read.addresses.flatMap((one) => expandAddresses(one));
       const listed = [...addresses, ...this.#store.configured, ...read.allow];
       const rules = await lookUpNames(read, listed.length === 0);

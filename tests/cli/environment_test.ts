@@ -5,10 +5,9 @@ import { multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { get, newTarget } from "../support/http_client.ts";
 import { runProgram, startProgram } from "../support/program.ts";
-import { ask, type BinderStatus, wrapperStatus } from "../support/status.ts";
+import { ask, wrapperStatus } from "../support/status.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
-import { waitForStatus } from "../support/wait_for_status.ts";
 
 const FORGED = new URL("../support/forged_state.py", import.meta.url).pathname;
 
@@ -78,7 +77,7 @@ Deno.test("a state is believed only from a sealed memfd of this very process and
       ["python3", FORGED, how, sock, multibinder(), "bind", "--sock", sock],
     );
     if (why === undefined) {
-      await waitForStatus<BinderStatus>(program, sock, ({ upgrades }) => upgrades > 0);
+      await program.waitFor(/ info upgraded from=0\.1\.0 /);
       program.signal("SIGTERM");
       assertStrictEquals((await program.exited).code, 0);
     } else {

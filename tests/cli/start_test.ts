@@ -23,15 +23,23 @@ const hasAll = (pid: number, mask: "SigCgt" | "SigBlk") =>
   processStatus(pid, mask) !== undefined &&
   NUMBERS.every((number) => signalsIn(pid, mask).includes(number));
 
+/** The first thing that a role does is to raise its soft limit of descriptors to the hard one. */
+const LIMITED = ["prlimit", "--nofile=500:600"] as const;
+
+/**
+ * Whether it has. That the kernel has a handler for a signal does not say that the runtime tells anybody of
+ * it yet, which it does a moment later.
+ */
+const hasBegun = (pid: number) =>
+  /^Max open files +600/m.test(Deno.readTextFileSync(`/proc/${pid}/limits`));
+
 Deno.test("signals are caught before a role does anything", async () => {
   for (let round = 0; round < ROUNDS; round++) {
     using folder = tempDir();
     const bind = [multibinder(), "bind", "--sock", folder.file("sock")];
-    await using program = startProgram(["prlimit", "--nofile=500:600", ...bind]);
+    await using program = startProgram([...LIMITED, ...bind]);
     const { pid } = program;
-    // The first thing that a role does is to raise its soft limit to the hard one.
-    const raised = () => /^Max open files +600/m.test(Deno.readTextFileSync(`/proc/${pid}/limits`));
-    await until(raised);
+    await until(() => hasBegun(pid));
     assert(hasAll(pid, "SigCgt"), processStatus(pid, "SigCgt"));
   }
 });
@@ -46,9 +54,12 @@ for (
     const target = newTarget();
     await using binder = await startBinder();
     for (const signal of SIGNALS.flatMap((one) => Array<typeof one>(ROUNDS).fill(one))) {
-      await using wrapper = new Wrapper(site(tag(target), "here"), { sock: binder.sock, through });
+      await using wrapper = new Wrapper(site(tag(target), "here"), {
+        sock: binder.sock,
+        through: [...LIMITED, ...through],
+      });
       const { program } = wrapper;
-      await until(() => hasAll(program.pid, mask));
+      await until(() => hasAll(program.pid, mask) && hasBegun(program.pid));
       program.signal(signal);
       if (signal === "SIGTERM") {
         assertEquals(await program.exited, { code: 0, signal: null });
@@ -63,9 +74,9 @@ for (
     for (const signal of SIGNALS.flatMap((one) => Array<typeof one>(ROUNDS).fill(one))) {
       using folder = tempDir();
       const sock = folder.file("sock");
-      const [first = "", ...rest] = [...through, multibinder(), "bind", "--sock", sock];
-      await using program = startProgram([first, ...rest]);
-      await until(() => hasAll(program.pid, mask));
+      const bind = [...through, multibinder(), "bind", "--sock", sock];
+      await using program = startProgram([...LIMITED, ...bind]);
+      await until(() => hasAll(program.pid, mask) && hasBegun(program.pid));
       program.signal(signal);
       const done = signal === "SIGUSR1" ? / info upgraded / : new RegExp(` ${signal} does nothing`);
       if (signal !== "SIGTERM") await program.waitFor(done);

@@ -29,9 +29,9 @@ export interface TestServer {
   options?: readonly string[];
   /**
    * As it stops it closes connections that it has accepted and whose request it has not read: such a client
-   * sees a reset, with any way to replace it.
+   * sees a reset or an early end, with any way to replace the server.
    */
-  resets?: true;
+  dropsAccepted?: true;
 }
 
 /** A WSGI application, for Python's servers of such. */
@@ -225,13 +225,14 @@ export const SERVERS: readonly TestServer[] = [
     program: "uvicorn",
     files: ({ reply, backend }) => ({ "app.py": ASGI(reply, backend) }),
     command: () => ["uvicorn", "--fd", "{http}", "--no-access-log", "app:app"],
-    resets: true,
+    dropsAccepted: true,
   },
   {
     name: "puma",
     program: "puma",
     files: ({ reply, backend }) => ({ "config.ru": RACK(reply, backend) }),
     command: ({ listen }) => ["puma", "--bind", `tcp://${listen.hostname}:${listen.port}`],
+    dropsAccepted: true,
   },
   {
     name: "unicorn",
