@@ -50,7 +50,7 @@ class Scene implements AsyncDisposable {
     this.wrapper = this.#resources.use(
       new Wrapper("", {
         sock,
-        args: ["--listen", listen, "--settle", "200ms", ...server.options ?? []],
+        args: ["--listen", listen, "--settle", server.settle ?? "200ms", ...server.options ?? []],
         command: server.command(this.#site("")),
         cwd: this.folder.path,
       }),

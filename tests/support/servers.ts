@@ -27,6 +27,8 @@ export interface TestServer {
   command(site: Site): string[];
   /** Options of `exec` that it needs. */
   options?: readonly string[];
+  /** How long it must have stayed up to be up, where it gives no sign; the time that it takes to come up. */
+  settle?: string;
   /**
    * As it stops it closes connections that it has accepted and whose request it has not read: such a client
    * sees a reset or an early end, with any way to replace the server.
@@ -239,6 +241,7 @@ export const SERVERS: readonly TestServer[] = [
     program: "unicorn",
     files: ({ reply, backend }) => ({ "config.ru": RACK(reply, backend) }),
     command: ({ listen }) => ["unicorn", "-l", `${listen.hostname}:${listen.port}`],
+    settle: "1s",
   },
   {
     name: "node",
