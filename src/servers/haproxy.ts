@@ -174,9 +174,11 @@ const PROGRAM_REMEDY = "multibinder exec is the master here, and runs HAProxy wi
 
 /** What HAProxy gives as its reason, of all that it said. */
 function reasonOf(output: readonly string[], end: string | undefined): string | undefined {
-  const alert = output.find((line) => line.includes("[ALERT]"))?.replace(/^.*?: /, "");
-  // The user has perhaps written -W, and would look for it in vain.
-  if (alert?.includes("'program' section")) return `${alert} ${PROGRAM_REMEDY}`;
+  const said = (sign: string) => output.find((line) => line.includes(sign))?.replace(/^.*?: /, "");
+  // The user has perhaps written -W, and would look for it in vain. 3.2 says so in a warning.
+  const program = said("'program' section");
+  if (program !== undefined) return `${program} ${PROGRAM_REMEDY}`;
+  const alert = said("[ALERT]");
   // Without a listener, for one, it says why in a line without a tag.
   return alert ?? end ?? output.find((line) => !line.startsWith("[NOTICE]"));
 }
