@@ -1,13 +1,6 @@
 /** One connection of the control socket, as a stream of messages with their descriptors. */
 
-import {
-  POLLIN,
-  POLLOUT,
-  SCM_MAX_FD,
-  SHUT_RDWR,
-  SO_OOBINLINE,
-  SOL_SOCKET,
-} from "../../ffi/constants.ts";
+import { POLLIN, POLLOUT, SHUT_RDWR, SO_OOBINLINE, SOL_SOCKET } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { discard, discardNow } from "../../ffi/discard.ts";
@@ -16,12 +9,7 @@ import type { Poller } from "../../ffi/poll.ts";
 import { setOption, shutDown } from "../../ffi/socket.ts";
 import { MessageSplitter } from "./framing.ts";
 import { encodeMessage } from "./messages.ts";
-
-/** Bytes to send, with the descriptors that go with the first of them. */
-interface Chunk {
-  bytes: Uint8Array<ArrayBuffer>;
-  fds: readonly Fd[];
-}
+import { sendWhole } from "./sending.ts";
 
 /** The connection was closed, or a time limit passed. */
 export class ChannelClosed extends Error {
@@ -37,13 +25,10 @@ export class UninvitedFds extends Error {
    * @param text what came before and with them
    * @param what the peer may not send
    */
-  constructor(readonly text: string, readonly what = "descriptors") {
+  constructor(readonly text: string, readonly what: string) {
     super("descriptors came that nobody had asked for");
   }
 }
-
-/** Milliseconds until the next attempt to send what the kernel had no room for. */
-const PAUSE = 50;
 
 /** Receives of one connection that is being closed, of 64 KiB each: more than a queue holds. */
 const MAX_DRAIN = 64;
@@ -53,12 +38,15 @@ export const RECEIVED_AT_ONCE = 64 * 1024;
 
 const buffer = new Uint8Array(RECEIVED_AT_ONCE);
 
+/** Tells of a connection whether all descriptors of the message that waits there are sockets. */
+type Look = (connection: Fd) => Promise<boolean>;
+
 /** Sends and receives messages over a non-blocking UNIX stream socket, which it owns. */
 export class Channel {
   readonly #splitter: MessageSplitter;
   readonly #received: Fd[] = [];
-  #leavesFds = false;
-  #look: ((connection: Fd) => Promise<boolean>) | undefined;
+  /** Undefined when all descriptors are received as they are. */
+  #guard: { look: Look | undefined } | undefined;
   /** Whether everything that will ever come has been received. */
   #ended = false;
   /** How many descriptors to keep until {@link takeFds}; any more are closed as they arrive. */
@@ -81,19 +69,14 @@ export class Channel {
     this.#splitter = new MessageSplitter(maxBytes, pending);
   }
 
-  /** Receives no descriptors from here on: what comes with some is left where it is. */
-  refuseFds(): void {
-    this.#leavesFds = true;
-    // Otherwise an urgent byte is dropped by the next receive, and its descriptors are closed by it.
-    setOption(this.fd, SOL_SOCKET, SO_OOBINLINE, 1);
-  }
-
   /**
-   * Receives descriptors from here on only if they are sockets: others are left where they are, and end it.
-   * @param look whether those of the message that waits are; it takes nothing
+   * Receives descriptors from here on only if they are sockets, or none at all: others are left where they are,
+   * and end the receiving.
+   * @param look whether those of the message that waits are sockets; it takes nothing. Without it none is received.
    */
-  receiveSockets(look: (connection: Fd) => Promise<boolean>): void {
-    this.#look = look;
+  guardFds(look?: Look): void {
+    this.#guard = { look };
+    // Otherwise an urgent byte is dropped by the next receive, and its descriptors are closed by it.
     setOption(this.fd, SOL_SOCKET, SO_OOBINLINE, 1);
   }
 
@@ -126,19 +109,21 @@ export class Channel {
       await this.#ready(POLLIN, left);
       // Other code has run since poll said so, and may have closed the connection.
       this.#mustBeOpen();
-      const received = this.#look
-        ? await this.#receiveSockets(this.#look)
-        : this.#leavesFds
-        ? this.#receiveBytes()
+      const received = this.#guard
+        ? await this.#receiveGuarded(this.#guard.look)
         : this.#receiveWithFds();
-      if (received === undefined) continue;
-      if (received === 0) {
-        this.#ended = true;
-        return undefined;
-      }
-      this.keep?.(this.#splitter.pending.length + received);
-      this.#splitter.push(buffer.subarray(0, received));
+      if (received !== 0) continue;
+      this.#ended = true;
+      return undefined;
     }
+  }
+
+  /** Keeps what was received, at once: all channels receive into the one buffer. */
+  #append(received: { length: number } | undefined): number | undefined {
+    if (!received?.length) return received?.length;
+    this.keep?.(this.#splitter.pending.length + received.length);
+    this.#splitter.push(buffer.subarray(0, received.length));
+    return received.length;
   }
 
   #receiveWithFds(): number | undefined {
@@ -149,27 +134,17 @@ export class Channel {
       if (this.#received.length < this.maxFds) this.#received.push(fd);
       else discard(fd);
     }
-    return received.length;
+    return this.#append(received);
   }
 
-  #receiveBytes(): number | undefined {
+  async #receiveGuarded(look: Look | undefined): Promise<number | undefined> {
     const received = receiveBytes(this.fd, buffer);
-    if (!received?.withFds) return received?.length;
-    const bytes = buffer.subarray(0, received.length);
-    throw new UninvitedFds(
-      new TextDecoder().decode(this.pending) + new TextDecoder().decode(bytes),
-    );
-  }
-
-  async #receiveSockets(look: (connection: Fd) => Promise<boolean>): Promise<number | undefined> {
-    const received = receiveBytes(this.fd, buffer);
-    if (!received?.withFds) return received?.length;
-    const text = new TextDecoder().decode(buffer.subarray(0, received.length));
-    if (!await look(this.fd)) {
-      throw new UninvitedFds(
-        new TextDecoder().decode(this.pending) + text,
-        "descriptors but those of sockets",
-      );
+    if (!received?.withFds) return this.#append(received);
+    // Others use the buffer during the look.
+    const text = [this.pending, buffer.subarray(0, received.length)]
+      .map((bytes) => new TextDecoder().decode(bytes)).join("");
+    if (!await look?.(this.fd)) {
+      throw new UninvitedFds(text, look ? "descriptors but those of sockets" : "descriptors");
     }
     this.#mustBeOpen();
     // Nobody else takes from this queue: it is the same message.
@@ -192,42 +167,25 @@ export class Channel {
   }
 
   /**
-   * Sends a message. More descriptors than one sendmsg takes go with parts of its bytes, so that the
-   * last has arrived when the message is complete.
+   * Sends bytes, as {@link sendWhole} does.
    * @param fds stay the caller's
    * @param timeout milliseconds that the peer may leave its end unread
    * @param fdsAtOnce descriptors in one sendmsg
    * @throws {ChannelClosed} after the timeout, or when the connection was closed here
-   * @throws {SystemError} EPIPE or ECONNRESET when the peer is gone; ETOOMANYREFS, ENOBUFS or ENOMEM when
-   *   nothing could be sent, and another message may be
+   * @throws {SystemError}
    */
   async sendBytes(
     message: Uint8Array<ArrayBuffer>,
     fds: readonly Fd[],
     timeout: number,
-    fdsAtOnce: number = SCM_MAX_FD,
+    fdsAtOnce?: number,
   ): Promise<void> {
-    let begun = false;
-    for (const chunk of chunks(message, fds, Math.min(fdsAtOnce, SCM_MAX_FD))) {
-      let { bytes, fds } = chunk;
-      for (let tries = 0; bytes.length > 0; tries++) {
-        this.#mustBeOpen();
-        try {
-          const sent = sendMessage(this.fd, bytes, fds);
-          if (sent === undefined) {
-            await this.#ready(POLLOUT, timeout);
-            continue;
-          }
-          begun = true;
-          bytes = bytes.subarray(sent);
-          fds = [];
-        } catch (error) {
-          // The peer reads on, or others do, and there is room again.
-          if (!begun || !isLack(error) || tries * PAUSE > timeout) throw error;
-          await new Promise((resolve) => setTimeout(resolve, PAUSE));
-        }
-      }
-    }
+    const send = (bytes: Uint8Array<ArrayBuffer>, fds: readonly Fd[]) => {
+      this.#mustBeOpen();
+      return sendMessage(this.fd, bytes, fds);
+    };
+    const room = () => this.#ready(POLLOUT, timeout);
+    await sendWhole(message, fds, { send, room, timeout, fdsAtOnce });
   }
 
   /** Closes the connection; a wait in progress ends with {@link ChannelClosed}. */
@@ -292,26 +250,4 @@ export class Channel {
 function closeSafely(fd: Fd, clean: boolean): void {
   if (clean) fd.close();
   else discard(fd);
-}
-
-/** Whether a call failed for what others, or this connection, may give back. */
-export function isLack(error: unknown): error is SystemError {
-  return error instanceof SystemError &&
-    ["ETOOMANYREFS", "ENOBUFS", "ENOMEM"].includes(error.code);
-}
-
-function* chunks(
-  bytes: Uint8Array<ArrayBuffer>,
-  fds: readonly Fd[],
-  atOnce: number,
-): Generator<Chunk> {
-  const count = Math.max(1, Math.ceil(fds.length / atOnce));
-  // A byte for each at least: an address has more than one.
-  const start = (index: number) => Math.floor(index * bytes.length / count);
-  for (let index = 0; index < count; index++) {
-    yield {
-      bytes: bytes.subarray(start(index), start(index + 1)),
-      fds: fds.slice(index * atOnce, (index + 1) * atOnce),
-    };
-  }
 }

@@ -215,7 +215,7 @@ Deno.test("descriptors are received only when they were seen to be sockets, wher
         using file = createMemfd("test");
         const looks: string[][] = [];
         near.maxFds = 10;
-        near.receiveSockets((connection) => {
+        near.guardFds((connection) => {
           const seen = peekMessage(connection, new Uint8Array(RECEIVED_AT_ONCE))?.fds ?? [];
           looks.push(seen.map(openFile));
           seen.forEach((fd) => fd.close());

@@ -5,7 +5,7 @@ import type { User } from "./budget.ts";
 import type { Channel } from "./channel.ts";
 import type { Caller, Peer } from "./handler.ts";
 import type { RequestId } from "./messages.ts";
-import type { WrapperReport } from "./reports.ts";
+import type { AttachedWrapper, WrapperReport } from "./reports.ts";
 
 /** Bytes of unfinished requests that are handed over in all: nobody else is served while they are written. */
 const MAX_HANDED = 8 * 1024 * 1024;
@@ -44,20 +44,17 @@ export interface Client {
   owed?: RequestId | undefined;
 }
 
-/** An attached client, for others to see. */
-export interface AttachedClient {
-  id: number;
-  peer: Peer;
-  /** Addresses whose sockets it has. */
+/** An attached client, for others to see: the addresses whose sockets it has, and what it told of itself. */
+export interface AttachedClient extends AttachedWrapper {
   holds: readonly string[];
-  /** What it told of itself. */
-  about: WrapperReport | undefined;
 }
 
 /** Those connected. */
 export class Clients {
   /** In the order of their last request: the first is the longest silent. */
   readonly #all = new Set<Client>();
+  /** How many connections and requests there have been, and how many of these were answered with an error. */
+  readonly counters = { connections: 0, requests: 0, errors: 0 };
   /** Told once no request is being answered any more. */
   #answered: PromiseWithResolvers<void> | undefined;
 
@@ -73,7 +70,7 @@ export class Clients {
   /** The attached ones. */
   get attached(): AttachedClient[] {
     return [...this.#all].flatMap(({ id, peer, holds, about }) =>
-      holds ? [{ id, peer, holds, about }] : []
+      holds ? [{ id, pid: peer.pid, uid: peer.uid, holds, report: about ?? null }] : []
     );
   }
 

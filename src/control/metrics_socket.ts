@@ -3,17 +3,15 @@
  * size and time of a request, and in how often metrics are read.
  */
 
-import { POLLIN } from "../../ffi/constants.ts";
 import { discard, discardNow } from "../../ffi/discard.ts";
-import { SystemError } from "../../ffi/errno.ts";
 import { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
-import { acceptSocket } from "../../ffi/socket.ts";
 import { messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { formatAddress, resolveAddress, splitAddress } from "../sockets/address.ts";
 import { listen } from "../sockets/listen.ts";
 import { type FileId, removeIfSame } from "../sockets/place.ts";
+import { acceptAll } from "./accepting.ts";
 import { CONTENT_TYPE } from "./exposition.ts";
 import { answerRequest, type Content } from "./http_responder.ts";
 
@@ -23,8 +21,6 @@ const BACKLOG = 16;
 const MAX_CONNECTIONS = 16;
 /** Milliseconds in which all who ask get the same text: who may connect must not keep us reading. */
 const FRESH = 500;
-/** Milliseconds without accepting after a failure that only time mends. */
-const ACCEPT_PAUSE = 100;
 
 /** For a successor: `fd` is a descriptor that stays open across the exec. */
 export interface MetricsSocketState {
@@ -104,22 +100,10 @@ export class MetricsSocket {
   #serve(listening: Listening): void {
     this.#listening = listening;
     listening.fd.setNonBlocking();
-    void this.#run(listening.fd);
-  }
-
-  async #run(fd: Fd): Promise<void> {
-    while (!fd.closed) {
-      await this.poller.wait(fd, POLLIN);
-      if (fd.closed) return;
-      try {
-        const connection = acceptSocket(fd);
-        if (connection) void this.#answer(connection);
-      } catch (error) {
-        if (!(error instanceof SystemError)) throw error;
-        this.log.debug("cannot accept a scraper", { error: error.message });
-        await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
-      }
-    }
+    void acceptAll(listening.fd, this.poller, (fd) => void this.#answer(fd), (error) => {
+      this.log.debug("cannot accept a scraper", { error: error.message });
+      return false;
+    });
   }
 
   async #answer(fd: Fd): Promise<void> {

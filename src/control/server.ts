@@ -1,17 +1,17 @@
 /** The control socket: accepts clients and answers their requests, each client on its own. */
 
-import { POLLIN, SO_PASSRIGHTS, SO_SNDBUF, SOL_SOCKET } from "../../ffi/constants.ts";
+import { SO_PASSRIGHTS, SOL_SOCKET } from "../../ffi/constants.ts";
+import { discard, discardNow } from "../../ffi/discard.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { isReady, type Poller } from "../../ffi/poll.ts";
-import { discard, discardNow } from "../../ffi/discard.ts";
-import { acceptSocket, peerCredentials, setOption } from "../../ffi/socket.ts";
+import type { Poller } from "../../ffi/poll.ts";
+import { peerCredentials, setOption } from "../../ffi/socket.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { giveTurn, Queue } from "../turns.ts";
-import { type Bounds, Budget, type User } from "./budget.ts";
-import { Channel, ChannelClosed, isLack, UninvitedFds } from "./channel.ts";
+import { ACCEPT_PAUSE, acceptAll } from "./accepting.ts";
+import { Channel, ChannelClosed, UninvitedFds } from "./channel.ts";
 import { callerOf, type Client, Clients, type HandedConnection } from "./clients.ts";
+import { type ConnectionState, parseConnection } from "./connection_state.ts";
 import type { Handler, Peer, Reply, Rights } from "./handler.ts";
 import {
   encodeMessage,
@@ -21,9 +21,9 @@ import {
   RPC,
   RpcError,
 } from "./messages.ts";
-import { complaintAbout, denial, lacking, lastAnswer } from "./refusal.ts";
+import { complaintAbout, denial, lastAnswer } from "./refusal.ts";
 import { Repeats } from "./repeats.ts";
-import { sendBuffer, Unread } from "./unread.ts";
+import { type Answer, Shares } from "./shares.ts";
 
 /** Bounds on what clients may take. */
 export interface Limits {
@@ -44,33 +44,11 @@ const REFUSAL_TIME = 1000;
 /** Characters that the log shows of what a client has written. */
 const SHOWN = 200;
 
-/** A crowd that never ends must leave those accepted, and signals, their turn. */
-const ACCEPTED_AT_ONCE = 64;
-
-/** Milliseconds without accepting after a failure that only time mends (no memory, no descriptors). */
-const ACCEPT_PAUSE = 100;
-
-const MIB = 1024 * 1024;
-
-/** Bytes of the requests under way and of answers that wait to be sent. */
-const BYTES: Bounds = { user: 4 * MIB, others: 16 * MIB, all: 48 * MIB };
-
-/** Bytes that are not counted: 512 clients have 4 MiB of them. */
-const FREE = 8192;
-
-/** Bytes of a request that has to wait for its turn: others must not wait until it is even read. */
-const LONG = 4096;
-
 /** Serves the control socket until it is closed. */
 export class ControlServer {
-  readonly clients = new Clients();
-  readonly #bytes = new Budget(BYTES);
-  readonly #unread = new Unread();
+  readonly #shares = new Shares();
   readonly #repeats: Repeats;
   #lastId = 0;
-  /** Turns of the users who are not trusted, for their long requests. */
-  readonly #turns = new Map<number, Queue>();
-  readonly counters = { connections: 0, requests: 0, errors: 0 };
 
   constructor(
     readonly listening: Fd,
@@ -79,26 +57,32 @@ export class ControlServer {
     readonly log: Log,
     readonly rights: (peer: Peer) => Rights,
     readonly limits: Limits = DEFAULT_LIMITS,
+    readonly clients: Clients = new Clients(),
   ) {
     this.#repeats = new Repeats(log);
   }
 
   /** Accepts clients for ever. */
   async run(): Promise<void> {
-    while (!this.listening.closed) {
-      await this.poller.wait(this.listening, POLLIN);
-      try {
-        for (let left = ACCEPTED_AT_ONCE; left > 0; left--) {
-          const fd = this.#accept();
-          if (fd === undefined) break;
-          this.counters.connections++;
-          this.serve({ fd, pending: new Uint8Array() });
-        }
-      } catch (error) {
-        if (!(error instanceof SystemError)) throw error;
-        // Out of descriptors, accept4 fails before it looks whether somebody waits.
-        if (this.#clientWaits()) await this.#makeRoom(error);
-      }
+    const serve = (fd: Fd) => {
+      this.clients.counters.connections++;
+      this.serve({ fd, pending: new Uint8Array() });
+    };
+    await acceptAll(this.listening, this.poller, serve, (error) => {
+      this.log.error("cannot accept a client", { error: messageOf(error) });
+      return error.code === "EMFILE" && this.#dropIdlest();
+    });
+  }
+
+  /**
+   * Goes on with the connections of an earlier program.
+   * @param answer to the request that waits for one
+   */
+  resume(connections: readonly ConnectionState[], answer: unknown): void {
+    for (const state of connections) {
+      const connection = parseConnection(state);
+      connection.fd.closeOnExec = true;
+      this.serve(connection, answer);
     }
   }
 
@@ -117,8 +101,7 @@ export class ControlServer {
     const { served, trusted, maxFds, maxBytes, look } = this.rights(peer);
     const channel = new Channel(fd, this.poller, pending, maxBytes);
     channel.maxFds = maxFds;
-    if (maxFds === 0) channel.refuseFds();
-    else if (look) channel.receiveSockets(look);
+    if (maxFds === 0 || look) channel.guardFds(look);
     if (!served) stopFds(fd);
     const client: Client = {
       channel,
@@ -132,7 +115,7 @@ export class ControlServer {
       ...(holds && { holds }),
       ...(about && { about }),
     };
-    channel.keep = (bytes) => this.#keep(client, bytes);
+    channel.keep = (bytes) => this.#shares.keep(client, bytes);
     this.clients.touch(client);
     const attached = this.clients.attached.length;
     if (this.clients.size - attached > this.limits.clients) this.#dropIdlest();
@@ -153,35 +136,17 @@ export class ControlServer {
   closeExcept(kept: readonly Fd[]): void {
     const fds = new Set(kept);
     for (const { channel } of this.clients) if (!fds.has(channel.fd)) channel.dismiss();
-    this.#unread.closeEnded();
+    this.#shares.closeEnded();
   }
 
   /** Closes every connection and the listening control socket. */
   close(): void {
     for (const { channel } of this.clients) channel.leave();
-    this.#unread.closeEnded();
+    this.#shares.closeEnded();
     this.#repeats.close();
     this.poller.cancel(this.listening);
     discard(this.listening);
     discardNow();
-  }
-
-  #accept(): Fd | undefined {
-    try {
-      return this.listening.closed ? undefined : acceptSocket(this.listening);
-    } catch (error) {
-      // The client went away while it waited.
-      if (error instanceof SystemError && error.code === "ECONNABORTED") return undefined;
-      throw error;
-    }
-  }
-
-  #clientWaits(): boolean {
-    try {
-      return isReady(this.listening, POLLIN);
-    } catch {
-      return true; // Perhaps, and time mends that as well.
-    }
   }
 
   async #serve(client: Client, owed?: object): Promise<void> {
@@ -194,8 +159,8 @@ export class ControlServer {
       await this.#complain(client, error);
     } finally {
       this.clients.remove(client);
-      this.#forget(client);
-      this.#dismiss(client);
+      this.#shares.forget(client);
+      this.#shares.dismiss(client);
     }
   }
 
@@ -210,29 +175,24 @@ export class ControlServer {
     if (text === undefined) return false;
     if (client.hasAsked !== true) {
       client.hasAsked = true;
-      // Little: what a client does not read waits here, and is counted, not in the kernel.
-      setOption(channel.fd, SOL_SOCKET, SO_SNDBUF, sendBuffer(client.user));
+      this.#shares.begin(client);
     }
     client.busy = true;
     this.clients.touch(client);
     await this.#answer(client, text);
     channel.takeFds().forEach(discard);
     client.busy = client.answered = false;
-    this.#forget(client);
+    this.#shares.forget(client);
     this.clients.tellAnswered();
     return true;
-  }
-
-  #dismiss({ channel }: Client): void {
-    channel.dismiss((fd, clean) => this.#unread.close(fd, clean));
   }
 
   /** Answers the first request of a peer that is not served, whatever it is. */
   async #refuse({ channel, peer }: Client): Promise<void> {
     const text = await this.#firstWords(channel);
     if (text === undefined) return;
-    this.counters.requests++;
-    this.counters.errors++;
+    this.clients.counters.requests++;
+    this.clients.counters.errors++;
     const { pid, uid, gid } = peer;
     this.#repeats.warn("denied a client", { pid, uid, gid, asked: text.slice(0, SHOWN) });
     await channel.send(denial(text, peer), [], REFUSAL_TIME);
@@ -249,23 +209,18 @@ export class ControlServer {
 
   async #answer(client: Client, text: string): Promise<void> {
     const { channel, peer } = client;
-    this.counters.requests++;
+    this.clients.counters.requests++;
     let id: RequestId = null;
     try {
-      if (text.length > LONG) await giveTurn();
-      this.#expect(client, text);
-      const answer = await this.#inTurn(
-        client.user,
-        text.length,
-        () => this.#replyTo(client, text, (known) => id = known),
-      );
-      this.#keep(client, text.length + answer.bytes.length);
+      const reply = () => this.#replyTo(client, text, (known) => id = known);
+      const answer = await this.#shares.inTurn(client, text, reply);
+      this.#shares.keep(client, text.length + answer.bytes.length);
       client.answered = true;
-      await this.#send(client, answer);
+      await this.#shares.send(client, answer, this.limits.idle);
     } catch (error) {
       if (!(error instanceof RpcError)) throw error;
       client.owed = undefined;
-      this.counters.errors++;
+      this.clients.counters.errors++;
       client.answered = true;
       const { pid, uid } = peer;
       const fields = { pid, uid, error: error.message.slice(0, SHOWN) };
@@ -277,67 +232,16 @@ export class ControlServer {
     }
   }
 
-  /** Counts what is kept of a client's request and answer, beyond what everybody may have. */
-  #keep(client: Client, bytes: number): void {
-    if (bytes <= FREE || bytes <= client.kept) return;
-    if (!this.#bytes.take(client.user, bytes - client.kept)) {
-      throw lacking("requests and answers", client.peer, "ENOBUFS");
-    }
-    client.kept = bytes;
-  }
-
-  #forget(client: Client): void {
-    this.#bytes.give(client.user, client.kept);
-    client.kept = 0;
-  }
-
-  /** Refuses a long request for more sockets than could be sent, before anything is made of it. */
-  #expect({ channel, peer, user }: Client, text: string): void {
-    if (text.length <= LONG || channel.fd.closed) return;
-    const { fd } = channel;
-    const expected = occurrences(text, '"address"');
-    if (!this.#unread.take(fd, user, expected)) throw lacking("descriptors", peer, "ETOOMANYREFS");
-    this.#unread.giveBack(fd, expected);
-  }
-
-  /**
-   * Of a user who is not trusted, long requests are handled one at a time: what is made of one takes ten times
-   * its own room, and there may be many.
-   */
-  async #inTurn<T>(user: User, length: number, handle: () => Promise<T>): Promise<T> {
-    if (user.trusted || length <= LONG) return await handle();
-    const turns = this.#turns.get(user.uid) ?? new Queue(1);
-    this.#turns.set(user.uid, turns);
-    return await turns.run(handle);
-  }
-
   /** Has a request handled. Nothing of it is kept beyond this: its answer may wait for long. */
   async #replyTo(
     client: Client,
     text: string,
     identify: (id: RequestId) => void,
-  ): Promise<{ bytes: Uint8Array<ArrayBuffer>; fds: readonly Fd[] }> {
+  ): Promise<Answer> {
     const request = parseRequest(text);
     identify(request.id);
     const { result, fds } = await this.#handle(request, client);
     return { bytes: encodeMessage({ id: request.id, result }), fds };
-  }
-
-  async #send(
-    { channel, peer, user }: Client,
-    { bytes, fds }: { bytes: Uint8Array<ArrayBuffer>; fds: readonly Fd[] },
-  ): Promise<void> {
-    if (fds.length > 0 && !channel.fd.closed && !this.#unread.take(channel.fd, user, fds.length)) {
-      throw lacking("descriptors", peer, "ETOOMANYREFS");
-    }
-    try {
-      await channel.sendBytes(bytes, fds, this.limits.idle, this.#unread.atOnce(user));
-    } catch (error) {
-      if (isLack(error)) {
-        throw lacking(`what the kernel has room for (${error.message})`, peer, error.code);
-      }
-      throw error;
-    }
   }
 
   /** A system call that fails for one request is that request's failure, and no end of the connection. */
@@ -357,15 +261,9 @@ export class ControlServer {
     if (error instanceof SystemError) return this.log.debug("lost a client", about);
     const answer = lastAnswer(error, peer);
     if (answer === undefined) return this.log.error("failed to serve a client", about);
-    this.counters.errors++;
+    this.clients.counters.errors++;
     this.#repeats.warn(complaintAbout(error), about);
     await channel.send(answer, [], ACCEPT_PAUSE).catch(() => {});
-  }
-
-  async #makeRoom(error: SystemError): Promise<void> {
-    this.log.error("cannot accept a client", { error: messageOf(error) });
-    const helps = error.code === "EMFILE" && this.#dropIdlest();
-    if (!helps) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
   }
 
   /** @returns whether there is room for one more */
@@ -374,15 +272,9 @@ export class ControlServer {
     if (client === undefined) return false;
     const { pid, uid } = client.peer;
     this.#repeats.warn("too many clients, closed the longest silent one", { pid, uid });
-    this.#dismiss(client);
+    this.#shares.dismiss(client);
     return true;
   }
-}
-
-function occurrences(text: string, part: string): number {
-  let count = 0;
-  for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length)) count++;
-  return count;
 }
 
 /** Has the kernel refuse descriptors from here on: those who are let in are told by us, and may go on. */

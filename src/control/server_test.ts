@@ -74,7 +74,7 @@ Deno.test("a bad request is answered with an error, and the next one is served",
     assertMatch(String(error.message), message);
     await isServed(client);
   }
-  assertEquals(scene.server.counters, { connections: 1, requests: 6, errors: 3 });
+  assertEquals(scene.server.clients.counters, { connections: 1, requests: 6, errors: 3 });
 });
 
 Deno.test("garbage ends its own connection alone, with a parse error", async () => {
@@ -112,7 +112,7 @@ Deno.test("clients that go away at any point disturb nobody", async () => {
       leaves.close();
       await isServed(stays);
     }
-    assertStrictEquals(scene.server.counters.connections, 5);
+    assertStrictEquals(scene.server.clients.counters.connections, 5);
   });
 });
 
@@ -152,7 +152,7 @@ Deno.test("many that come at once are held to the limit as well", async () => {
   scene.run();
   for (const client of clients.slice(0, -2)) await isClosed(client);
   for (const client of clients.slice(-2)) await isServed(client);
-  assertStrictEquals(scene.server.counters.connections, 10);
+  assertStrictEquals(scene.server.clients.counters.connections, 10);
 });
 
 Deno.test("at the limit a client that waits for its answer gets it", async () => {
@@ -208,7 +208,7 @@ Deno.test("a thousand requests in one write get their answers in order", async (
   for (const id of ids) {
     assertEquals(await answer(client), { jsonrpc: "2.0", id, result: [id] });
   }
-  assertStrictEquals(scene.server.counters.requests, ids.length);
+  assertStrictEquals(scene.server.clients.counters.requests, ids.length);
 });
 
 Deno.test("a client that pipelines without end does not starve another", async () => {

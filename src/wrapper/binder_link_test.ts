@@ -125,7 +125,11 @@ Deno.test("the binder knows what is held, after each change", async () => {
     await scene.hold(b);
     await scene.link.refresh();
     assertEquals(holders(binder), [[a, b].map(joinParts)]);
-    assertStrictEquals(binder.server.counters.connections, 1, "one connection for all of it");
+    assertStrictEquals(
+      binder.server.clients.counters.connections,
+      1,
+      "one connection for all of it",
+    );
     assertEquals(scene.log, [], "what the binder holds itself is not worth a line");
   });
 });
@@ -209,8 +213,8 @@ Deno.test("a refusal that passes is told once, and the sockets are handed back a
       assertMatch(error.message, /takes no sockets back now: not now$/);
     }
     assertEquals(binder.requests, [], "nothing is asked for before they are handed back");
-    const attempts = binder.server.counters.connections;
-    await until(() => binder.server.counters.connections >= attempts + 2);
+    const attempts = binder.server.clients.counters.connections;
+    await until(() => binder.server.clients.counters.connections >= attempts + 2);
     refusal = undefined;
     await until(() => scene.link.connected);
     assertEquals(heldBy(binder), scene.cookies());
@@ -300,7 +304,7 @@ Deno.test("requests at once do not mix their answers", async () => {
     );
     assertStrictEquals(binds.length, 20);
     binds.forEach(close);
-    assertStrictEquals(binder.server.counters.connections, 1);
+    assertStrictEquals(binder.server.clients.counters.connections, 1);
   });
 });
 
@@ -310,7 +314,7 @@ Deno.test("binds before there is a connection share one", async () => {
     const wanted = params(5);
     await Promise.all(wanted.map((param) => scene.hold(param)));
     assertEquals(scene.cookies(), heldBy(binder));
-    assertStrictEquals(binder.server.counters.connections, 1);
+    assertStrictEquals(binder.server.clients.counters.connections, 1);
   });
 });
 

@@ -12,7 +12,7 @@ import { effectiveUid } from "../../ffi/process.ts";
 import type { Children } from "../process/children.ts";
 import { messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { connectionState, parseConnection } from "../control/connection_state.ts";
+import { connectionState } from "../control/connection_state.ts";
 import {
   type ControlSocket,
   listenOn,
@@ -100,12 +100,7 @@ export class Control {
     const outcome = this.#upgrade.succeeded(from, upgrades);
     await this.#openMetrics(before.metrics);
     if (control === null) return this.#listenUnnamed();
-    const server = this.#serve({ ...control, fd: Fd.inherited(control.fd) });
-    for (const client of clients) {
-      const connection = parseConnection(client);
-      connection.fd.closeOnExec = true;
-      server.serve(connection, outcome);
-    }
+    this.#serve({ ...control, fd: Fd.inherited(control.fd) }).resume(clients, outcome);
   }
 
   /** Where it listens: a path, or `@` and a name; null for nowhere. */

@@ -1,0 +1,59 @@
+/** Accepting connections for as long as a listening socket is open. */
+
+import { POLLIN } from "../../ffi/constants.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { isReady, type Poller } from "../../ffi/poll.ts";
+import { acceptSocket } from "../../ffi/socket.ts";
+
+/** A crowd that never ends must leave those accepted, and signals, their turn. */
+const AT_ONCE = 64;
+
+/** Milliseconds without accepting after a failure that only time mends (no memory, no descriptors). */
+export const ACCEPT_PAUSE = 100;
+
+/**
+ * Accepts until the socket is closed.
+ * @param serve is given each connection, which is its own from then on
+ * @param failed is told why somebody who waits cannot be accepted; returns whether there is room by now
+ */
+export async function acceptAll(
+  listening: Fd,
+  poller: Poller,
+  serve: (connection: Fd) => void,
+  failed: (error: SystemError) => boolean,
+): Promise<void> {
+  while (!listening.closed) {
+    await poller.wait(listening, POLLIN);
+    try {
+      for (let left = AT_ONCE; left > 0; left--) {
+        const connection = accept(listening);
+        if (connection === undefined) break;
+        serve(connection);
+      }
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      // Out of descriptors, accept4 fails before it looks whether somebody waits.
+      if (!somebodyWaits(listening) || failed(error)) continue;
+      await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE));
+    }
+  }
+}
+
+function accept(listening: Fd): Fd | undefined {
+  try {
+    return listening.closed ? undefined : acceptSocket(listening);
+  } catch (error) {
+    // The client went away while it waited.
+    if (error instanceof SystemError && error.code === "ECONNABORTED") return undefined;
+    throw error;
+  }
+}
+
+function somebodyWaits(listening: Fd): boolean {
+  try {
+    return isReady(listening, POLLIN);
+  } catch {
+    return true; // Perhaps, and time mends that as well.
+  }
+}
