@@ -9,7 +9,6 @@
  */
 
 import { describeAge } from "../duration.ts";
-import { messageOf } from "../errors.ts";
 import type { Fields, Log } from "../log.ts";
 import type { Trouble } from "../control/reports.ts";
 import { findHolders } from "../process/socket_holders.ts";
@@ -20,16 +19,16 @@ import {
   readUnixQueues,
   socketInode,
 } from "../sockets/listener_state.ts";
-import type { Held, Registry } from "../sockets/registry.ts";
+import type { Held } from "../sockets/held.ts";
+import type { Registry } from "../sockets/registry.ts";
 import { giveTurn } from "../turns.ts";
 import { Nagging } from "./nagging.ts";
+import { Rounds } from "./rounds.ts";
 
 /** How full a queue may be. */
 const FULL = 0.8;
-/** Milliseconds between two looks, at most; and how many there are before an address counts as unserved. */
-const MAX_INTERVAL = 2500;
-const MIN_INTERVAL = 20;
-const LOOKS = 4;
+/** Milliseconds between two looks, at most. */
+const MAX_PAUSE = 2500;
 /** Milliseconds for which drops are told after the last one. */
 const DROPS_TOLD = 60_000;
 /** Milliseconds of work to search for who serves an address. */
@@ -42,7 +41,7 @@ export interface Watched {
   /** Processes that may well serve a socket. */
   likely: (held: Held) => Iterable<number>;
   /** Milliseconds for which clients may wait at an address that nobody serves. */
-  unservedAfter: () => number;
+  unservedAfter: number;
 }
 
 /** What is known of one socket. */
@@ -60,34 +59,19 @@ interface Watch {
 /** See the module's description. */
 export class Alarm {
   readonly #watches = new WeakMap<Held, Watch>();
-  #timer: number | undefined;
   #troubles: readonly Trouble[] = [];
 
-  constructor(readonly watched: Watched) {}
+  /** When it looks. */
+  readonly rounds: Rounds;
+
+  constructor(readonly watched: Watched) {
+    const { log, unservedAfter } = watched;
+    this.rounds = new Rounds(() => this.look(), log, unservedAfter, MAX_PAUSE);
+  }
 
   /** What is wrong now, as of the last look. */
   get troubles(): readonly Trouble[] {
     return this.#troubles;
-  }
-
-  /** Looks in a while, and from then on again and again. */
-  watch(): void {
-    const interval = Math.min(MAX_INTERVAL, this.watched.unservedAfter() / LOOKS);
-    this.#timer = setTimeout(() => void this.#lookAgain(), Math.max(MIN_INTERVAL, interval));
-  }
-
-  async #lookAgain(): Promise<void> {
-    try {
-      await this.look();
-    } catch (error) {
-      this.watched.log.debug("cannot look at the sockets", { error: messageOf(error) });
-    }
-    this.watch();
-  }
-
-  /** Looks no more. */
-  stop(): void {
-    clearTimeout(this.#timer);
   }
 
   /** Looks at every socket once. @param now milliseconds since 1970 */
@@ -120,7 +104,7 @@ export class Alarm {
       return false;
     }
     waiting.length = length;
-    const isLate = now - waiting.since >= this.watched.unservedAfter();
+    const isLate = now - waiting.since >= this.watched.unservedAfter;
     if (!isLate || now < (watch.excused?.until ?? 0)) return false;
     return true;
   }
@@ -140,7 +124,7 @@ export class Alarm {
       const watch = this.#watchOf(held);
       if (held.fd.closed || watch.waiting === undefined) continue;
       if (byInode.has(socketInode(held.fd))) {
-        const pause = Math.min(2 * (watch.excused?.pause ?? this.watched.unservedAfter()), 300_000);
+        const pause = Math.min(2 * (watch.excused?.pause ?? this.watched.unservedAfter), 300_000);
         watch.excused = { until: now + pause, pause };
         this.#end(held, watch, "unserved");
         continue;

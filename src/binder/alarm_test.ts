@@ -10,7 +10,8 @@ import { createLog } from "../log.ts";
 import { resolveAddress } from "../sockets/address.ts";
 import { listen } from "../sockets/listen.ts";
 import { listenerState } from "../sockets/listener_state.ts";
-import { type Held, Registry } from "../sockets/registry.ts";
+import type { Held } from "../sockets/held.ts";
+import { Registry } from "../sockets/registry.ts";
 import { Alarm } from "./alarm.ts";
 
 const notEmulated = ignoreIfEmulated("it knows neither TCP_INFO nor SO_MEMINFO");
@@ -34,7 +35,7 @@ class Scene implements AsyncDisposable {
       registry: this.registry,
       log,
       likely: () => [],
-      unservedAfter: () => AFTER,
+      unservedAfter: AFTER,
     });
   }
 

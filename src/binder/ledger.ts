@@ -1,7 +1,7 @@
 /** To whom each socket was handed out. */
 
 import type { Peer } from "../control/handler.ts";
-import type { Held } from "../sockets/registry.ts";
+import type { Held } from "../sockets/held.ts";
 
 /** Who was handed a socket: one process. */
 export interface Lending {
@@ -32,6 +32,11 @@ export class Ledger {
   /** Who was handed a socket, the latest first. */
   of(held: Held): readonly Lending[] {
     return this.#lent.get(held) ?? [];
+  }
+
+  /** The processes that were: they may well serve it. */
+  pids(held: Held): number[] {
+    return this.of(held).map(({ pid }) => pid);
   }
 
   /** Goes on with what an earlier program has noted. */

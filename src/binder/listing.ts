@@ -1,6 +1,7 @@
 /** What a binder tells of its sockets, a page at a time: others have their turns between two pages. */
 
-import type { AttachedWrapper, SocketReport, SocketsPage, Trouble } from "../control/reports.ts";
+import type { Clients } from "../control/clients.ts";
+import type { SocketReport, SocketsPage } from "../control/reports.ts";
 import { formatAddress } from "../sockets/address.ts";
 import { optionsOf } from "../sockets/kernel_options.ts";
 import {
@@ -9,8 +10,10 @@ import {
   socketInode,
   type UnixQueues,
 } from "../sockets/listener_state.ts";
-import type { Held, Registry } from "../sockets/registry.ts";
+import type { Held } from "../sockets/held.ts";
+import type { Registry } from "../sockets/registry.ts";
 import { giveTurn } from "../turns.ts";
+import type { Alarm } from "./alarm.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** Sockets of a page: a millisecond or two of work, and of one that is made into JSON. */
@@ -20,17 +23,12 @@ const PAGE = 200;
 const FRESH = 500;
 const NONE: UnixQueues = new Map();
 
-/** A wrapper, and the addresses of the sockets that it has. */
-export interface Attached extends AttachedWrapper {
-  holds: readonly string[];
-}
-
 /** What is told of. */
 export interface Listed {
   registry: Registry;
   ledger: Ledger;
-  attached: () => readonly Attached[];
-  troubles: () => readonly Trouble[];
+  clients: Pick<Clients, "attached">;
+  alarm: Pick<Alarm, "troubles">;
 }
 
 /** See the module's description. */
@@ -45,11 +43,12 @@ export class Listing {
    * @param from how many sockets the pages before had; one that was given up meanwhile makes a gap of one
    */
   async page(from: number): Promise<SocketsPage> {
-    const { attached, registry, troubles } = this.listed;
+    const { alarm, clients, registry } = this.listed;
+    const { attached } = clients;
     const all = registry.list();
     const chosen = all.slice(from, from + PAGE);
     const unix = await this.#unixQueues(chosen);
-    const wrappers = attached().map(({ id, holds }) => ({ id, holds: this.#setOf(holds) }));
+    const wrappers = attached.map(({ id, holds }) => ({ id, holds: this.#setOf(holds) }));
     const sockets: SocketReport[] = [];
     for (const held of chosen) {
       // Given up meanwhile.
@@ -73,8 +72,8 @@ export class Listing {
       sockets,
       next: end < all.length ? end : null,
       ...(from === 0 && {
-        wrappers: attached().map(({ holds: _, ...rest }) => rest),
-        troubles: troubles(),
+        wrappers: attached.map(({ holds: _, ...rest }) => rest),
+        troubles: alarm.troubles,
       }),
     };
   }

@@ -5,7 +5,7 @@ import { byLabel, expose, metric } from "../control/exposition.ts";
 import { listenerMetrics } from "../control/listener_metrics.ts";
 import { ownMetrics } from "../process/own_metrics.ts";
 import type { Upgrade } from "../process/upgrade.ts";
-import type { Held } from "../sockets/registry.ts";
+import type { Held } from "../sockets/held.ts";
 import type { CountersState } from "./counters.ts";
 import type { IsServed } from "./served.ts";
 
@@ -21,7 +21,7 @@ export interface Observed {
   missing: number;
   clients: number;
   counters: CountersState;
-  server?: { connections: number; requests: number; errors: number };
+  server: { connections: number; requests: number; errors: number };
 }
 
 /** As Prometheus's text. */
@@ -57,19 +57,19 @@ export async function binderMetrics(observed: Observed): Promise<string> {
       "multibinder_connections_total",
       "counter",
       "Connections to the control socket",
-      server?.connections ?? 0,
+      server.connections,
     ),
     metric(
       "multibinder_requests_total",
       "counter",
       "Requests on the control socket",
-      server?.requests ?? 0,
+      server.requests,
     ),
     metric(
       "multibinder_request_errors_total",
       "counter",
       "Answers on the control socket that were an error, those to clients who are not let in included",
-      server?.errors ?? 0,
+      server.errors,
     ),
   ]);
 }

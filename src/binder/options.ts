@@ -72,7 +72,7 @@ export interface Rules {
  * @throws {UserError} what is wrong, with the text that is
  */
 export async function checkOptions(options: BinderOptions): Promise<void> {
-  await lookUpNames(options, false);
+  await lookUpNames(options, []);
   for (const written of options.addresses.flatMap((one) => expandAddresses(one))) {
     await resolveAddress(splitAddress(written));
   }
@@ -80,10 +80,15 @@ export async function checkOptions(options: BinderOptions): Promise<void> {
 
 /**
  * Looks the names up.
- * @param isOpen whether clients may ask for every address
+ * @param configured addresses that units of systemd have configured
  * @throws {UserError} for a name that is not known, or a malformed pattern
  */
-export async function lookUpNames(options: BinderOptions, isOpen: boolean): Promise<Rules> {
+export async function lookUpNames(
+  options: BinderOptions,
+  configured: readonly string[],
+): Promise<Rules> {
+  // Whoever lists what clients may ask for does not mean everything else as well.
+  const isOpen = [...options.addresses, ...configured, ...options.allow].length === 0;
   const patterns = await parsePatterns(isOpen ? ["*"] : options.allow);
   const policy = { ...patterns, options: options.allowOption };
   const user = options.user === undefined ? undefined : account(options.user);

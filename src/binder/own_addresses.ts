@@ -2,7 +2,8 @@
 
 import { fromCommandLine } from "../errors.ts";
 import { formatAddress, resolveAddress, splitAddress } from "../sockets/address.ts";
-import { type Registry, type Wanted, wantedOf } from "../sockets/registry.ts";
+import type { Registry } from "../sockets/registry.ts";
+import { type Wanted, wantedOf } from "../sockets/wanted.ts";
 import type { Policy } from "./policy.ts";
 
 /** See the module's description. */

@@ -7,7 +7,7 @@ import { type Address, formatAddress, hasFile } from "../sockets/address.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 import { EXIT, UserError } from "../errors.ts";
 import type { ControlSocket } from "../control/control_socket.ts";
-import type { Held } from "../sockets/registry.ts";
+import type { Held } from "../sockets/held.ts";
 import type { PassedFd } from "../systemd/listen_fds.ts";
 import { fileId } from "../sockets/place.ts";
 

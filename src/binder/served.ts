@@ -3,12 +3,12 @@
  * is connected tells of its generations; for all other sockets /proc is searched now and then.
  */
 
+import type { AttachedClient } from "../control/clients.ts";
 import { findHolders, type Holders } from "../process/socket_holders.ts";
 import { formatAddress } from "../sockets/address.ts";
 import { socketInode } from "../sockets/listener_state.ts";
-import type { Held } from "../sockets/registry.ts";
+import type { Held } from "../sockets/held.ts";
 import { giveTurn } from "../turns.ts";
-import type { Attached } from "./listing.ts";
 
 /** Milliseconds for which a search is taken for true. */
 const FRESH = 10_000;
@@ -26,7 +26,7 @@ export class Served {
   constructor(readonly likely: (held: Held) => Iterable<number>) {}
 
   /** Looks at sockets. @param attached the wrappers that are connected */
-  async look(sockets: readonly Held[], attached: readonly Attached[]): Promise<IsServed> {
+  async look(sockets: readonly Held[], attached: readonly AttachedClient[]): Promise<IsServed> {
     const told = new Set(
       attached.filter(({ report }) => report?.generations.some(({ state }) => state === "serving"))
         .flatMap(({ holds }) => holds),

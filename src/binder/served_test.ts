@@ -5,7 +5,7 @@ import { loopbackHost } from "../../tests/support/temp_dir.ts";
 import { copyDescriptor, openProcess } from "../../ffi/pidfd.ts";
 import type { InternetAddress } from "../sockets/address.ts";
 import { Registry } from "../sockets/registry.ts";
-import type { Attached } from "./listing.ts";
+import type { AttachedClient } from "../control/clients.ts";
 import { Served } from "./served.ts";
 
 const ADDRESS: InternetAddress = {
@@ -16,7 +16,7 @@ const ADDRESS: InternetAddress = {
 };
 
 /** A wrapper whose newest generation is in this state. */
-function wrapper(state: "starting" | "serving", holds: readonly string[]): Attached {
+function wrapper(state: "starting" | "serving", holds: readonly string[]): AttachedClient {
   const generations = [{ number: 1, pid: 1, state }];
   return {
     id: 1,
@@ -35,7 +35,7 @@ Deno.test("what a connected wrapper serves is served, and what it only holds is 
   const address = `${ADDRESS.host}:${ADDRESS.port}`;
   try {
     const served = new Served(() => []);
-    const look = async (...attached: Attached[]) => (await served.look(held, attached))(one);
+    const look = async (...attached: AttachedClient[]) => (await served.look(held, attached))(one);
     const unserved = await look();
     assertEquals(
       [false, undefined].includes(unserved),

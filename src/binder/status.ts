@@ -8,18 +8,12 @@ import type { Registry } from "../sockets/registry.ts";
 import type { SocketOptions } from "../sockets/socket_options.ts";
 import { giveTurn } from "../turns.ts";
 
-/**
- * The sockets that a binder holds.
- * @param clients those that are connected; undefined before any is
- */
-export async function heldSockets(
-  registry: Registry,
-  clients: Clients | undefined,
-): Promise<object[]> {
+/** The sockets that a binder holds. */
+export async function heldSockets(registry: Registry, clients: Clients): Promise<object[]> {
   const holders = new Map<string, number[]>();
-  for (const { peer, holds } of clients?.attached ?? []) {
+  for (const { pid, holds } of clients.attached) {
     for (const address of holds) {
-      holders.set(address, [...holders.get(address) ?? [], peer.pid]);
+      holders.set(address, [...holders.get(address) ?? [], pid]);
       await giveTurn();
     }
   }

@@ -3,7 +3,9 @@
 import type { ControlSocket } from "../control/control_socket.ts";
 import type { Log } from "../log.ts";
 import { formatAddress } from "../sockets/address.ts";
-import type { Held, Mending, Registry } from "../sockets/registry.ts";
+import type { Mending } from "../sockets/damage.ts";
+import type { Held } from "../sockets/held.ts";
+import type { Registry } from "../sockets/registry.ts";
 import type { Notifier } from "../systemd/notify.ts";
 import { type PassedSockets, storeName } from "./passed_sockets.ts";
 import type { Policy } from "./policy.ts";
@@ -22,15 +24,14 @@ export class Store {
 
   constructor(
     readonly notifier: Notifier,
-    /** What is held. */
-    readonly registry: () => Registry,
+    readonly registry: Registry,
     readonly log: Log,
   ) {}
 
   /** Holds the sockets of units. @returns the control socket, if it is one of them */
   takeConfigured({ control, configured, refused }: PassedSockets): ControlSocket | undefined {
     for (const held of configured) {
-      this.registry().add(held);
+      this.registry.add(held);
       this.configured.push(formatAddress(held.address));
       this.log.info("holding a socket of a unit", { address: formatAddress(held.address) });
     }
@@ -43,7 +44,7 @@ export class Store {
 
   /** Lets clients ask for the sockets of units that are held. */
   allowConfigured(policy: Policy): void {
-    for (const { address } of this.registry().list()) {
+    for (const { address } of this.registry.list()) {
       if (this.configured.includes(formatAddress(address))) policy.allowAddress(address);
     }
   }
@@ -53,7 +54,7 @@ export class Store {
     for (const held of stored) {
       const address = formatAddress(held.address);
       if (policy.allows(held.address)) {
-        this.registry().add(held);
+        this.registry.add(held);
         this.log.info("holding again", { address });
       } else {
         this.log.info("gave up a socket that is not allowed any more", { address });
@@ -94,7 +95,7 @@ export class Store {
 
   /** Tells `systemctl status` how much is held. */
   showStatus(): void {
-    const count = this.registry().size;
+    const count = this.registry.size;
     this.notifier.status(`holding ${count} socket${count === 1 ? "" : "s"}`);
   }
 }

@@ -8,19 +8,19 @@
  * @module
  */
 
-import type { Log } from "../log.ts";
+import type { Fields, Log } from "../log.ts";
 import { findHolders } from "../process/socket_holders.ts";
 import { describeDuration } from "../duration.ts";
 import { formatAddress } from "../sockets/address.ts";
 import { listenerState, readUnixQueues, socketInode } from "../sockets/listener_state.ts";
-import type { Held, Registry } from "../sockets/registry.ts";
+import type { Held } from "../sockets/held.ts";
+import type { Registry } from "../sockets/registry.ts";
 import { giveTurn } from "../turns.ts";
 import type { Ledger } from "./ledger.ts";
+import { Rounds } from "./rounds.ts";
 
-/** Milliseconds between two looks, at most, and at least; and looks within the time. */
-const MAX_INTERVAL = 60_000;
-const MIN_INTERVAL = 20;
-const LOOKS = 4;
+/** Milliseconds between two looks, at most. */
+const MAX_PAUSE = 60_000;
 /** Milliseconds of work to search for who has the sockets. */
 const MAX_SEARCH = 1000;
 
@@ -33,31 +33,21 @@ export interface UnusedOptions {
   after: number;
   /** Whether a command line, a unit or a wrapper names an address. */
   isNamed: (address: string) => boolean;
-  /** Gives a socket up. */
-  release: (held: Held) => void;
+  /** Gives a socket up. @param fields for the log */
+  giveUp: (held: Held, fields: Fields) => void;
 }
 
 /** See the module's description. */
 export class Unused {
   /** When a socket was last seen to be in use, in milliseconds since 1970. */
   readonly #used = new WeakMap<Held, number>();
-  #timer: number | undefined;
   #isTold = false;
 
-  constructor(readonly options: UnusedOptions) {}
+  /** When it looks. */
+  readonly rounds: Rounds;
 
-  /** Looks in a while, and from then on again and again. */
-  watch(): void {
-    const interval = Math.min(MAX_INTERVAL, this.options.after / LOOKS);
-    this.#timer = setTimeout(
-      () => void this.look().finally(() => this.watch()),
-      Math.max(MIN_INTERVAL, interval),
-    );
-  }
-
-  /** Looks no more. */
-  stop(): void {
-    clearTimeout(this.#timer);
+  constructor(readonly options: UnusedOptions) {
+    this.rounds = new Rounds(() => this.look(), options.log, options.after, MAX_PAUSE);
   }
 
   /** Looks at every socket once. @param now milliseconds since 1970 */
@@ -90,12 +80,7 @@ export class Unused {
       if (held.fd.closed || this.#isNamed(held)) continue;
       const { queue } = listenerState(held, unix);
       const unused = describeDuration(now - this.#lastUse(held));
-      this.options.release(held);
-      this.options.log.info("gave up a socket that nothing uses", {
-        address: formatAddress(held.address),
-        unused,
-        ...(queue !== null && { waiting: queue }),
-      });
+      this.options.giveUp(held, { unused, ...(queue !== null && { waiting: queue }) });
     }
   }
 

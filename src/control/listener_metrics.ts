@@ -2,7 +2,7 @@
 
 import { formatAddress } from "../sockets/address.ts";
 import { listenerState, readUnixQueues } from "../sockets/listener_state.ts";
-import type { Held } from "../sockets/registry.ts";
+import type { Held } from "../sockets/held.ts";
 import { giveTurn } from "../turns.ts";
 import type { Metric, Sample } from "./exposition.ts";
 

@@ -4,12 +4,22 @@
  */
 
 import { POLLHUP, POLLRDHUP, SO_ACCEPTCONN, SOL_SOCKET } from "../../ffi/constants.ts";
+import { discardNow } from "../../ffi/discard.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { readiness } from "../../ffi/poll.ts";
+import { effectiveUid } from "../../ffi/process.ts";
 import { disconnect, getOption, isConnected, listenSocket } from "../../ffi/socket.ts";
-import { type Address, formatAddress, wholeOf } from "./address.ts";
-import { listeningAddress } from "./listen.ts";
+import { fileNumberOf } from "../../ffi/unix_diag.ts";
+import { type Address, formatAddress, hasFile, wholeOf } from "./address.ts";
+import { closeHeld, type Held } from "./held.ts";
+import { optionsOf } from "./kernel_options.ts";
+import { listen, listeningAddress } from "./listen.ts";
+import { placeAt } from "./place.ts";
+import type { SocketOptions } from "./socket_options.ts";
+
+/** What has become of a damaged socket: it listens again, another one is bound in its place, or none could be. */
+export type Mending = "listens" | "anew" | "gone";
 
 /**
  * Looks whether a socket that was bound for an address still serves it, in a system call or two.
@@ -26,11 +36,36 @@ export function damageOf(fd: Fd, { transport }: Pick<Address, "transport">): str
 }
 
 /**
+ * Has a socket serve again that somebody has shut down or connected: the same one if that is possible, or one
+ * that is bound anew. When it is not, the socket is closed.
+ * @returns what was done to it and what has become of it, with the reason when it is gone; undefined when it serves
+ */
+export function mend(held: Held): { why: string; how: Mending; error?: unknown } | undefined {
+  const { address, backlog } = held;
+  const why = damageOf(held.fd, address);
+  if (why === undefined) return undefined;
+  held.mended = (held.mended ?? 0) + 1;
+  if (restore(held.fd, address, backlog)) return { why, how: "listens" };
+  const options = hasFile(address)
+    ? permissionsAt(address.path, held.fd)
+    : optionsOf(held.fd, address);
+  // With it open, its name or port would be taken.
+  closeHeld(held);
+  discardNow();
+  try {
+    Object.assign(held, listen(address, backlog, options));
+    return { why, how: "anew" };
+  } catch (error) {
+    return { why, how: "gone", error };
+  }
+}
+
+/**
  * Has the same socket serve its address again, so that everyone who has a copy is served as well.
  * @returns whether the kernel lets it: not a UNIX socket, nor one of UDP that was shut down, and not when its
  *   port was lost with that, as one is that the kernel has chosen
  */
-export function restore(fd: Fd, address: Address, backlog: number): boolean {
+function restore(fd: Fd, address: Address, backlog: number): boolean {
   if (address.transport === "unix") return false;
   try {
     disconnect(fd);
@@ -42,4 +77,18 @@ export function restore(fd: Fd, address: Address, backlog: number): boolean {
     if (error instanceof SystemError) return false;
     throw error;
   }
+}
+
+/** Who may connect to a UNIX socket, as options; none when its file is gone. */
+function permissionsAt(path: string, fd: Fd): SocketOptions {
+  const number = fileNumberOf(fd);
+  using place = placeAt(path);
+  if (place === undefined || number !== (place.info.ino ?? -1) >>> 0) return {};
+  const { mode, uid, gid } = place.info;
+  const permissions = { mode: ((mode ?? 0) & 0o777).toString(8) };
+  // Only root gives files away. To do so it connects, and whoever accepts meets that connection.
+  const isGiven = uid !== effectiveUid() || gid !== Deno.gid();
+  return isGiven && effectiveUid() === 0
+    ? { ...permissions, user: `${uid}`, group: `${gid}` }
+    : permissions;
 }

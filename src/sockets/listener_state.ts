@@ -4,7 +4,7 @@ import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue, receiveMemory } from "../../ffi/socket.ts";
 import { unixQueues } from "../../ffi/unix_diag.ts";
-import type { Held } from "./registry.ts";
+import type { Held } from "./held.ts";
 
 /** Of a UDP socket bytes and datagrams, of all others connections; null is what the kernel does not tell. */
 export interface ListenerState {

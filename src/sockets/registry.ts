@@ -1,65 +1,14 @@
 /** The listening sockets that a process holds: one for each address. */
 
-import { SystemError } from "../../ffi/errno.ts";
-import type { Fd } from "../../ffi/fd.ts";
-import { effectiveUid } from "../../ffi/process.ts";
-import { listenSocket } from "../../ffi/socket.ts";
-import { fileNumberOf } from "../../ffi/unix_diag.ts";
-import {
-  type Address,
-  type AddressParts,
-  formatAddress,
-  formerMeaning,
-  hasFile,
-  type InternetAddress,
-  overlap,
-  wholeOf,
-} from "./address.ts";
-import { BindError, explain } from "./bind_error.ts";
-import { damageOf, restore } from "./damage.ts";
-import { optionsOf, setOptions } from "./kernel_options.ts";
-import { insistOnFree, listen } from "./listen.ts";
-import type { SocketOptions } from "./socket_options.ts";
-import { type FileId, placeAt, removeIfSame } from "./place.ts";
-import { closeUnlessServed, conformFile } from "./unix_path.ts";
 import { discard, discardNow } from "../../ffi/discard.ts";
-
-/** A socket held. */
-export interface Held {
-  address: Address;
-  fd: Fd;
-  /** Length of its accept queue as last asked for. */
-  backlog: number;
-  /** Since when it is held, in milliseconds since 1970. */
-  since: number;
-  /** The file of a UNIX socket, removed with it. */
-  file?: FileId;
-  /** How often it was found to serve nobody, and mended. */
-  mended?: number;
-}
-
-/** It listens again, another one is bound in its place, or none could be. */
-export type Mending = "listens" | "anew" | "gone";
-
-/** An address to hold. */
-export interface Wanted {
-  address: Address;
-  /** Another address that the same words meant once: its socket will do, if it is held. */
-  former?: Address | undefined;
-  backlog?: number;
-  options?: SocketOptions;
-}
-
-/** The other parts of an address that is wanted. */
-export function wantedOf(address: Address, parts: AddressParts): Wanted {
-  const { backlog, options } = parts;
-  return {
-    address,
-    former: formerMeaning(parts),
-    ...(backlog !== undefined && { backlog }),
-    ...(options && { options }),
-  };
-}
+import type { Fd } from "../../ffi/fd.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { BindError } from "./bind_error.ts";
+import { mend, type Mending } from "./damage.ts";
+import { closeHeld, conform, growBacklog, type Held } from "./held.ts";
+import type { FileId } from "./place.ts";
+import { closeUnlessServed } from "./unix_path.ts";
+import { listenFor, type Wanted } from "./wanted.ts";
 
 /** The sockets held, by address. */
 export class Registry {
@@ -181,38 +130,29 @@ export class Registry {
     if (held !== undefined) {
       this.mend(held);
       conform(held, wanted.options);
-      return this.#growBacklog(held, wanted.backlog);
+      growBacklog(held, wanted.backlog);
+      return held;
     }
-    const added = this.#listen(wanted);
+    const { backlog = this.defaultBacklog } = wanted;
+    const added = listenFor(
+      { ...wanted, backlog },
+      () => this.list().map(({ address }) => address),
+    );
     this.#held.set(formatAddress(added.address), added);
     fresh.add(added);
     return added;
   }
 
   /**
-   * Has a socket serve again that somebody has shut down or connected: the same one if that is possible, or
-   * one that is bound anew.
-   * @throws {BindError} when it is not; nothing is held for the address then
+   * Has a socket serve again that somebody has shut down or connected, if it does not.
+   * @throws {BindError} when that is not possible; nothing is held for the address then
    */
   mend(held: Held): void {
-    const { address, backlog } = held;
-    const why = damageOf(held.fd, address);
-    if (why === undefined) return;
-    held.mended = (held.mended ?? 0) + 1;
-    if (restore(held.fd, address, backlog)) return this.mended(held, why, "listens");
-    const options = hasFile(address)
-      ? permissionsAt(address.path, held.fd)
-      : optionsOf(held.fd, address);
-    // With it open, its name or port would be taken.
-    this.release(address);
-    try {
-      Object.assign(held, listen(address, backlog, options));
-    } catch (error) {
-      this.mended(held, why, "gone");
-      throw error;
-    }
-    this.#held.set(formatAddress(address), held);
-    this.mended(held, why, "anew");
+    const done = mend(held);
+    if (done === undefined) return;
+    if (done.how === "gone") this.#held.delete(formatAddress(held.address));
+    this.mended(held, done.why, done.how);
+    if (done.how === "gone") throw done.error;
   }
 
   /** Whether a socket that is held serves, perhaps since it was mended just now; if not, it is held no more. */
@@ -268,78 +208,10 @@ export class Registry {
     this.#held.clear();
   }
 
-  #listen({ address, backlog = this.defaultBacklog, options }: Wanted): Held {
-    try {
-      if (address.transport !== "unix" && address.share) this.#insistOnGroup(address, options);
-      return { ...listen(address, backlog, options), backlog, since: Date.now() };
-    } catch (error) {
-      if (!(error instanceof BindError) || error.code !== "EADDRINUSE") throw error;
-      const own = this.list().find((held) => overlap(held.address, address));
-      throw own === undefined ? error : overlapping(address, own.address, error);
-    }
-  }
-
-  /** The kernel lets sockets that share an address be bound beside all others that do. */
-  #insistOnGroup(address: InternetAddress, options: SocketOptions | undefined): void {
-    const whole = formatAddress(wholeOf(address));
-    const others = this.list().map((held) => held.address)
-      .filter((other) => formatAddress(wholeOf(other)) === whole);
-    const other = others.find((one) => overlap(one, address));
-    if (other !== undefined) throw overlapping(address, other);
-    // The first of them.
-    if (others.length === 0) insistOnFree(address, options);
-  }
-
-  /** A longer queue serves all who share the socket; a shorter one might drop what waits. */
-  #growBacklog(held: Held, backlog: number | undefined): Held {
-    if (backlog !== undefined && backlog > held.backlog && held.address.transport !== "udp") {
-      listenSocket(held.fd, backlog);
-      held.backlog = backlog;
-    }
-    return held;
-  }
-
   #release(key: string): void {
     const held = this.#held.get(key);
     if (held === undefined) return;
     this.#held.delete(key);
-    // While the socket is open no other file gets the number by which its own is known.
-    if (held.address.transport === "unix" && held.file) removeIfSame(held.address.path, held.file);
-    // With a UNIX socket the kernel closes what lies in the queues of those who wait to be accepted.
-    if (held.address.transport === "unix") discard(held.fd);
-    else held.fd.close();
+    closeHeld(held);
   }
-}
-
-/** Has a socket that is held take on options, as far as a live one can. @throws {BindError} */
-export function conform(
-  { fd, address, backlog }: Pick<Held, "fd" | "address" | "backlog">,
-  options: SocketOptions | undefined,
-): void {
-  if (options === undefined) return;
-  try {
-    if (hasFile(address)) conformFile(fd, address.path, options);
-    else setOptions(fd, address, options, backlog);
-  } catch (error) {
-    throw error instanceof SystemError ? explain(address, error) : error;
-  }
-}
-
-function overlapping(address: Address, held: Address, cause?: unknown): BindError {
-  const why = `it overlaps ${formatAddress(held)}, which is held already`;
-  return new BindError(formatAddress(address), "EADDRINUSE", why, cause, true);
-}
-
-/** Who may connect to a UNIX socket, as options; none when its file is gone. */
-function permissionsAt(path: string, fd: Fd): SocketOptions {
-  const number = fileNumberOf(fd);
-  using place = placeAt(path);
-  if (place === undefined || number !== (place.info.ino ?? -1) >>> 0) return {};
-  const { mode, uid, gid } = place.info;
-  const permissions = { mode: ((mode ?? 0) & 0o777).toString(8) };
-  // Only root gives files away. To do so it connects, and whoever accepts meets that connection.
-  const isGiven = uid !== effectiveUid() || gid !== Deno.gid();
-  return isGiven && effectiveUid() === 0
-    ? { ...permissions, user: `${uid}`, group: `${gid}` }
-    : permissions;
 }

@@ -14,7 +14,8 @@ import { UserError } from "../errors.ts";
 import { BindError } from "./bind_error.ts";
 import { optionsOf } from "./kernel_options.ts";
 import { fileId } from "./place.ts";
-import { Registry, type Wanted, wantedOf } from "./registry.ts";
+import { Registry } from "./registry.ts";
+import { type Wanted, wantedOf } from "./wanted.ts";
 
 const BACKLOG = 100;
 const parse = (text: string) => resolveAddress(splitAddress(text));

@@ -5,6 +5,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
 import { socketCookie } from "../../ffi/socket.ts";
+import { Holdings } from "../../src/binder/holdings.ts";
 import { Ledger } from "../../src/binder/ledger.ts";
 import { Listing } from "../../src/binder/listing.ts";
 import { parsePatterns, Policy } from "../../src/binder/policy.ts";
@@ -14,10 +15,12 @@ import { MAX_MESSAGE_BYTES } from "../../src/control/framing.ts";
 import { createLog } from "../../src/log.ts";
 import { listenOn, removeControlSocket } from "../../src/control/control_socket.ts";
 import { type BindParam, parseBindParams, RPC, RpcError } from "../../src/control/messages.ts";
+import { Clients } from "../../src/control/clients.ts";
 import type { Handler } from "../../src/control/handler.ts";
-import { ControlServer } from "../../src/control/server.ts";
+import { ControlServer, DEFAULT_LIMITS } from "../../src/control/server.ts";
 import type { Trouble } from "../../src/control/reports.ts";
-import { type Held, Registry } from "../../src/sockets/registry.ts";
+import type { Held } from "../../src/sockets/held.ts";
+import { Registry } from "../../src/sockets/registry.ts";
 import { settled } from "./poller.ts";
 
 /** A log that nobody reads. */
@@ -70,31 +73,35 @@ export async function startLocalBinder(
   const ledger = new Ledger();
   const trusts = options.trusts ?? ((uid) => uid === effectiveUid());
   const refuse = () => Promise.reject(new RpcError(RPC.failed, "no upgrade here"));
-  const resources = {
+  const clients = new Clients();
+  const parts = {
     registry,
+    store: { keep: () => {}, release: () => {} },
+    own: { texts: [] },
+    clients: { attached: [] },
+    log,
+  };
+  const listing = new Listing({
+    registry,
+    ledger,
+    clients,
+    alarm: { troubles: options.troubles ?? [] },
+  });
+  const { handle } = new Requests({
+    holdings: new Holdings(parts, options.handBackTime ?? 0),
     policy,
     log,
     ledger,
-    listing: new Listing({
-      registry,
-      ledger,
-      attached: () =>
-        server.clients.attached.map(({ id, peer: { pid, uid }, holds, about }) => {
-          return { id, pid, uid, holds, report: about ?? null };
-        }),
-      troubles: () => options.troubles ?? [],
-    }),
+    view: {
+      page: (from) => listing.page(from),
+      status: () => Promise.resolve({ role: "binder" }),
+      metrics: () => Promise.resolve(""),
+    },
     access: { trusts, mayAdopt: trusts },
-    added: () => {},
-    removed: () => {},
     isControl: (fd: Fd) => socketCookie(fd) === socketCookie(control.fd),
-    keptFor: () => undefined,
-    metrics: () => Promise.resolve(""),
-    describe: () => ({ role: "binder" }),
     reload: () => Promise.resolve("nothing has changed"),
     upgrade: options.upgrade ?? refuse,
-  };
-  const { handle } = new Requests(resources, options.handBackTime ?? 0);
+  });
   const record: Handler = (request, caller) => {
     if (request.method === "bind") requests.push(parseBindParams(request.params));
     return handle(request, caller);
@@ -106,7 +113,15 @@ export async function startLocalBinder(
     maxFds: trusts(uid) ? 1000 : 0,
     maxBytes: MAX_MESSAGE_BYTES,
   });
-  const server = new ControlServer(control.fd, poller, answer, log, rights);
+  const server = new ControlServer(
+    control.fd,
+    poller,
+    answer,
+    log,
+    rights,
+    DEFAULT_LIMITS,
+    clients,
+  );
   const running = server.run();
   return {
     requests,

@@ -1,12 +1,12 @@
 import { assertEquals } from "@std/assert";
-import { describeReload } from "./reload.ts";
+import { describeChanges } from "./changes.ts";
 
 const NOTHING = { bound: [], gone: [], kept: {}, rules: false, later: [] };
 
 Deno.test("each kind of change is said, and that there was none", () => {
-  assertEquals(describeReload(NOTHING), "nothing has changed");
+  assertEquals(describeChanges(NOTHING), "nothing has changed");
   assertEquals(
-    describeReload({
+    describeChanges({
       bound: ["0.0.0.0:80", "[::]:80"],
       gone: ["0.0.0.0:81"],
       kept: { "0.0.0.0:82": "in use" },

@@ -13,7 +13,7 @@ export interface Changes {
 }
 
 /** All of it, in one line. */
-export function describeReload({ bound, gone, kept, rules, later }: Changes): string {
+export function describeChanges({ bound, gone, kept, rules, later }: Changes): string {
   const parts = [
     ...bound.length > 0 ? [`bound ${bound.join(", ")}`] : [],
     ...gone.length > 0 ? [`gave up ${gone.join(", ")}`] : [],

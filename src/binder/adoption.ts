@@ -1,0 +1,110 @@
+/** Adopting sockets that clients got from a binder before, and hand back to this one. */
+
+import type { Fd } from "../../ffi/fd.ts";
+import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
+import { messageOf } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Peer } from "../control/handler.ts";
+import { type Address, formatAddress, hasFile, wholeOf } from "../sockets/address.ts";
+import { conform } from "../sockets/held.ts";
+import { makerOf } from "../sockets/listen.ts";
+import { fileId } from "../sockets/place.ts";
+import type { SocketOptions } from "../sockets/socket_options.ts";
+import type { Wanted } from "../sockets/wanted.ts";
+import type { Access } from "./access.ts";
+import { refusal } from "./handed_back.ts";
+import type { Holdings } from "./holdings.ts";
+import type { Policy } from "./policy.ts";
+
+/** What decides on them, and where they go. */
+export interface AdoptionParts {
+  holdings: Holdings;
+  policy: Policy;
+  access: Pick<Access, "trusts">;
+  /** Whether a socket is the one that clients of the binder connect to. */
+  isControl: (fd: Fd) => boolean;
+  log: Log;
+}
+
+/** What is meant by an address whose words have meant another one once: that which the socket has. */
+export function meaning(wanted: Wanted, fd: Fd): Wanted {
+  const { former } = wanted;
+  const isFormer = former && refusal(fd, wanted.address) !== undefined &&
+    refusal(fd, former) === undefined;
+  return isFormer ? { ...wanted, address: former } : wanted;
+}
+
+/** See the module's description. */
+export class Adoption {
+  constructor(readonly parts: AdoptionParts) {}
+
+  /**
+   * Adopts one.
+   * @param fd stays the caller's
+   * @returns `adopted`, `held` for the socket that is held already, or `refused: ` and why
+   */
+  adopt({ address, backlog, options = {} }: Wanted, fd: Fd, peer: Peer): string {
+    const { holdings, log } = this.parts;
+    const { registry } = holdings.parts;
+    const about = { address: formatAddress(address), pid: peer.pid };
+    const why = this.#refusal(fd, address, options, peer);
+    if (why !== undefined) {
+      log.warn("refused a socket handed back", { ...about, why });
+      return `refused: ${why}`;
+    }
+    const held = registry.find(address);
+    if (held) {
+      if (socketCookie(held.fd) === socketCookie(fd)) return "held";
+      log.warn("a client has another socket of an address held", about);
+      return "refused: another socket is held for this address";
+    }
+    const file = hasFile(address) ? fileId(address.path) : undefined;
+    const queue = address.transport === "tcp" ? acceptQueue(fd).limit : undefined;
+    holdings.take(
+      {
+        address,
+        fd: fd.duplicate(),
+        backlog: backlog ?? queue ?? registry.defaultBacklog,
+        since: Date.now(),
+        ...(file && { file }),
+      },
+      "adopted",
+      about,
+    );
+    return "adopted";
+  }
+
+  #refusal(fd: Fd, address: Address, options: SocketOptions, peer: Peer): string | undefined {
+    const { policy, isControl } = this.parts;
+    if (!policy.allows(address)) return "not allowed";
+    return refusal(fd, address, options) ?? this.#strangeness(fd, peer) ??
+      (isControl(fd)
+        ? "it is this binder's control socket"
+        : this.#unfitness(fd, address, options));
+  }
+
+  /** A socket that some other user has made could be shut down, or read, by that user at any time. */
+  #strangeness(fd: Fd, { uid }: Peer): string | undefined {
+    const { access } = this.parts;
+    const maker = makerOf(fd);
+    if (access.trusts(uid) || access.trusts(maker)) return undefined;
+    return `uid ${maker} has made it, and neither root nor this binder's user`;
+  }
+
+  /** Why a socket cannot have the options that it is to have; it has them from now on if it can. */
+  #unfitness(fd: Fd, address: Address, options: SocketOptions): string | undefined {
+    const { registry } = this.parts.holdings.parts;
+    const isTwice = address !== wholeOf(address) &&
+      registry.list().some((held) =>
+        formatAddress(held.address) !== formatAddress(address) &&
+        socketCookie(held.fd) === socketCookie(fd)
+      );
+    if (isTwice) return "it is held as another share of this address";
+    try {
+      conform({ fd, address, backlog: registry.defaultBacklog }, options);
+      return undefined;
+    } catch (error) {
+      return messageOf(error);
+    }
+  }
+}

@@ -1,0 +1,93 @@
+/** The config of a binder that runs, which is read again and done anew: all of it, or nothing. */
+
+import { messageOf, UserError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { formatAddress } from "../sockets/address.ts";
+import { expandAddresses } from "../sockets/address_list.ts";
+import { Queue } from "../turns.ts";
+import type { Access } from "./access.ts";
+import { type Changes, describeChanges } from "./changes.ts";
+import type { Holdings } from "./holdings.ts";
+import { type BinderOptions, LASTING, lookUpNames } from "./options.ts";
+import type { OwnAddresses } from "./own_addresses.ts";
+import type { Policy } from "./policy.ts";
+import type { Store } from "./store.ts";
+
+/** What follows the config, and what it is done with. */
+export interface Configured {
+  /** As of the start. */
+  options: BinderOptions;
+  /** Reads the options again; undefined when there is no config. */
+  reread: (() => Promise<BinderOptions>) | undefined;
+  policy: Policy;
+  access: Access;
+  own: OwnAddresses;
+  store: Store;
+  holdings: Holdings;
+  /** Told when other clients may connect, or do other things. */
+  changed: () => void;
+  log: Log;
+}
+
+/** See the module's description. */
+export class Config {
+  /** One at a time. */
+  readonly #turns = new Queue(1);
+
+  constructor(readonly configured: Configured) {}
+
+  /**
+   * Reads the config again, and does what is new in it.
+   * @returns what that is, in a line
+   * @throws {UserError} what is wrong with it; all is as before then
+   */
+  readAgain(): Promise<string> {
+    return this.#turns.run(async () => {
+      const { log, reread } = this.configured;
+      if (!reread) throw new UserError("this binder was started without --config");
+      try {
+        const outcome = describeChanges(await this.#apply(await reread()));
+        log.info("read the config again", { outcome });
+        return outcome;
+      } catch (error) {
+        log.error("cannot do as the config says, all is as before", { error: messageOf(error) });
+        throw error;
+      }
+    });
+  }
+
+  async #apply(read: BinderOptions): Promise<Changes> {
+    const { options, policy, access, own, store, holdings, changed } = this.configured;
+    const lasting = Object.fromEntries(LASTING.map((name) => [name, options[name]]));
+    const addresses = read.addresses.flatMap((one) => expandAddresses(one));
+    const rules = await lookUpNames({ ...read, ...lasting, addresses }, store.configured);
+    const held = await holdings.hold(await own.resolve(addresses));
+    // Nothing can fail any more.
+    const before = { texts: own.texts, rules: JSON.stringify([access.rules, policy.rules]) };
+    access.rules = rules.access;
+    policy.replace(rules.policy);
+    changed();
+    own.replace(addresses, held, policy);
+    store.allowConfigured(policy);
+    return {
+      bound: own.texts.filter((text) => !before.texts.includes(text)),
+      ...this.#giveUp(before.texts.filter((text) => !own.texts.includes(text))),
+      rules: JSON.stringify([access.rules, policy.rules]) !== before.rules,
+      later: LASTING.filter((name) => read[name] !== options[name]),
+    };
+  }
+
+  /** Gives up what the config does not name any more, unless somebody would bring it back. */
+  #giveUp(texts: readonly string[]): Pick<Changes, "gone" | "kept"> {
+    const { holdings } = this.configured;
+    const kept: Record<string, string> = {};
+    for (const { address } of holdings.parts.registry.list()) {
+      const text = formatAddress(address);
+      if (!texts.includes(text)) continue;
+      const why = holdings.keptFor(text);
+      if (why === undefined) holdings.giveUp(address);
+      else kept[text] = why;
+    }
+    return { gone: texts.filter((text) => !Object.hasOwn(kept, text)), kept };
+  }
+}

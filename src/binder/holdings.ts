@@ -1,0 +1,115 @@
+/** The sockets that a binder holds: how they come, and how they go, whoever asks for it. */
+
+import { giveTurn, Queue } from "../turns.ts";
+import type { Fields, Log } from "../log.ts";
+import type { Clients } from "../control/clients.ts";
+import { type Address, formatAddress } from "../sockets/address.ts";
+import { BindError, namingHolder } from "../sockets/bind_error.ts";
+import type { Held } from "../sockets/held.ts";
+import { makerOf } from "../sockets/listen.ts";
+import type { Registry } from "../sockets/registry.ts";
+import { type Holder, takeSockets } from "../sockets/taken_sockets.ts";
+import type { Wanted } from "../sockets/wanted.ts";
+import type { OwnAddresses } from "./own_addresses.ts";
+import type { Store } from "./store.ts";
+
+/**
+ * How long after the start an address in use may turn out to be one that a client hands back, in
+ * milliseconds: clients try to reach a binder again several times a second.
+ */
+const HAND_BACK_TIME = 5000;
+
+/** Sockets that are bound without a turn for others; a longer batch is bound in pieces, one at a time. */
+const AT_ONCE = 50;
+
+/** What they depend on. */
+export interface HoldingsParts {
+  registry: Registry;
+  store: Pick<Store, "keep" | "release">;
+  own: Pick<OwnAddresses, "texts">;
+  clients: Pick<Clients, "attached">;
+  log: Log;
+}
+
+/** See the module's description. */
+export class Holdings {
+  readonly #started = performance.now();
+  readonly #batches = new Queue(1);
+
+  /** @param handBackTime as {@link HAND_BACK_TIME} */
+  constructor(readonly parts: HoldingsParts, readonly handBackTime: number = HAND_BACK_TIME) {}
+
+  /**
+   * Finds or binds sockets. While clients of a binder before may still hand theirs back, an address in use
+   * is waited for.
+   * @param trusted whether it goes before those of others
+   * @throws {BindError}
+   */
+  async hold(wanted: readonly Wanted[], trusted = true): Promise<Held[]> {
+    const { registry, log } = this.parts;
+    for (;;) {
+      const left = this.#started + this.handBackTime - performance.now();
+      try {
+        return await this.#bindNew(wanted, trusted);
+      } catch (error) {
+        const inUse = error instanceof BindError && error.code === "EADDRINUSE";
+        if (!inUse || error.lasts || error.wanted === undefined) throw error;
+        // Who holds it is worth a search at the end alone: that takes long where many files are open.
+        if (left <= 0) throw await namingHolder(error, giveTurn);
+        log.debug("waiting for a client to hand an address back", { address: error.address });
+        await registry.changed(left);
+      }
+    }
+  }
+
+  async #bindNew(wanted: readonly Wanted[], trusted: boolean): Promise<Held[]> {
+    const { registry } = this.parts;
+    for (let end = registry.unfinished(wanted); end; end = registry.unfinished(wanted)) await end;
+    const isShort = wanted.length <= AT_ONCE;
+    const { held, fresh } = isShort
+      ? registry.bindNew(wanted)
+      : await this.#batches.run(() => registry.bindInPieces(wanted, giveTurn), trusted);
+    for (const one of fresh) this.#came(one, "holding", { backlog: one.backlog });
+    return held;
+  }
+
+  /** Copies what is not held yet out of a process that runs. */
+  async takeRunning(wanted: readonly Wanted[], holder: Holder): Promise<void> {
+    const missing = wanted.filter((one) => this.parts.registry.findWanted(one) === undefined);
+    const taken = await takeSockets(missing.map(({ address }) => address), holder);
+    for (const { held, pid, command } of taken) {
+      const { backlog, fd } = held;
+      this.take(held, "took over", { pid, command, uid: makerOf(fd), backlog });
+    }
+  }
+
+  /** Holds a socket that is bound already. @param message what the log says of it */
+  take(held: Held, message: string, fields: Fields): void {
+    this.parts.registry.add(held);
+    this.#came(held, message, fields);
+  }
+
+  #came(held: Held, message: string, fields: Fields): void {
+    this.parts.log.info(message, { address: formatAddress(held.address), ...fields });
+    this.parts.store.keep(held);
+  }
+
+  /** Closes a socket. @param message what the log says of it */
+  giveUp(address: Address, message = "gave up", fields: Fields = {}): void {
+    const { registry, store, log } = this.parts;
+    registry.release(address);
+    store.release(address);
+    log.info(message, { address: formatAddress(address), ...fields });
+  }
+
+  /** Why giving up an address, in its canonical form, would not last; undefined when it would. */
+  keptFor(text: string): string | undefined {
+    const { clients, own } = this.parts;
+    if (own.texts.includes(text)) {
+      return "the command line or the config names it, so that the next start would take it again";
+    }
+    const holder = clients.attached.find(({ holds }) => holds.includes(text));
+    return holder &&
+      `the wrapper with pid ${holder.pid} uses it, and would have it bound again; stop that one first`;
+  }
+}

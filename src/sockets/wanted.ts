@@ -1,0 +1,73 @@
+/** An address that is wanted, and listening on it beside those that are held. */
+
+import {
+  type Address,
+  type AddressParts,
+  formatAddress,
+  formerMeaning,
+  type InternetAddress,
+  overlap,
+  wholeOf,
+} from "./address.ts";
+import { BindError } from "./bind_error.ts";
+import type { Held } from "./held.ts";
+import { insistOnFree, listen } from "./listen.ts";
+import type { SocketOptions } from "./socket_options.ts";
+
+/** An address to hold. */
+export interface Wanted {
+  address: Address;
+  /** Another address that the same words meant once: its socket will do, if it is held. */
+  former?: Address | undefined;
+  backlog?: number;
+  options?: SocketOptions;
+}
+
+/** The other parts of an address that is wanted. */
+export function wantedOf(address: Address, parts: AddressParts): Wanted {
+  const { backlog, options } = parts;
+  return {
+    address,
+    former: formerMeaning(parts),
+    ...(backlog !== undefined && { backlog }),
+    ...(options && { options }),
+  };
+}
+
+/**
+ * Binds a socket.
+ * @param held addresses of the sockets that this process holds: one of them may be in its way
+ * @throws {BindError}
+ */
+export function listenFor(
+  { address, backlog, options }: Wanted & { backlog: number },
+  held: () => Address[],
+): Held {
+  try {
+    if (address.transport !== "unix" && address.share) insistOnGroup(address, options, held());
+    return { ...listen(address, backlog, options), backlog, since: Date.now() };
+  } catch (error) {
+    if (!(error instanceof BindError) || error.code !== "EADDRINUSE") throw error;
+    const own = held().find((one) => overlap(one, address));
+    throw own === undefined ? error : overlapping(address, own, error);
+  }
+}
+
+/** The kernel lets sockets that share an address be bound beside all others that do. */
+function insistOnGroup(
+  address: InternetAddress,
+  options: SocketOptions | undefined,
+  held: readonly Address[],
+): void {
+  const whole = formatAddress(wholeOf(address));
+  const others = held.filter((other) => formatAddress(wholeOf(other)) === whole);
+  const other = others.find((one) => overlap(one, address));
+  if (other !== undefined) throw overlapping(address, other);
+  // The first of them.
+  if (others.length === 0) insistOnFree(address, options);
+}
+
+function overlapping(address: Address, held: Address, cause?: unknown): BindError {
+  const why = `it overlaps ${formatAddress(held)}, which is held already`;
+  return new BindError(formatAddress(address), "EADDRINUSE", why, cause, true);
+}
