@@ -14,6 +14,7 @@ const SHARED = [
   "src/escape.ts",
   "src/finding.ts",
   "src/log.ts",
+  "src/proc.ts",
   "src/stderr.ts",
   "src/turns.ts",
   "src/version.ts",

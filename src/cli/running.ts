@@ -3,7 +3,8 @@
 import { ControlClient } from "../control/client.ts";
 import { PEERS } from "../control/peer.ts";
 import { type Finding, fine } from "../finding.ts";
-import { readFile, type Subject } from "../process/machine.ts";
+import type { Subject } from "../process/machine.ts";
+import { linkAt, textAt } from "../proc.ts";
 import { list, natural, object, orAbsent, orNull, text, truth } from "../process/shape.ts";
 import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
 import { VERSION } from "../version.ts";
@@ -120,10 +121,11 @@ export class Running {
   #binary(): Finding {
     const check = "binary";
     const { version } = this.status;
-    const isReplaced = this.pid !== undefined && programOf(this.pid)?.endsWith(" (deleted)");
+    const file = this.pid === undefined ? "" : linkAt(`/proc/${this.pid}/exe`);
+    const isReplaced = file.endsWith(" (deleted)");
     if (!isReplaced && version === VERSION) {
       const message = `${this.name} is version ${version}, as this program`;
-      return this.pid === undefined || programOf(this.pid) === undefined
+      return file === ""
         ? { check, level: "unknown", message: `${message}; its file cannot be seen from here` }
         : fine(check, `${message}, and its file is the one on disk`);
     }
@@ -239,14 +241,6 @@ function some(texts: readonly string[]): string {
  */
 function pidOf({ pid }: Status, listener: number): number | undefined {
   if (listener === pid) return pid;
-  const words = readFile(`/proc/${pid}/cmdline`)?.split("\0") ?? [];
+  const words = textAt(`/proc/${pid}/cmdline`).split("\0");
   return listener === 1 && words.includes("bind") ? pid : undefined;
-}
-
-function programOf(pid: number): string | undefined {
-  try {
-    return Deno.readLinkSync(`/proc/${pid}/exe`);
-  } catch {
-    return undefined; // It has ended, or is not ours to look at.
-  }
 }

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { descriptorsOf, inodeIn } from "../proc.ts";
+
 /** States of a socket in /proc/net/tcp (include/net/tcp_states.h). */
 const ESTABLISHED = "01";
 const LISTEN = "0A";
@@ -12,7 +14,7 @@ const LISTEN = "0A";
 interface Row {
   port: string;
   state: string;
-  inode: string;
+  inode: number;
 }
 
 /** Milliseconds that a count may take: a hard stop waits for it, and a network has a million connections. */
@@ -55,16 +57,13 @@ function connections(deadline: number): Row[] {
   return table.rows;
 }
 
-function socketInodes(pid: number, deadline: number): string[] {
-  const folder = `/proc/${pid}/fd`;
-  return [...Deno.readDirSync(folder)].flatMap(({ name }) => {
+function socketInodes(pid: number, deadline: number): number[] {
+  const inodes = [];
+  for (const [, what] of descriptorsOf(pid)) {
     insistOn(deadline);
-    try {
-      return /^socket:\[(\d+)\]$/.exec(Deno.readLinkSync(`${folder}/${name}`))?.[1] ?? [];
-    } catch {
-      return []; // It was closed meanwhile.
-    }
-  });
+    inodes.push(inodeIn(what) ?? -1);
+  }
+  return inodes;
 }
 
 /** The columns: number, local address and port, remote address and port, state, and the inode as tenth. */
@@ -73,7 +72,7 @@ function rowsOf(table: string, deadline: number): Row[] {
     .map((line) => {
       insistOn(deadline);
       const [, local = "", , state = "", , , , , , inode = ""] = line.trim().split(/\s+/);
-      return { port: local.slice(local.lastIndexOf(":") + 1), state, inode };
+      return { port: local.slice(local.lastIndexOf(":") + 1), state, inode: Number(inode) };
     });
 }
 

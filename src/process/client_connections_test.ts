@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import "../../tests/support/libc.ts";
 import { loopbackHost } from "../../tests/support/temp_dir.ts";
 import { clientConnections } from "./client_connections.ts";
 

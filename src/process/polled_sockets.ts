@@ -19,6 +19,7 @@ import type { Poller } from "../../ffi/poll.ts";
 import { FIRST_FD, type SpawnOptions } from "../../ffi/spawn.ts";
 import { messageOf } from "../errors.ts";
 import type { Fields, Log } from "../log.ts";
+import { descriptorsOf, linkAt } from "../proc.ts";
 import type { Children } from "./children.ts";
 import { copySocket } from "./copied_socket.ts";
 import { ownCommand } from "./successor.ts";
@@ -61,7 +62,7 @@ export class PolledSockets implements Disposable {
       const copy = (number: number) => copyDescriptor(process, number);
       const sockets = new Map<number, { fd: Fd; link: string }>();
       const sets: Fd[] = [];
-      const descriptors = descriptorsOf(pid);
+      const descriptors = [...descriptorsOf(pid)];
       const isLent = (number: number) => number >= FIRST_FD && number < FIRST_FD + lent;
       const links = descriptors.filter(([number]) => isLent(number)).map(([, link]) => link);
       const lentLinks = new Set(links.filter((link) => link.startsWith("socket:")));
@@ -131,7 +132,7 @@ export class PolledSockets implements Disposable {
   /** Those of some sockets that it has no more; by now their numbers may be those of something else. */
   #closed(numbers: ReadonlySet<number>): number[] {
     return [...numbers].filter((number) =>
-      linkOf(this.pid, number) !== this.sockets.get(number)?.link
+      linkAt(`/proc/${this.pid}/fd/${number}`) !== this.sockets.get(number)?.link
     );
   }
 
@@ -158,20 +159,4 @@ function tellOfMissingRight(log: Log, about: Fields): void {
   const what =
     "an old server may use up to a core while it drains: this process has no right to trace it";
   log.warn(`${what} (CAP_SYS_PTRACE in a container; see docs/draining.md)`, about);
-}
-
-/** The descriptors of a process, and what /proc shows of each. */
-function descriptorsOf(pid: number): [number, string][] {
-  return [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) => {
-    return [Number(name), linkOf(pid, Number(name))];
-  });
-}
-
-/** Empty when it has no such descriptor. */
-function linkOf(pid: number, number: number): string {
-  try {
-    return Deno.readLinkSync(`/proc/${pid}/fd/${number}`);
-  } catch {
-    return "";
-  }
 }

@@ -5,7 +5,7 @@
  */
 
 import { SystemError } from "../../ffi/errno.ts";
-import { folderNames } from "../../ffi/file.ts";
+import { commandOf, descriptorsOf, inodeIn, linkAt, processes, textAt } from "../proc.ts";
 import { MARKS } from "./own_variables.ts";
 
 /** A process that has one of the sockets open. */
@@ -52,20 +52,20 @@ export async function findHolders(
   inodes: Iterable<number>,
   { first, skip, pause, maxWork }: Search,
 ): Promise<Holders> {
-  const wanted = new Map([...inodes].map((inode) => [`socket:[${inode}]`, inode]));
+  const wanted = new Set(inodes);
   const byInode = new Map<number, Holder[]>();
-  let complete = linkOf("/proc/self/ns/pid") === FIRST_NAMESPACE;
+  let complete = linkAt("/proc/self/ns/pid") === FIRST_NAMESPACE;
   if (wanted.size === 0) return { byInode, complete };
   let work = 0;
   let since = performance.now();
-  for (const pid of processes(first)) {
+  for (const pid of beginningWith(first)) {
     if (skip.has(pid) || servesNobody(pid)) continue;
     const seen = new Set<number>();
     let holder: Holder | undefined;
     try {
-      for (const name of folderNames(`/proc/${pid}/fd`)) {
-        const inode = wanted.get(linkOf(`/proc/${pid}/fd/${name}`));
-        if (inode !== undefined && !seen.has(inode)) {
+      for (const [, what] of descriptorsOf(pid)) {
+        const inode = inodeIn(what) ?? -1;
+        if (wanted.has(inode) && !seen.has(inode)) {
           seen.add(inode);
           holder ??= describeProcess(pid);
           byInode.set(inode, [...byInode.get(inode) ?? [], holder]);
@@ -87,20 +87,19 @@ export async function findHolders(
 }
 
 /** The processes to be seen, some of them first. */
-function* processes(first: Iterable<number>): Generator<number> {
+function* beginningWith(first: Iterable<number>): Generator<number> {
   const seen = new Set<number>();
   const waiting = [...first].filter((pid) => pid > 0);
   for (let pid = waiting.shift(); pid !== undefined; pid = waiting.shift()) {
     if (seen.has(pid)) continue;
     seen.add(pid);
     yield pid;
-    const children = textOf(`/proc/${pid}/task/${pid}/children`);
+    const children = textAt(`/proc/${pid}/task/${pid}/children`);
     waiting.push(...children.split(" ").filter((child) => child !== "").map(Number));
   }
   // Where the others are hidden (hidepid=), the first process is as well: that is looked at in any case.
   if (!seen.has(1)) yield 1;
-  for (const name of folderNames("/proc")) {
-    const pid = Number(name);
+  for (const pid of processes()) {
     if (pid > 1 && !seen.has(pid)) yield pid;
   }
 }
@@ -109,20 +108,20 @@ function* processes(first: Iterable<number>): Generator<number> {
 function servesNobody(pid: number): boolean {
   const program = programOf(String(pid));
   return program !== "" && program === programOf("self") ||
-    pid === 1 && textOf("/proc/1/comm") === "systemd\n";
+    pid === 1 && commandOf(1) === "systemd";
 }
 
 /** The name of the file that a process runs, which may have been replaced since. */
 function programOf(process: string): string {
-  return linkOf(`/proc/${process}/exe`).replace(/ \(deleted\)$/, "").replace(/^.*\//, "");
+  return linkAt(`/proc/${process}/exe`).replace(/ \(deleted\)$/, "").replace(/^.*\//, "");
 }
 
 function describeProcess(pid: number): Holder {
   return {
     pid,
-    command: textOf(`/proc/${pid}/comm`).trim(),
-    ...placeOf(textOf(`/proc/${pid}/cgroup`)),
-    generation: generationIn(textOf(`/proc/${pid}/environ`).split("\0")),
+    command: commandOf(pid),
+    ...placeOf(textAt(`/proc/${pid}/cgroup`)),
+    generation: generationIn(textAt(`/proc/${pid}/environ`).split("\0")),
   };
 }
 
@@ -151,21 +150,4 @@ function generationIn(variables: readonly string[]): Holder["generation"] {
   if (service === undefined || wrapper === undefined) return null;
   const number = Number(valueOf(MARKS.generation));
   return { service, wrapper: Number(wrapper), number: number > 0 ? number : null };
-}
-
-/** Empty for what cannot be read: it ended, or is another user's. */
-function textOf(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return "";
-  }
-}
-
-function linkOf(path: string): string {
-  try {
-    return Deno.readLinkSync(path);
-  } catch {
-    return "";
-  }
 }

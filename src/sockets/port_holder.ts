@@ -1,6 +1,7 @@
 /** Who holds a port: for the message when it is in use. */
 
-import { folderNames } from "../../ffi/file.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import { commandOf, descriptorsOf, inodeIn, processes } from "../proc.ts";
 import type { InternetAddress } from "./address.ts";
 
 /** The state of a listening socket in /proc/net/tcp (TCP_LISTEN of include/net/tcp_states.h). */
@@ -31,28 +32,27 @@ export async function portHolder(
   if (inodes.size === 0) return undefined;
   let work = 0;
   let since = performance.now();
-  for (const pid of namesIn("/proc")) {
-    if (!/^\d+$/.test(pid)) continue;
-    for (const fd of namesIn(`/proc/${pid}/fd`)) {
-      const link = attempt(() => Deno.readLinkSync(`/proc/${pid}/fd/${fd}`));
-      const inode = /^socket:\[(\d+)\]$/.exec(link)?.[1];
-      if (inode !== undefined && inodes.has(inode)) {
-        const command = attempt(() => Deno.readTextFileSync(`/proc/${pid}/comm`));
-        return { pid: Number(pid), command: command.trim() };
+  for (const pid of processes()) {
+    try {
+      for (const [, what] of descriptorsOf(pid)) {
+        if (inodes.has(inodeIn(what) ?? -1)) return { pid, command: commandOf(pid) };
+        const turn = pause();
+        if (turn === undefined) continue;
+        work += performance.now() - since;
+        if (work > MAX_WORK) return undefined;
+        await turn;
+        since = performance.now();
       }
-      const turn = pause();
-      if (turn === undefined) continue;
-      work += performance.now() - since;
-      if (work > MAX_WORK) return undefined;
-      await turn;
-      since = performance.now();
+    } catch (error) {
+      // It ended, or is another user's.
+      if (!(error instanceof SystemError)) throw error;
     }
   }
   return undefined;
 }
 
 /** The inodes of the sockets in one of the kernel's tables that keep others from a port. */
-export async function socketInodes(table: string, wanted: Wanted): Promise<string[]> {
+export async function socketInodes(table: string, wanted: Wanted): Promise<number[]> {
   const state = wanted.transport === "tcp" ? TCP_LISTEN : UDP_BOUND;
   const port = wanted.port.toString(16).toUpperCase().padStart(4, "0");
   // Most lines are connections, and there may be a hundred thousand.
@@ -60,7 +60,7 @@ export async function socketInodes(table: string, wanted: Wanted): Promise<strin
   const text = await Deno.readTextFile(table).catch(() => "");
   return [...text.matchAll(line)]
     .filter(([, host = ""]) => conflicts(host, wanted.host))
-    .map(([found]) => found.trim().split(/\s+/)[9] ?? "");
+    .map(([found]) => Number(found.trim().split(/\s+/)[9]));
 }
 
 /**
@@ -73,21 +73,4 @@ function conflicts(held: string, wanted: string): boolean {
   if (isWildcard || held.length !== 8) return true;
   const bytes = held.match(/../g)?.reverse().map((byte) => parseInt(byte, 16)) ?? [];
   return bytes.join(".") === wanted;
-}
-
-function* namesIn(folder: string): Generator<string> {
-  try {
-    yield* folderNames(folder);
-  } catch {
-    // As below.
-  }
-}
-
-/** What cannot be read (a process that ended, another user's) tells nothing. */
-function attempt(read: () => string): string {
-  try {
-    return read();
-  } catch {
-    return "";
-  }
 }

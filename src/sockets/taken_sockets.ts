@@ -12,16 +12,16 @@ import { SO_REUSEPORT, SOL_SOCKET } from "../../ffi/constants.ts";
 import { discard } from "../../ffi/discard.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { folderNames } from "../../ffi/file.ts";
 import { copyDescriptor, openProcess } from "../../ffi/pidfd.ts";
 import { acceptQueue, setOption } from "../../ffi/socket.ts";
 import { UserError } from "../errors.ts";
+import { commandOf, descriptorsOf, inodeIn, linkAt, processes } from "../proc.ts";
 import { type Address, formatAddress, hasFile, wholeOf } from "./address.ts";
 import { listeningAddress } from "./listen.ts";
 import { socketInode } from "./listener_state.ts";
 import { fileId } from "./place.ts";
 import { socketInodes } from "./port_holder.ts";
-import type { Held } from "./registry.ts";
+import type { Held } from "./held.ts";
 
 /** What it takes to trace a process (ptrace(2)), and to list its descriptors. */
 const RIGHT = "it takes root (CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH), or the same user and " +
@@ -109,8 +109,8 @@ function whyNot(holder: Holder, isServed: boolean): string {
   const command = commandOf(holder);
   if (command === "") return `there is no process with pid ${holder}`;
   const who = `${command} (pid ${holder})`;
-  const [own, its] = [namespaceOf("self"), namespaceOf(holder)];
-  if (its !== undefined && own !== its) return `${who} is in another network namespace`;
+  const [own, its] = ["self", holder].map((process) => linkAt(`/proc/${process}/ns/net`));
+  if (its !== "" && own !== its) return `${who} is in another network namespace`;
   return `${who} does not listen on it${isServed ? ", but somebody else: try --take auto" : ""}`;
 }
 
@@ -123,10 +123,11 @@ interface Copies {
   denied: Set<number>;
 }
 
-function copiesOf(inodes: ReadonlySet<string>, whole: Address, holder: Holder): Copies {
+function copiesOf(inodes: ReadonlySet<number>, whole: Address, holder: Holder): Copies {
   const found: Copies = { copies: [], others: new Set(), denied: new Set() };
-  const seen = new Set<string>();
+  const seen = new Set<number>();
   for (const pid of holder === "auto" ? processes() : [holder]) {
+    if (pid === Deno.pid) continue;
     for (const [number, inode] of socketsOf(pid, found)) {
       if (!inodes.has(inode) || seen.has(inode)) continue;
       const fd = copyOf(pid, number, inode, found);
@@ -144,12 +145,12 @@ function copiesOf(inodes: ReadonlySet<string>, whole: Address, holder: Holder): 
   return found;
 }
 
-function copyOf(pid: number, number: number, inode: string, found: Copies): Fd | undefined {
+function copyOf(pid: number, number: number, inode: number, found: Copies): Fd | undefined {
   try {
     using process = openProcess(pid);
     if (process === undefined) return undefined;
     const fd = copyDescriptor(process, number);
-    if (socketInode(fd) === Number(inode)) return fd;
+    if (socketInode(fd) === inode) return fd;
     // It has put something else there meanwhile.
     discard(fd);
   } catch (error) {
@@ -160,11 +161,11 @@ function copyOf(pid: number, number: number, inode: string, found: Copies): Fd |
 }
 
 /** The sockets of a process: number and inode. */
-function* socketsOf(pid: number, found: Copies): Generator<[number: number, inode: string]> {
+function* socketsOf(pid: number, found: Copies): Generator<[number: number, inode: number]> {
   try {
-    for (const name of folderNames(`/proc/${pid}/fd`)) {
-      const inode = /^socket:\[(\d+)\]$/.exec(linkAt(`/proc/${pid}/fd/${name}`))?.[1];
-      if (inode !== undefined) yield [Number(name), inode];
+    for (const [number, what] of descriptorsOf(pid)) {
+      const inode = inodeIn(what);
+      if (inode !== undefined) yield [number, inode];
     }
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
@@ -172,13 +173,8 @@ function* socketsOf(pid: number, found: Copies): Generator<[number: number, inod
   }
 }
 
-function processes(): number[] {
-  return [...folderNames("/proc")].filter((name) => /^\d+$/.test(name)).map(Number)
-    .filter((pid) => pid !== Deno.pid);
-}
-
 /** The sockets that keep others from an address, by the kernel's tables of this network namespace. */
-async function inodesOf(address: Address): Promise<Set<string>> {
+async function inodesOf(address: Address): Promise<Set<number>> {
   if (address.transport !== "unix") {
     const tables = [address.transport, `${address.transport}6`];
     const found = tables.map((table) => socketInodes(`/proc/self/net/${table}`, address));
@@ -189,28 +185,8 @@ async function inodesOf(address: Address): Promise<Set<string>> {
   const rows = lines.map((line) => line.trim().split(/\s+/));
   return new Set(
     rows.filter(([, , , flags, , , , path]) => flags === LISTENS && path === address.path)
-      .map(([, , , , , , inode = ""]) => inode),
+      .map(([, , , , , , inode]) => Number(inode)),
   );
-}
-
-function namespaceOf(pid: number | "self"): string | undefined {
-  return linkAt(`/proc/${pid}/ns/net`) || undefined;
-}
-
-function linkAt(path: string): string {
-  try {
-    return Deno.readLinkSync(path);
-  } catch {
-    return "";
-  }
-}
-
-function commandOf(pid: number): string {
-  try {
-    return Deno.readTextFileSync(`/proc/${pid}/comm`).trim();
-  } catch {
-    return "";
-  }
 }
 
 function cannotTake(address: string, why: string): UserError {

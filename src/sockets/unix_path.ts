@@ -10,6 +10,7 @@ import { effectiveUid, withUmask } from "../../ffi/process.ts";
 import { bindSocket, connectUnix, listenSocket, peerCredentials } from "../../ffi/socket.ts";
 import { fileNumberOf } from "../../ffi/unix_diag.ts";
 import { UserError } from "../errors.ts";
+import { commandOf } from "../proc.ts";
 import { Folder } from "./folder.ts";
 import { codeOf, type FileId, fileId, isSame, type Place, placeAt, removeIfSame } from "./place.ts";
 import type { SocketOptions } from "./socket_options.ts";
@@ -214,7 +215,7 @@ function takeAway(path: string, stale: FileId): boolean {
 function serverOf(path: string): string | undefined {
   try {
     const pid = servingPid(path);
-    return pid ? `${Deno.readTextFileSync(`/proc/${pid}/comm`).trim()} (pid ${pid})` : undefined;
+    return pid ? `${commandOf(pid)} (pid ${pid})` : undefined;
   } catch {
     return undefined;
   }
