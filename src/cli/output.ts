@@ -1,7 +1,10 @@
-/** Standard output. */
+/** Standard output, and standard error. */
 
 /** Prints text, or bytes as they are. */
-export function print(text: string | Uint8Array): void {
+export function print(
+  text: string | Uint8Array,
+  to: { writeSync(bytes: Uint8Array): number } = Deno.stdout,
+): void {
   const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
-  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+  for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
 }
