@@ -9,7 +9,7 @@ import { findHolders, type Holder, type Holders } from "../process/socket_holder
 import { wrapperReport } from "../process/state.ts";
 
 /** A process that serves a socket; null is what cannot be told. */
-export interface Server {
+export interface ServingProcess {
   pid: number;
   command: string | null;
   /** The generation's number, of a server that a wrapper has started. */
@@ -28,7 +28,7 @@ export interface ListedSocket {
   limit: number | null;
   drops: number | null;
   mended: number;
-  servedBy: readonly Server[] | null;
+  servedBy: readonly ServingProcess[] | null;
   lentTo: readonly { pid: number; uid: number; count: number; last: string }[];
   ageSeconds: number;
   options: SocketReport["options"];
@@ -161,7 +161,7 @@ function serviceOf(
   };
 }
 
-function serverOf({ pid, command, unit, container, generation }: Holder): Server {
+function serverOf({ pid, command, unit, container, generation }: Holder): ServingProcess {
   return { pid, command, generation: generation?.number ?? null, unit, container };
 }
 

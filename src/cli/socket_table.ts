@@ -3,7 +3,7 @@
 import { bold, green, red, yellow } from "@std/fmt/colors";
 import { describeAge } from "../duration.ts";
 import { escapeControls } from "../escape.ts";
-import type { ListedSocket, Server } from "./socket_list.ts";
+import type { ListedSocket, ServingProcess } from "./socket_list.ts";
 import { type Cell, tableLines } from "./table.ts";
 
 export const COLUMNS = [
@@ -91,7 +91,7 @@ function rowOf(socket: ListedSocket, now: number, age: Age): (Cell | string)[] {
   ];
 }
 
-function servers(servedBy: readonly Server[] | null): string {
+function servers(servedBy: readonly ServingProcess[] | null): string {
   if (servedBy === null) return "unknown";
   if (servedBy.length === 0) return "nobody";
   const named = servedBy.slice(0, NAMED).map(({ pid, command, generation, unit, container }) => {

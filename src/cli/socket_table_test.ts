@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import type { ListedSocket, Server } from "./socket_list.ts";
+import type { ListedSocket, ServingProcess } from "./socket_list.ts";
 import { byTrouble, socketLines, troubleLines } from "./socket_table.ts";
 
 const NOW = Date.parse("2026-01-02T03:04:05.000Z");
@@ -22,7 +22,7 @@ function socket(address: string, more: Partial<ListedSocket> = {}): ListedSocket
   };
 }
 
-const server = (more: Partial<Server> = {}): Server => {
+const server = (more: Partial<ServingProcess> = {}): ServingProcess => {
   return { pid: 9, command: "web", generation: null, unit: null, container: null, ...more };
 };
 
