@@ -1,6 +1,6 @@
 /**
  * Constants of Linux, the same on x86_64 and aarch64.
- * Source: the UAPI headers asm-generic/{socket,fcntl,poll,resource}.h and linux/{socket,in6,tcp,time,netlink,sock_diag,unix_diag}.h,
+ * Source: the UAPI headers asm-generic/{socket,fcntl,poll,resource}.h and linux/{socket,in6,tcp,time,inotify,netlink,sock_diag,unix_diag}.h,
  * glibc's spawn.h and netdb.h. `scripts/check/layouts.ts` compiles them against the headers.
  * @module
  */
@@ -99,6 +99,14 @@ export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
 export const FD_CLOEXEC = 1;
+export const IN_CLOSE_WRITE = 0x8;
+export const IN_MOVED_FROM = 0x40;
+export const IN_MOVED_TO = 0x80;
+export const IN_CREATE = 0x100;
+export const IN_DELETE = 0x200;
+export const IN_DELETE_SELF = 0x400;
+export const IN_MOVE_SELF = 0x800;
+export const IN_ONLYDIR = 0x1000000;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const EPOLL_CTL_DEL = 2;

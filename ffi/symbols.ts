@@ -57,6 +57,10 @@ export const symbols = {
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
   // ssize_t getdents64(int fd, void *buffer, size_t length)
   getdents64: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  // int inotify_init1(int flags)
+  inotify_init1: { parameters: ["i32"], result: "i32" },
+  // int inotify_add_watch(int fd, const char *path, unsigned int mask)
+  inotify_add_watch: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // int flock(int fd, int operation)
   flock: { parameters: ["i32", "i32"], result: "i32" },
   // ssize_t read(int fd, void *buffer, size_t count)

@@ -22,7 +22,7 @@ const PROCESSORS = [
 
 const HEADERS = [
   "arpa/inet.h dirent.h errno.h fcntl.h grp.h linux/netlink.h linux/sock_diag.h linux/sockios.h linux/unix_diag.h netdb.h netinet/in.h netinet/tcp.h poll.h pwd.h sched.h",
-  "signal.h spawn.h stddef.h string.h sys/epoll.h sys/eventfd.h sys/file.h sys/ioctl.h sys/mman.h sys/resource.h",
+  "signal.h spawn.h stddef.h string.h sys/epoll.h sys/eventfd.h sys/file.h sys/inotify.h sys/ioctl.h sys/mman.h sys/resource.h",
   "sys/socket.h sys/stat.h sys/uio.h",
   "sys/syscall.h sys/un.h sys/wait.h time.h unistd.h",
 ].flatMap((line) => line.split(" "));
