@@ -1,26 +1,54 @@
-/** Running a program for what it says. */
+/** Running a program to its end, for how it ends and for what it says. */
 
 import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import { type ExitStatus, sendSignal } from "../../ffi/process.ts";
 import type { SpawnOptions } from "../../ffi/spawn.ts";
 import type { Child } from "./children.ts";
+import { descendantsOf } from "./socket_use.ts";
 
 /** Bytes of the output that are kept. */
-const MAX_OUTPUT = 256 * 1024;
+const MAX_OUTPUT = 64 * 1024;
+
+/** What came of a program. */
+export interface Output {
+  status: ExitStatus;
+  /** What it wrote to its standard output and error. */
+  text: string;
+  /** Whether it was killed since it did not end in time. */
+  isLate: boolean;
+}
+
+/** The pids of those under way. */
+const underWay = new Set<number>();
 
 /**
  * Runs a program to its end, and reads what it wrote to its standard output and error.
  * @param start starts it with these outputs
- * @param timeout milliseconds after which it is killed
+ * @param timeout milliseconds after which it is killed, with all that it has started
  */
 export async function outputOf(
-  start: (outputs: Pick<SpawnOptions, "stdout" | "stderr">) => Child,
+  start: (outputs: Required<Pick<SpawnOptions, "stdout" | "stderr">>) => Child,
   timeout: number,
-): Promise<{ status: ExitStatus; text: string }> {
+): Promise<Output> {
   using output = createMemfd("multibinder-output");
-  const child = start({ stdout: output, stderr: output });
-  const timer = setTimeout(() => sendSignal(child.pid, "SIGKILL"), timeout);
-  const status = await child.exited;
+  const { pid, exited } = start({ stdout: output, stderr: output });
+  underWay.add(pid);
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    end(pid);
+  }, timeout);
+  const status = await exited;
+  underWay.delete(pid);
   clearTimeout(timer);
-  return { status, text: readOutput(output, MAX_OUTPUT) };
+  return { status, text: readOutput(output, MAX_OUTPUT), isLate };
+}
+
+/** Kills the programs under way, which would go on when nobody waits for what comes of them any more. */
+export function endOutputs(): void {
+  underWay.forEach(end);
+}
+
+function end(pid: number): void {
+  for (const one of [pid, ...descendantsOf(pid)]) sendSignal(one, "SIGKILL");
 }

@@ -1,15 +1,10 @@
 /** Having a program check a config, before anything depends on it. */
 
 import type { Fd } from "../../ffi/fd.ts";
-import { createMemfd, readOutput } from "../../ffi/memfd.ts";
-import { sendSignal } from "../../ffi/process.ts";
 import { describeDuration } from "../duration.ts";
 import { EXIT, UserError } from "../errors.ts";
-import { descendantsOf } from "../process/socket_use.ts";
+import { outputOf } from "../process/output_of.ts";
 import { exitCodeOf, type Launch, type Words } from "./launch.ts";
-
-/** Bytes of a check's output that are kept. */
-const MAX_OUTPUT = 64 * 1024;
 
 /** A config that a server refused, or did not check in time. */
 export class RefusedConfig extends UserError {
@@ -38,19 +33,6 @@ export interface Check {
   reasonOf(output: readonly string[], end: string | undefined): string | undefined;
 }
 
-/** The pids of those under way. */
-const underWay = new Set<number>();
-
-/** Kills the checks under way: whose outcome nobody waits for any more, they would go on with the sockets. */
-export function endChecks(): void {
-  underWay.forEach(end);
-}
-
-/** Ends a check with all that it has started. */
-function end(pid: number): void {
-  for (const one of [pid, ...descendantsOf(pid)]) sendSignal(one, "SIGKILL");
-}
-
 /**
  * Runs a program that checks a config: it ends with exit code 0 when the config is good.
  * @throws {RefusedConfig} with the program's reason, when it is not
@@ -58,19 +40,12 @@ function end(pid: number): void {
  */
 export async function checkConfig(launch: Launch, check: Check): Promise<void> {
   const { who, argv, env = launch.env, timeout } = check;
-  using output = createMemfd("multibinder-check");
-  const child = launch.start(argv, { env, stdout: check.stdout ?? output, stderr: output });
-  underWay.add(child.pid);
-  let isLate = false;
-  const timer = setTimeout(() => {
-    isLate = true;
-    end(child.pid);
-  }, timeout);
-  const status = await child.exited;
-  underWay.delete(child.pid);
-  clearTimeout(timer);
+  const { status, text, isLate } = await outputOf(
+    ({ stdout, stderr }) => launch.start(argv, { env, stdout: check.stdout ?? stdout, stderr }),
+    timeout,
+  );
   if ("code" in status && status.code === 0) return;
-  const lines = readOutput(output, MAX_OUTPUT).split("\n").filter((line) => line.trim() !== "");
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
   if (isLate) {
     const time = describeDuration(timeout);
     const why = `${who} did not check the config within ${time} (--ready-timeout)`;
