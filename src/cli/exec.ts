@@ -42,6 +42,19 @@ most --drain. Told to stop, the server serves on for --stop-delay first, until l
 balancers have looked away.
 `;
 
+const RELOADS = `
+With --watch a change of PATH is a reload, and with it one of a template, of an
+--env-file, or of the config of a server whose command line is understood. It comes half
+a second after the last change, and not sooner than --watch-interval after the reload
+before. Of a folder all that is below it counts, but for names that begin with a dot or
+end in ~. What counts is what a file holds; a config that was refused is not tried again
+until something changes.
+--before-reload and --after-reload are commands of the shell, and may take
+--ready-timeout; what they say is logged. The second finds RELOAD_OUTCOME (success or
+failure), RELOAD_MESSAGE, and RELOAD_GENERATION and RELOAD_PID of the server that serves
+in its environment. The first start is no reload.
+`;
+
 const SIGNALS = `
 SIGUSR2, SIGHUP    reload: start a new generation, then drain the one before
 SIGTERM, SIGINT    stop gracefully; a second one stops at once
@@ -112,6 +125,19 @@ export const subcommand = defineSubcommand({
       read: wholeNumber(0),
       default: "50",
     },
+    "watch": {
+      placeholder: "PATH",
+      about: "reload when what is there, or a config, has changed",
+      repeatable: true,
+    },
+    "watch-interval": {
+      placeholder: "TIME",
+      about: "from one such reload to the next",
+      read: duration,
+      default: "5s",
+    },
+    "before-reload": { placeholder: "COMMAND", about: "may refuse a reload, by failing" },
+    "after-reload": { placeholder: "COMMAND", about: "is told how a reload went" },
     "stop-delay": {
       placeholder: "TIME",
       about: "to serve on when told to stop",
@@ -125,6 +151,7 @@ export const subcommand = defineSubcommand({
     "The command": COMMAND,
     "Named sockets": NAMED_SOCKETS,
     "Times": TIMES,
+    "Reloads": RELOADS,
     "Signals": SIGNALS,
     "Under systemd": SYSTEMD,
   },
@@ -163,6 +190,9 @@ export const subcommand = defineSubcommand({
       metrics: options.metrics,
       listen,
       envFiles: options["env-file"],
+      watch: options.watch,
+      watchInterval: options["watch-interval"],
+      hooks: { before: options["before-reload"], after: options["after-reload"] },
       limits: {
         ready: options["ready-timeout"],
         settle: options.settle,

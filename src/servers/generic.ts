@@ -52,6 +52,7 @@ class Generic implements Service {
   readonly stopSignals: { soft: SignalName; hard: SignalName };
   readonly configs: readonly string[];
   readonly identity: string;
+  readonly hearsLate: boolean;
   readonly #argv: Words;
   readonly #wantsOwnPid: boolean;
 
@@ -70,6 +71,7 @@ class Generic implements Service {
       soft: stopSignal ?? profile?.soft ?? "SIGTERM",
       hard: killSignal ?? profile?.hard ?? "SIGKILL",
     };
+    this.hearsLate = profile?.hearsLate === true && stopSignal === undefined;
     // Two sites may be run by the same words, in different folders.
     const addresses = named.map(({ address }) => address);
     this.identity = [Deno.cwd(), ...words, ...addresses].join(" ");

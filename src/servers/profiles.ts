@@ -23,6 +23,8 @@ export interface Profile {
   sign?: Sign;
   /** It takes sockets from LISTEN_FDS that its command has named as well, and fails. */
   takesTwice?: true;
+  /** It may let a soft stop go by while it starts, and closes its sockets when it hears one. */
+  hearsLate?: true;
   /** Variables in which it looks for its sockets, by their descriptors. */
   variables?: (sockets: readonly NamedSocket[]) => Record<string, string>;
 }
@@ -56,6 +58,7 @@ export const PROFILES: readonly Profile[] = [
     example: "unicorn -c unicorn.rb",
     soft: "SIGQUIT",
     hard: "SIGTERM",
+    hearsLate: true,
   },
   // https://caddyserver.com/docs/conventions#network-addresses (fd/3), READY=1 (notify_linux.go).
   {

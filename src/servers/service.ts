@@ -102,6 +102,11 @@ export interface Service {
    * is still woken for connections that others accept.
    */
   readonly leavesSocketsPolled?: boolean;
+  /**
+   * Whether a soft stop may come too early to be heard: such a one is told again as long as it has its sockets,
+   * which it closes at once, and hears no other meaning in that.
+   */
+  readonly hearsLate?: boolean;
   /** A generation has ended, while the one with this pid serves. */
   ended?(serving: number, log: Log): void;
   /** How grave a line of its output is. */

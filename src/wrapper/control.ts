@@ -55,6 +55,10 @@ export interface Controlled {
   service: string;
   reload: () => void;
   stop: () => void;
+  /** The end of what is neither a start nor a reload, and cannot be handed over; undefined when nothing is. */
+  underWay: () => Promise<unknown> | undefined;
+  /** What others know that the state for a successor has in it. */
+  handOver: () => Pick<WrapperState, "mainPids" | "watched">;
 }
 
 /** Only the wrapper's own user, and root, can connect. */
@@ -72,12 +76,12 @@ export class Control {
   #started = Date.now();
 
   constructor(readonly controlled: Controlled) {
-    const { log, children, notifier, reloads, supervisor } = controlled;
+    const { log, children, notifier, reloads, supervisor, underWay } = controlled;
     this.#upgrade = new Upgrade({
       log,
       children,
       notifier,
-      underWay: () => supervisor.busy ? reloads.outcome(false) : undefined,
+      underWay: () => supervisor.busy ? reloads.outcome(false) : underWay(),
       patience: 10_000,
       givesWay: true,
       handOver: () => this.#handOver(),
@@ -231,6 +235,7 @@ export class Control {
       lastReload: reloads.last,
       counters: counters.state,
       ...(metrics && { metrics }),
+      ...this.controlled.handOver(),
       upgrades: this.#upgrade.count + 1,
       started: this.#started,
       from: VERSION,

@@ -81,6 +81,8 @@ class Scene {
       service: "/etc/site.cfg.eta",
       reload: () => this.tell({ type: "reload" }),
       stop: () => this.tell({ type: "stop" }),
+      underWay: () => undefined,
+      handOver: () => ({}),
     });
   }
 

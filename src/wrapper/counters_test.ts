@@ -11,13 +11,13 @@ async function lines(counters: Counters, start: string): Promise<string[]> {
 }
 
 const reload: Event = { type: "reload" };
-const outcome = (ok: boolean): Action => ({ do: "outcome", ok, message: "" });
+const outcome = (ok: boolean): Action => ({ do: "outcome", ok, message: "", isFirst: false });
 
 Deno.test("reloads are counted by their outcome, and timed from their begin", async () => {
   const counters = new Counters();
-  counters.follow(reload, [{ do: "prepare" }], 1000);
+  counters.follow(reload, [{ do: "prepare", isFirst: false }], 1000);
   counters.follow(reload, [outcome(true)], 1400);
-  counters.follow(reload, [{ do: "prepare" }], 5000);
+  counters.follow(reload, [{ do: "prepare", isFirst: false }], 5000);
   counters.follow(reload, [outcome(false)], 6000);
   assertEquals(await lines(counters, "multibinder_reloads_total"), [
     'multibinder_reloads_total{outcome="success"} 1',
@@ -54,7 +54,7 @@ Deno.test("a drain is from the soft stop to the end; a hard stop cuts it, and is
 
 Deno.test("a successor goes on counting, the drains under way included", async () => {
   const before = new Counters();
-  before.follow(reload, [{ do: "prepare" }, outcome(true)], 1000);
+  before.follow(reload, [{ do: "prepare", isFirst: false }, outcome(true)], 1000);
   before.follow(reload, [{ do: "signal", pid: 1, kind: "soft" }], 1000);
   const after = new Counters();
   after.resume(JSON.parse(JSON.stringify(before.state)));

@@ -64,19 +64,22 @@ export type Event = EventOf<keyof Events>;
 
 /** Something to do. It carries all that doing it takes. */
 export type Action =
-  /** Prepare a generation; `prepared` or `failed` tells how that went. */
-  | { do: "prepare" }
+  /**
+   * Prepare a generation; `prepared` or `failed` tells how that went. `isFirst`, here and below: none served
+   * before it, so that this is a start and no reload.
+   */
+  | { do: "prepare"; isFirst: boolean }
   /** Start what was prepared; `started` or `failed` tells how that went. */
   | { do: "start"; generation: number; preparation: Preparation }
   | { do: "signal"; pid: number; kind: "soft" | "hard" | "kill" }
   /** Tell the event `then` in so many milliseconds, unless it is about a process that has ended. */
   | { do: "timer"; ms: number; then: Event }
-  /** The candidate serves from now on; `isFirst` if none served before it. */
+  /** The candidate serves from now on. */
   | { do: "commit"; pid: number; isFirst: boolean }
   /** The candidate is given up. */
   | { do: "rollback" }
   /** How a start or reload went. */
-  | { do: "outcome"; ok: boolean; message: string }
+  | { do: "outcome"; ok: boolean; message: string; isFirst: boolean }
   /** Nobody will accept connections any more: clients are not to wait for it. */
   | { do: "withdraw" }
   | { do: "log"; level: Level; message: string; fields: Fields }

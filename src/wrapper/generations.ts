@@ -26,9 +26,10 @@ export class Generations {
     return this.launcher.service;
   }
 
-  /** Prepares a generation. */
-  async prepare(): Promise<void> {
+  /** Prepares a generation. @param before what comes first, and refuses it when it fails */
+  async prepare(before: () => Promise<void>): Promise<void> {
     try {
+      await before();
       this.tell({ type: "prepared", preparation: await this.launcher.prepare() });
     } catch (error) {
       if (error instanceof RefusedConfig) {
@@ -65,6 +66,16 @@ export class Generations {
       this.#processes.delete(pid);
       this.tell({ type: "exited", pid, status });
     });
+  }
+
+  /** The processes that generations have named for their signals, by the generations' own. */
+  get mainPids(): Record<string, number> {
+    return Object.fromEntries(
+      [...this.#processes].flatMap(([pid, { mainPid }]) => {
+        const main = mainPid?.();
+        return main === undefined ? [] : [[pid, main]];
+      }),
+    );
   }
 
   /** Stops a generation, if it still runs. */

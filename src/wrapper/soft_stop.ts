@@ -6,13 +6,17 @@ import type { Log } from "../log.ts";
 import type { Children } from "../process/children.ts";
 import { PolledSockets } from "../process/polled_sockets.ts";
 import type { Service } from "../servers/service.ts";
+import { FIRST_FD } from "../../ffi/spawn.ts";
 import { lentTo } from "./orphans.ts";
+
+/** Milliseconds until a server that may not have heard is told again. */
+const AGAIN = 1000;
 
 /** Tells processes of a service to stop softly. */
 export class SoftStop {
   /** @param isShared whether others may have the sockets that the processes were lent */
   constructor(
-    readonly service: Pick<Service, "stopSignals" | "leavesSocketsPolled">,
+    readonly service: Pick<Service, "stopSignals" | "leavesSocketsPolled" | "hearsLate">,
     readonly isShared: () => boolean,
     readonly poller: Poller,
     readonly children: Children,
@@ -33,6 +37,7 @@ export class SoftStop {
     const polled = isNeeded ? PolledSockets.of(pid, lentTo(pid), !isForeign, this.log) : undefined;
     try {
       const isThere = send(stopSignals.soft);
+      if (isThere && this.service.hearsLate) this.#insist(pid, send);
       if (isThere) void polled?.forget(this.poller, this.children, this.log);
       else polled?.[Symbol.dispose]();
       return isThere;
@@ -40,5 +45,22 @@ export class SoftStop {
       polled?.[Symbol.dispose]();
       throw error;
     }
+  }
+  /** Tells it again as long as it has a socket that it was lent. */
+  #insist(pid: number, send: (signal: SignalName) => boolean): void {
+    setTimeout(() => {
+      const lent = Array.from({ length: lentTo(pid) ?? 0 }, (_, index) => FIRST_FD + index);
+      if (!lent.some((number) => isSocket(`/proc/${pid}/fd/${number}`))) return;
+      this.log.info("the server goes on, telling it once more to stop", { pid });
+      if (send(this.service.stopSignals.soft)) this.#insist(pid, send);
+    }, AGAIN);
+  }
+}
+
+function isSocket(path: string): boolean {
+  try {
+    return Deno.readLinkSync(path).startsWith("socket:");
+  } catch {
+    return false; // It is closed, or the process has ended.
   }
 }

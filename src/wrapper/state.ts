@@ -32,6 +32,7 @@ import { MAX_BACKLOG, readOptions, type SocketOptions } from "../sockets/socket_
 import { countersShape, type CountersState } from "./counters.ts";
 import type { ReloadOutcome } from "./reloads.ts";
 import type { SupervisorSnapshot } from "./generation.ts";
+import type { WatchState } from "./watch.ts";
 
 /**
  * The format's version; the rule for change stands in `../process/state.ts`. Before 2 a socket for both families
@@ -53,6 +54,9 @@ export interface WrapperState extends CommonState {
   /** Absent, both, before there were metrics; the socket also where none was asked for. */
   counters?: CountersState;
   metrics?: MetricsSocketState;
+  /** The process that a generation has named for its signals, by its own; what was noted of watched files. */
+  mainPids?: Record<string, number>;
+  watched?: WatchState;
 }
 
 const socketOptions: Shape<SocketOptions> = (value, at) => {
@@ -92,6 +96,8 @@ const state = object<WrapperState>({
   lastReload: orNull(object<ReloadOutcome>({ at: text(), ok: truth, message: text() })),
   counters: orAbsent(countersShape),
   metrics: orAbsent(metricsShape),
+  mainPids: orAbsent(table(pid)),
+  watched: orAbsent(table(text())),
 });
 
 /**

@@ -54,7 +54,7 @@ export const STOPS: Record<Told, GenerationRow> = {
 function prepare(step: Step): void {
   step.state.phase = "preparing";
   if (step.serving) step.log("info", "reloading");
-  step.do({ do: "prepare" });
+  step.do({ do: "prepare", isFirst: isFirst(step) });
 }
 
 function remember(step: Step): void {
@@ -93,10 +93,12 @@ function promote(step: Step, candidate: Generation): void {
   const { pid, number } = candidate;
   if (before) before.role = "retired";
   candidate.role = "serving";
-  step.do({ do: "commit", pid, isFirst: state.lastServed === undefined });
+  const isStart = isFirst(step);
+  step.do({ do: "commit", pid, isFirst: isStart });
   state.lastServed = pid;
   step.log("info", before ? "reloaded" : "serving", candidate);
-  step.do({ do: "outcome", ok: true, message: `generation ${number} serves` });
+  const message = `generation ${number} serves`;
+  step.do({ do: "outcome", ok: true, message, isFirst: isStart });
   if (before) drain(step, before);
   goOn(step);
 }
@@ -170,7 +172,12 @@ function conclude(step: Step, { why }: { why: string }): void {
 
 function giveBack(step: Step, why: string): void {
   step.do({ do: "rollback" });
-  step.do({ do: "outcome", ok: false, message: why });
+  step.do({ do: "outcome", ok: false, message: why, isFirst: isFirst(step) });
+}
+
+/** Whether no generation has served yet. */
+function isFirst(step: Step): boolean {
+  return step.state.lastServed === undefined;
 }
 
 function endService(step: Step, generation: Generation, { status }: EventOf<"exited">): void {

@@ -7,10 +7,10 @@ import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
 import { EXIT, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Children } from "../process/children.ts";
+import { endOutputs } from "../process/output_of.ts";
 import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
 import type { NamedSocket } from "../servers/named_sockets.ts";
-import { endChecks } from "../servers/check.ts";
 import type { Service } from "../servers/service.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { passedOver, planTargets } from "./config_files.ts";
@@ -18,15 +18,17 @@ import { Control } from "./control.ts";
 import { Counters } from "./counters.ts";
 import type { Action, Event, SupervisorLimits } from "./events.ts";
 import { Generations } from "./generations.ts";
+import { type HookCommands, Hooks } from "./hooks.ts";
 import { Launcher } from "./launcher.ts";
 import { Orphanage } from "./orphanage.ts";
 import { PidFile } from "./pid_file.ts";
-import { Reloads } from "./reloads.ts";
+import { type ReloadOutcome, Reloads } from "./reloads.ts";
 import { Reporter } from "./reporter.ts";
 import { SoftStop } from "./soft_stop.ts";
 import { chooseSockets, type Sockets } from "./sockets.ts";
 import { parseWrapperState, type WrapperState } from "./state.ts";
 import { Supervisor } from "./supervisor.ts";
+import type { Watch } from "./watch.ts";
 
 /** Characters of a text that a binder is told. */
 const MAX_TOLD = 4096;
@@ -49,8 +51,16 @@ export interface WrapperOptions {
   listen: readonly NamedSocket[];
   /** Files with variables for templates and the server, read anew for each generation. */
   envFiles: readonly string[];
+  /** Files and folders that are watched, besides templates and configs; without any nothing is. */
+  watch: readonly string[];
+  /** Milliseconds from the end of one reload to the next one that a watched file asks for. */
+  watchInterval: number;
+  hooks: HookCommands;
   limits: SupervisorLimits;
 }
+
+/** Milliseconds without a change before a reload, and between looks for what nobody tells of. */
+const WATCH = { quiet: 500, period: 10_000 };
 
 /**
  * Runs a service until it ends.
@@ -83,12 +93,14 @@ class Wrapper {
   readonly #orphanage: Orphanage;
   readonly #pidFile: PidFile | undefined;
   readonly #control: Control;
+  readonly #hooks: Hooks;
+  #watch: Watch | undefined;
   readonly #end = Promise.withResolvers<number>();
 
   /** @param binder its socket, as in {@link WrapperOptions} or null for none, and its user */
   constructor(
     readonly service: Service,
-    options: WrapperOptions,
+    readonly options: WrapperOptions,
     binder: { sock: string | null | undefined; uid: number | undefined },
     readonly log: Log,
   ) {
@@ -118,6 +130,7 @@ class Wrapper {
     this.#orphanage = new Orphanage(service, softStop, limits.drain, this.#poller, log);
     const { pidFile } = service;
     this.#pidFile = pidFile === undefined ? undefined : new PidFile(pidFile, log);
+    this.#hooks = new Hooks(options.hooks, limits.ready, this.#children, log);
     this.#control = new Control({
       path: control,
       metrics,
@@ -133,6 +146,11 @@ class Wrapper {
       service: service.identity,
       reload: () => this.#tell({ type: "reload" }),
       stop: () => this.#tell({ type: "stop" }),
+      underWay: () => this.#hooks.underWay,
+      handOver: () => ({
+        mainPids: this.#generations.mainPids,
+        ...(this.#watch && { watched: this.#watch.state }),
+      }),
     });
   }
 
@@ -156,10 +174,12 @@ class Wrapper {
       SIGINT: stop,
       SIGUSR1: upgrade,
     });
+    if (this.options.watch.length > 0) this.#watch = await this.#openWatch(before);
     if (before) await this.#resume(before);
     else await this.#begin();
     begun.resolve();
     unblockSignals();
+    void this.#watch?.run();
     return await this.#end.promise;
   }
 
@@ -202,7 +222,9 @@ class Wrapper {
     this.#reloads.last = before.lastReload;
     if (before.counters) this.#counters.resume(before.counters);
     for (const { pid } of before.generations.generations) {
-      this.#generations.watch({ pid, exited: this.#children.watch(pid) });
+      const main = before.mainPids?.[pid];
+      const exited = this.#children.watch(pid);
+      this.#generations.watch({ pid, exited, ...(main !== undefined && { mainPid: () => main }) });
     }
     this.#perform(this.#supervisor.restore(before.generations));
     await this.#control.resume(before);
@@ -249,7 +271,7 @@ class Wrapper {
   #do(action: Action): void {
     switch (action.do) {
       case "prepare":
-        return void this.#generations.prepare();
+        return void this.#generations.prepare(() => this.#makeReady(action.isFirst));
       case "start":
         return this.#generations.start(action.preparation, action.generation);
       case "signal":
@@ -261,7 +283,8 @@ class Wrapper {
       case "rollback":
         return this.#sockets.rollback();
       case "outcome":
-        return this.#reloads.finished(action.ok, action.message);
+        this.#reloads.finished(action.ok, action.message);
+        return this.#follow(action);
       case "withdraw":
         return this.#sockets.stop();
       case "log":
@@ -279,10 +302,54 @@ class Wrapper {
     this.#orphanage.retire();
   }
 
+  /** What precedes a preparation. It may change files, which count as seen from here on. */
+  async #makeReady(isFirst: boolean): Promise<void> {
+    try {
+      if (!isFirst) await this.#hooks.before();
+    } finally {
+      await this.#watch?.note();
+    }
+  }
+
+  #follow({ ok, message, isFirst }: { ok: boolean; message: string; isFirst: boolean }): void {
+    const { generations } = this.#supervisor.snapshot();
+    const serving = generations.find(({ state }) => state === "serving");
+    if (isFirst || serving === undefined) return;
+    this.#hooks.after({ ok, message, generation: serving.number, pid: serving.pid });
+  }
+
+  /** What no other start needs is loaded here. */
+  async #openWatch(before: WrapperState | undefined): Promise<Watch> {
+    const { options, service, log } = this;
+    const { Watch } = await import("./watch.ts");
+    const { WatchedFiles } = await import("./watched_files.ts");
+    const { templates } = this.#generations.launcher;
+    const rendered = templates.map(({ target }) => target);
+    // Of a server that is not known well, a file in its command may be a log.
+    const configs = service.server.isAdjustable
+      ? templates.map(({ template }) => template)
+      : service.configs;
+    const envFiles = options.envFiles.map((path) => path.replace(/^-/, ""));
+    const files = new WatchedFiles(
+      [...configs, ...envFiles, ...options.watch],
+      [...rendered, ...service.pidFile === undefined ? [] : [service.pidFile]],
+    );
+    if (!before) await WatchedFiles.insist(options.watch);
+    const times = { ...WATCH, interval: options.watchInterval };
+    return new Watch(files, times, this.#poller, log, () => this.#reload(), before?.watched);
+  }
+
+  #reload(): Promise<ReloadOutcome> {
+    const outcome = this.#reloads.outcome(this.#supervisor.busy);
+    this.#tell({ type: "reload" });
+    return outcome;
+  }
+
   async #exit(code: number, served: number | undefined): Promise<void> {
     // A stop leaves nothing behind. After a crash the next wrapper takes care of it, and sooner.
     if (this.#supervisor.stopping) await this.#orphanage.retired();
-    endChecks();
+    endOutputs();
+    this.#watch?.[Symbol.dispose]();
     this.#control.close();
     this.#sockets.close();
     this.#pidFile?.remove(served);

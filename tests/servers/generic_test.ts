@@ -6,6 +6,7 @@ import { Wrapper, wrapperCommand, type WrapperOptions } from "../support/haproxy
 import { get, newTarget, type Target } from "../support/http_client.ts";
 import { childrenOf, commandOf, hasEnded, until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
+import { ask } from "../support/status.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 
 /** Python that answers each connection with what it was given, after `before`; then it does `after`. */
@@ -205,6 +206,23 @@ if child:
   assertStrictEquals(commandOf(child), undefined);
 });
 
+Deno.test("its main process is still known after an upgrade in place", async () => {
+  await using binder = await startBinder();
+  const script = ANSWER(`
+child = os.fork()
+if child:
+    notify("MAINPID=%d" % child)
+    notify("READY=1")
+    os.waitpid(child, 0)
+    os._exit(5)
+`);
+  await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
+  await scene.wrapper.serving();
+  assertStrictEquals((await ask("upgrade", scene.wrapper.control)).code, 0);
+  scene.wrapper.program.signal("SIGTERM");
+  assertStrictEquals((await scene.wrapper.program.exited).code, 5);
+});
+
 Deno.test("--stop-signal and --kill-signal are what it gets", async () => {
   await using binder = await startBinder();
   const script = ANSWER(`
@@ -221,6 +239,30 @@ notify("READY=1")
   await program.waitFor(/^stop$/);
   program.signal("SIGTERM");
   assertStrictEquals((await program.exited).code, 6);
+});
+
+Deno.test("one that may not have heard that it is to stop is told again, until it closes its sockets", async () => {
+  await using binder = await startBinder();
+  const script = ANSWER(`
+import signal
+heard = 0
+def stop(*_):
+    global heard
+    heard += 1
+    print("heard", heard, flush=True)
+    if heard == 3:
+        os._exit(7)
+    if heard == 2:
+        os.close(3)
+        time.sleep(1.5)
+        os._exit(6)
+signal.signal(signal.SIGQUIT, stop)
+notify("READY=1")
+`);
+  await using scene = new Scene(binder.sock, script, ["--ready-notify", "--server", "unicorn"]);
+  await scene.wrapper.serving();
+  scene.wrapper.program.signal("SIGTERM");
+  assertStrictEquals((await scene.wrapper.program.exited).code, 6);
 });
 
 Deno.test("one that obeys no signal is killed with its workers", async () => {

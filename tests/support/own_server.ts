@@ -52,5 +52,15 @@ const service = understand([program, ...rest], { named: [], settle: 0 }, undefin
 const limits = { ready: 20_000, settle: 0, drain: 20_000, maxRetired: 5, stopDelay: 0 };
 const log = createLog({ format: "text", level: "info" });
 Deno.exit(
-  await runWrapper(service, { sock, wait: 0, control, listen: [], envFiles: [], limits }, log),
+  await runWrapper(service, {
+    sock,
+    wait: 0,
+    control,
+    listen: [],
+    envFiles: [],
+    watch: [],
+    watchInterval: 0,
+    hooks: {},
+    limits,
+  }, log),
 );

@@ -1,0 +1,135 @@
+/**
+ * What files and folders hold, to tell whether that has changed. Links are followed: Kubernetes and certbot put
+ * another file in a file's place by moving a link. Of a folder all files below it count, but not what editors
+ * (`.site.cfg.swp`, `site.cfg~`) and Kubernetes (`..data`) keep there.
+ * @module
+ */
+
+import { dirname, resolve } from "node:path";
+import { UserError } from "../errors.ts";
+
+/** Files that are looked at: each look takes some 10 microseconds for one. */
+const MAX_FILES = 5000;
+
+/** Bytes of a file that is read; of a larger one size and time tell. */
+const MAX_SIZE = 4 * 1024 * 1024;
+
+/** Milliseconds after which a file with the same time and size is the same: the time may be that coarse. */
+const SETTLED = 2000;
+
+const PASSED_OVER = /^\.|~$/;
+
+/** What stands for a path where there is nothing. */
+export const ABSENT = "absent";
+
+/** For each path something that differs when what is there differs. */
+export type Contents = ReadonlyMap<string, string>;
+
+/** What was read of files, and when, in milliseconds since 1970. */
+type Known = Map<string, { stamp: string; at: number; digest: string }>;
+
+/** Files and folders that are looked at again and again. */
+export class WatchedFiles {
+  /** Absolute, each once. */
+  readonly paths: readonly string[];
+  readonly #passedOver: ReadonlySet<string>;
+  #known: Known = new Map();
+
+  /** @param passedOver files that are written by us, or by the server */
+  constructor(paths: readonly string[], passedOver: readonly string[] = []) {
+    this.paths = [...new Set(paths.map((path) => resolve(path)))];
+    this.#passedOver = new Set(passedOver.map((path) => resolve(path)));
+  }
+
+  /** @throws {UserError} for one of the paths that is not there, or has too much below it */
+  static async insist(paths: readonly string[]): Promise<void> {
+    for (const path of paths.map((one) => resolve(one))) {
+      const contents = await new WatchedFiles([path]).look(() => {});
+      if (contents.size >= MAX_FILES) {
+        throw new UserError(
+          `cannot watch ${path}: it has ${MAX_FILES} files or more; name folders or files below it`,
+        );
+      }
+      if (contents.get(path) === ABSENT) {
+        throw new UserError(`cannot watch ${path}: there is no such file or folder`);
+      }
+    }
+  }
+
+  /** @param heed told of each folder in which a change can come, before that is looked at */
+  async look(heed: (folder: string) => void): Promise<Contents> {
+    const found = new Map<string, string>();
+    const known: Known = new Map();
+    for (const path of this.paths) {
+      heed(dirname(path));
+      for (const one of filesAt(path, heed, new Set())) {
+        if (found.size >= MAX_FILES) break;
+        if (found.has(one.path) || this.#passedOver.has(one.path)) continue;
+        found.set(one.path, await this.#digestOf(one, known));
+      }
+    }
+    this.#known = known;
+    return found;
+  }
+
+  async #digestOf({ path, info }: Found, known: Known): Promise<string> {
+    if (info === undefined) return ABSENT;
+    const stamp = `${info.dev}:${info.ino}:${info.size}:${info.mtime?.getTime()}`;
+    if (!info.isFile || info.size > MAX_SIZE) return stamp;
+    const before = this.#known.get(path);
+    const isSame = before?.stamp === stamp && before.at - (info.mtime?.getTime() ?? 0) > SETTLED;
+    const entry = isSame ? before : { stamp, at: Date.now(), digest: await digestOfFile(path) };
+    known.set(path, entry);
+    return entry.digest;
+  }
+}
+
+/** What was found at a path: nothing, a file, or what is neither that nor a folder. */
+interface Found {
+  path: string;
+  info: Deno.FileInfo | undefined;
+}
+
+/** The files at a path and below it, in order. */
+function* filesAt(
+  path: string,
+  heed: (folder: string) => void,
+  above: ReadonlySet<string>,
+): Generator<Found> {
+  const info = infoOf(path);
+  if (!info?.isDirectory) return yield { path, info };
+  // Links may lead in circles.
+  const place = `${info.dev}:${info.ino}`;
+  if (above.has(place)) return;
+  heed(path);
+  for (const name of namesIn(path)) {
+    yield* filesAt(`${path}/${name}`, heed, new Set([...above, place]));
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map(({ name }) => name)
+      .filter((name) => !PASSED_OVER.test(name)).sort();
+  } catch {
+    return []; // It is gone, or may not be read.
+  }
+}
+
+function infoOf(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+async function digestOfFile(path: string): Promise<string> {
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    bytes = Deno.readFileSync(path);
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound ? ABSENT : "unreadable";
+  }
+  return new Uint32Array(await crypto.subtle.digest("SHA-256", bytes)).join("-");
+}
