@@ -13,6 +13,7 @@ import { discard } from "../../ffi/discard.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { copyDescriptor, openProcess } from "../../ffi/pidfd.ts";
+import { MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
 import { acceptQueue, setOption } from "../../ffi/socket.ts";
 import { UserError } from "../errors.ts";
 import { commandOf, descriptorsOf, inodeIn, linkAt, processes } from "../proc.ts";
@@ -180,12 +181,15 @@ async function inodesOf(address: Address): Promise<Set<number>> {
     const found = tables.map((table) => socketInodes(`/proc/self/net/${table}`, address));
     return new Set((await Promise.all(found)).flat());
   }
-  const lines = (await Deno.readTextFile("/proc/self/net/unix")).split("\n").slice(1);
-  // Number, references, protocol, flags, type, state, inode, path.
-  const rows = lines.map((line) => line.trim().split(/\s+/));
+  // Number, references, protocol, flags, type, state, inode, path. The zeros of an abstract name are at signs.
+  const row = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (.*)$/gm;
+  const rows = (await Deno.readTextFile("/proc/self/net/unix")).matchAll(row);
+  const bytes = new TextEncoder().encode(address.path).length;
+  const zeros = address.padded ? MAX_UNIX_PATH + 1 - bytes : 0;
+  const shown = address.path + "@".repeat(zeros);
   return new Set(
-    rows.filter(([, , , flags, , , , path]) => flags === LISTENS && path === address.path)
-      .map(([, , , , , , inode]) => Number(inode)),
+    [...rows].filter(([, flags, , path]) => flags === LISTENS && path === shown)
+      .map(([, , inode]) => Number(inode)),
   );
 }
 

@@ -17,12 +17,15 @@ const LISTENER = `
 import os, signal, socket, sys
 kept = [open("/dev/null"), socket.socketpair()]
 for word in sys.argv[1:]:
-    kind, host, port, count = word.rsplit(" ", 3)
+    kind, rest = word.split(" ", 1)
+    host, port, count = rest.rsplit(" ", 2)
     for _ in range(int(count)):
         family = {"unix": socket.AF_UNIX, "tcp6": socket.AF_INET6}.get(kind, socket.AF_INET)
         one = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
         if kind == "tcp":
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if host.startswith("@"):
+            host = ("\\0" + host[1:]).ljust(int(port), "\\0")
         one.bind(host if kind == "unix" else (host, int(port)))
         if kind != "udp":
             one.listen(77)
@@ -81,6 +84,17 @@ Deno.test("the socket of a process is taken with what waits in its queue, by its
       connection.close();
       Deno.removeSync(path);
     });
+  }
+});
+
+Deno.test("one in the abstract namespace is taken by its name, with zeros behind it and without", async () => {
+  const name = `multibinder test ${crypto.randomUUID()}`;
+  for (const [text, length] of [[`unix:@${name}`, 0], [`abns@${name}`, 108]] as const) {
+    await using listener = await startListener([`unix @${name} ${length} 1`]);
+    const taken = await take(text, listener.pid);
+    assertEquals(taken.map(({ held }) => held.address), addressesOf(text));
+    connectUnix(`\0${name}`.padEnd(length, "\0")).close();
+    taken.forEach(({ held }) => held.fd.close());
   }
 });
 
