@@ -4,11 +4,10 @@
  * ```ts
  * import { bind } from "@multibinder/multibinder";
  *
- * using socket = await bind("127.0.0.1:8000");
- * // It is inherited: site.cfg has `bind "fd@${SOCKET}"`.
+ * using socket = await bind("127.0.0.1:8007"); // from the binder at MULTIBINDER_SOCK
+ * // A program that is started here inherits it: a config of HAProxy has `bind "fd@${SOCKET}"`.
  * const env = { SOCKET: String(socket.fd) };
- * const server = new Deno.Command("haproxy", { args: ["-db", "-f", "site.cfg"], env }).spawn();
- * await server.status;
+ * await new Deno.Command("sh", { args: ["-c", "ls -l /proc/self/fd/$SOCKET"], env }).spawn().status;
  * ```
  *
  * It needs Linux with glibc, and the permissions `--allow-ffi` and, for the default control socket,
@@ -17,14 +16,22 @@
  */
 
 export {
+  type Address,
   bind,
   bindAll,
+  Binder,
   type BindOptions,
+  type ConnectOptions,
+  formatAddress,
+  type InternetAddress,
   listen,
   ListeningSocket,
   NoBinderError,
+  parseAddress,
   parseAddresses,
   RefusedError,
+  type SocketOptions,
+  type UnixAddress,
   UserError,
 } from "./src/library.ts";
 export { SystemError } from "./ffi/errno.ts";

@@ -30,11 +30,15 @@ import {
 /** An address whose host is numeric. */
 export type Address = InternetAddress | UnixAddress;
 
+/** The address of a TCP or UDP socket. */
 export interface InternetAddress {
+  /** What it speaks. */
   transport: "tcp" | "udp";
   /** Numeric; `*` for both families at once. */
   host: string;
+  /** IPv4, IPv6 alone, or one socket for both. */
   family: "inet" | "inet6" | "dual";
+  /** From 0 to 65535. */
   port: number;
   /** The network interface, if it is for one alone. */
   interface?: string;
@@ -42,7 +46,9 @@ export interface InternetAddress {
   share?: string;
 }
 
+/** The address of a UNIX stream socket. */
 export interface UnixAddress {
+  /** What it speaks. */
   transport: "unix";
   /** Absolute; or `@` and a name in the abstract namespace (unix(7)), which has no file. */
   path: string;
@@ -170,7 +176,16 @@ export function formerMeaning({ address, port = 0 }: AddressParts): InternetAddr
   return host === "*" ? { transport, host, family: "dual", port } : undefined;
 }
 
-/** The one way to write an address: equal text means the same socket. */
+/**
+ * The one way to write an address: equal text means the same socket.
+ *
+ * @example Two ways to write one address
+ * ```ts
+ * import { formatAddress, parseAddress } from "@multibinder/multibinder";
+ *
+ * console.log(formatAddress(parseAddress("*:80")) === formatAddress(parseAddress(":80"))); // true
+ * ```
+ */
 export function formatAddress(address: Address): string {
   if (address.transport === "unix") {
     return address.padded ? `${PADDED}${address.path.slice(1)}` : `${UNIX}${address.path}`;
