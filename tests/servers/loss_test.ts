@@ -10,6 +10,7 @@ import { acceptQueue } from "../../ffi/socket.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { startBinder } from "../support/binder.ts";
 import { Wrapper } from "../support/haproxy.ts";
+import { haproxyOf } from "../support/haproxy_release.ts";
 import {
   bodyOf,
   get,
@@ -105,7 +106,18 @@ async function suspend(pids: readonly number[]): Promise<void> {
   }
 }
 
-for (const server of SERVERS) {
+const NEWER = RELOADS > 2 ? await Promise.all(["trixie", "sid"].map(newerHaproxy)) : [];
+
+/** HAProxy 3.0 and 3.2, in a nightly run. */
+async function newerHaproxy(release: string): Promise<TestServer> {
+  const { program } = await haproxyOf(release);
+  const [haproxy] = SERVERS;
+  if (haproxy?.program !== "haproxy") throw new Error("HAProxy is not the first server");
+  const command = (site: Site) => [program, ...haproxy.command(site).slice(1)];
+  return { ...haproxy, name: `haproxy of Debian ${release}`, program, command };
+}
+
+for (const server of [...SERVERS, ...NEWER]) {
   Deno.test({
     name: `${server.name}: nothing is lost`,
     ignore: ignoreUnless(hasProgram(server.program), `${server.program} is not installed`),

@@ -13,8 +13,9 @@ export function ignoreUnless(condition: boolean, reason: string): boolean {
   return !condition;
 }
 
-/** Whether a program is installed. */
+/** Whether a program is installed. @param name or its path */
 export function hasProgram(name: string): boolean {
+  if (name.startsWith("/")) return true;
   return `${Deno.env.get("PATH")}:/usr/sbin`.split(":").some((folder) => {
     try {
       return Deno.statSync(`${folder}/${name}`).isFile;

@@ -4,10 +4,11 @@ import { dirname } from "node:path";
 import { assert, assertStrictEquals } from "@std/assert";
 import { type Binder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
+import { haproxyOf } from "../support/haproxy_release.ts";
 import { bodyOf, HttpConnection, newTarget, type Target } from "../support/http_client.ts";
 import { openFds, polledInodes, processorTime, socketInodes } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
-import { runProgram, startProgram } from "../support/program.ts";
+import { startProgram } from "../support/program.ts";
 import { SlowBackend, type SlowRequest } from "../support/slow_backend.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
@@ -79,13 +80,7 @@ function lentTo(pid: number, count = 1): number[] {
 }
 
 for (const release of RELEASES) {
-  const { code, stdout, stderr } = await runProgram([
-    new URL("../../scripts/check/haproxy.sh", import.meta.url).pathname,
-    release,
-  ], { env: Deno.env.toObject() });
-  if (code !== 0 && code !== 3) throw new Error(stderr);
-  const program = stdout.trim();
-  const ignore = ignoreUnless(code === 0, stderr.trim());
+  const { program, ignore } = await haproxyOf(release);
 
   /** A site whose server is to drain: a wrapper, and a request that its server has under way. */
   const scene = async (binder: Binder, target: Target, backend: SlowBackend) => {
