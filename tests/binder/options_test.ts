@@ -14,6 +14,7 @@ import { site, startWrapper } from "../support/haproxy.ts";
 import { get } from "../support/http_client.ts";
 import { runProgram } from "../support/program.ts";
 import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 /** What a socket of the binder's is: which one, its options, and the length of its queue. */
 async function look(sock: string, text: string) {
@@ -103,4 +104,26 @@ Deno.test("sockets that share an address: a descriptor each, for a template too,
   const unbind = [multibinder(), "unbind", "--sock", binder.sock, `${text},reuseport=3`] as const;
   assertStrictEquals((await runProgram(unbind)).code, 0);
   assertEquals((await binder.waitFor(() => true)).sockets, []);
+});
+
+Deno.test({
+  name:
+    "an option that the kernel refuses ends the start, and is named with the reason and what it takes",
+  ignore: ignoreUnless(Deno.uid() === 0, "only root can lack what it has, and makes networks"),
+  async fn() {
+    using folder = tempDir();
+    Deno.chmodSync(folder.path, 0o777);
+    const off = 'ip link set lo up; echo 0 >/proc/sys/net/mptcp/enabled; exec "$0" "$@"';
+    const cases: [option: string, through: readonly string[], why: RegExp][] = [
+      ["mark=7", UNPRIVILEGED, /refuses mark=7: that needs root.* \(EPERM\)$/m],
+      ["mptcp", ["unshare", "--net", "sh", "-c", off], /refuses mptcp: .*\(ENOPROTOOPT\)$/m],
+    ];
+    for (const [option, through, why] of cases) {
+      const [file = "", ...words] = [...through, multibinder(), "bind"];
+      const args = ["--sock", folder.file("sock"), `${loopbackHost()}:61080,${option}`];
+      const { code, stderr } = await runProgram([file, ...words, ...args]);
+      assertStrictEquals(code, 1, stderr);
+      assertMatch(stderr, why);
+    }
+  },
 });

@@ -36,3 +36,22 @@ Deno.test({
     await binder.program.waitFor(/gave up a socket that nothing uses address=\S+:2 /);
   },
 });
+
+Deno.test({
+  name:
+    "in a container, where a server may be one that cannot be seen, nothing is given up, and that is said",
+  ignore: ignoreUnless(Deno.uid() === 0, "only root makes pid namespaces"),
+  async fn() {
+    const address = loopbackHost();
+    const through = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    const args = ["--release-unused", "100ms"];
+    await using binder = await startBinder([], { through, args });
+    // The client ends outside: whether it has given the socket to somebody, nobody in there can know.
+    await bindOnce(binder.sock, { address, port: 1 });
+    await binder.program.waitFor(
+      / warn keeping sockets that nothing seems to use: not every process/,
+    );
+    const { sockets } = await binder.waitFor(() => true);
+    assertEquals(sockets.map((one) => one.address), [`${address}:1`]);
+  },
+});
