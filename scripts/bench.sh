@@ -54,6 +54,6 @@ hyperfine --shell=none --warmup 3 --runs 30 --export-json result.json \
 echo
 haproxies=(haproxy)
 for release in bookworm trixie sid; do
-  if haproxy=$("$root/scripts/check/haproxy.sh" "$release"); then haproxies+=("$haproxy"); fi
+  if haproxy=$("$root/scripts/check/debian_program.sh" "$release" haproxy); then haproxies+=("$haproxy"); fi
 done
 "$root/scripts/bench/draining.py" "$program" "${haproxies[@]}"

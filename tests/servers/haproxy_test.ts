@@ -2,8 +2,8 @@
 
 import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
+import { debianProgram } from "../support/debian_program.ts";
 import { site, startWrapper, tag, wrapperCommand } from "../support/haproxy.ts";
-import { haproxyOf } from "../support/haproxy_release.ts";
 import { get, newTarget } from "../support/http_client.ts";
 import { runProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp_dir.ts";
@@ -29,7 +29,7 @@ Deno.test("sockets of templates come after those that are named, at each reload"
 
 // 3.0 and 3.2: the other tests have Debian's 2.6, and a nightly run has the loads of loss_test.ts with all.
 for (const release of ["trixie", "sid"]) {
-  const { program, ignore } = await haproxyOf(release);
+  const { program, ignore } = await debianProgram(release, "haproxy");
   Deno.test({
     name: `${release}: a named socket is served, and by the next generation`,
     ignore,

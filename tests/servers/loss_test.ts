@@ -9,8 +9,8 @@ import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue } from "../../ffi/socket.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { startBinder } from "../support/binder.ts";
+import { debianProgram } from "../support/debian_program.ts";
 import { Wrapper } from "../support/haproxy.ts";
-import { haproxyOf } from "../support/haproxy_release.ts";
 import {
   bodyOf,
   get,
@@ -21,8 +21,8 @@ import {
 } from "../support/http_client.ts";
 import { listeningSockets } from "../support/process.ts";
 import { childrenOf, commandOf, processStatus, until } from "../support/process_status.ts";
-import { startProgram } from "../support/program.ts";
-import { SERVERS, type Site, type TestServer } from "../support/servers.ts";
+import { runProgram, startProgram } from "../support/program.ts";
+import { CADDY, SERVERS, type Site, type TestServer } from "../support/servers.ts";
 import { SlowBackend } from "../support/slow_backend.ts";
 import { freePort, tempDir } from "../support/temp_dir.ts";
 import { hasProgram, ignoreUnless } from "../support/users.ts";
@@ -106,18 +106,36 @@ async function suspend(pids: readonly number[]): Promise<void> {
   }
 }
 
-const NEWER = RELOADS > 2 ? await Promise.all(["trixie", "sid"].map(newerHaproxy)) : [];
-
-/** HAProxy 3.0 and 3.2, in a nightly run. */
-async function newerHaproxy(release: string): Promise<TestServer> {
-  const { program } = await haproxyOf(release);
+/** What a nightly run has besides: servers that this Debian does not have. */
+async function others(): Promise<TestServer[]> {
   const [haproxy] = SERVERS;
   if (haproxy?.program !== "haproxy") throw new Error("HAProxy is not the first server");
-  const command = (site: Site) => [program, ...haproxy.command(site).slice(1)];
-  return { ...haproxy, name: `haproxy of Debian ${release}`, program, command };
+  const from = async (server: TestServer, release: string): Promise<TestServer> => {
+    const { program } = await debianProgram(release, server.program);
+    const command = (site: Site) => [program, ...server.command(site).slice(1)];
+    return { ...server, name: `${server.program} of Debian ${release}`, program, command };
+  };
+  const debian = [from(haproxy, "trixie"), from(haproxy, "sid"), from(CADDY, "sid")];
+  return await Promise.all([...debian, denoServer()]);
 }
 
-for (const server of [...SERVERS, ...NEWER]) {
+/** The newest Deno, on the site of Node. */
+async function denoServer(): Promise<TestServer> {
+  const script = new URL("../../scripts/check/newest_deno.sh", import.meta.url).pathname;
+  const { stdout } = await runProgram([script], { env: Deno.env.toObject() });
+  const node = SERVERS.find(({ name }) => name === "node");
+  if (node === undefined) throw new Error("there is no Node");
+  const program = stdout.trim();
+  return {
+    ...node,
+    name: "deno",
+    program,
+    files: (site) => ({ "server.cjs": Object.values(node.files(site)).join() }),
+    command: ({ folder }) => [program, "run", "--allow-all", `${folder}/server.cjs`, "{http}"],
+  };
+}
+
+for (const server of [...SERVERS, ...RELOADS > 2 ? await others() : []]) {
   Deno.test({
     name: `${server.name}: nothing is lost`,
     ignore: ignoreUnless(hasProgram(server.program), `${server.program} is not installed`),

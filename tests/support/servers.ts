@@ -162,7 +162,7 @@ mimetype.assign = (".txt" => "text/plain")
 $HTTP["url"] == "/slow" { proxy.server = ("" => (("host" => "127.0.0.1", "port" => ${backend}))) }
 `;
 
-const CADDY = ({ reply, backend, listen }: Site) => `
+const CADDYFILE = ({ reply, backend, listen }: Site) => `
 {
   admin off
   auto_https off
@@ -259,10 +259,10 @@ export const SERVERS: readonly TestServer[] = [
   },
 ];
 
-/** Debian's 2.6 has no fd/; it is tested where a newer one is in PATH. */
-export const CADDY_SERVER: TestServer = {
+/** 2.8 or newer: Debian's 2.6 has no fd/. */
+export const CADDY: TestServer = {
   name: "caddy",
   program: "caddy",
-  files: (site) => ({ "Caddyfile": CADDY(site) }),
+  files: (site) => ({ "Caddyfile": CADDYFILE(site) }),
   command: ({ folder }) => ["caddy", "run", "--config", `${folder}/Caddyfile`],
 };

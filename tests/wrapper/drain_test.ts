@@ -3,8 +3,8 @@
 import { dirname } from "node:path";
 import { assert, assertStrictEquals } from "@std/assert";
 import { type Binder, startBinder } from "../support/binder.ts";
+import { debianProgram } from "../support/debian_program.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
-import { haproxyOf } from "../support/haproxy_release.ts";
 import { bodyOf, HttpConnection, newTarget, type Target } from "../support/http_client.ts";
 import { openFds, polledInodes, processorTime, socketInodes } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
@@ -80,7 +80,7 @@ function lentTo(pid: number, count = 1): number[] {
 }
 
 for (const release of RELEASES) {
-  const { program, ignore } = await haproxyOf(release);
+  const { program, ignore } = await debianProgram(release, "haproxy");
 
   /** A site whose server is to drain: a wrapper, and a request that its server has under way. */
   const scene = async (binder: Binder, target: Target, backend: SlowBackend) => {
