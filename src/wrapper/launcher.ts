@@ -4,12 +4,12 @@ import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import type { Log } from "../log.ts";
 import type { Children } from "../process/children.ts";
+import { marksFor } from "../process/marks.ts";
 import { Launch } from "../servers/launch.ts";
 import type { NamedSocket } from "../servers/named_sockets.ts";
 import type { Service, Started } from "../servers/service.ts";
 import { environmentWith } from "./environment_file.ts";
 import { renderFiles, targetsOf, type Template, writeFiles } from "./config_files.ts";
-import { marksOf } from "./orphans.ts";
 import type { Sockets } from "./sockets.ts";
 
 /** What was prepared for a generation, whose config has passed its check. */
@@ -58,7 +58,7 @@ export class Launcher {
    * @throws {UserError} when the program cannot be run
    */
   start(preparation: Preparation, number: number): Started {
-    const marks = marksOf(this.service.identity, number, preparation.sockets.length);
+    const marks = marksFor(this.service.identity, number, preparation.sockets.length);
     return this.service.start(this.#launch(preparation, marks));
   }
 

@@ -4,9 +4,8 @@ import { SO_REUSEPORT, SOL_SOCKET } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { getOption, socketCookie } from "../../ffi/socket.ts";
-import { FIRST_FD } from "../../ffi/spawn.ts";
 import type { Log } from "../log.ts";
-import { copySocket } from "../process/copied_socket.ts";
+import { copyLent } from "../process/copied_socket.ts";
 import { type Address, formatAddress, toParts } from "../sockets/address.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 import type { HeldSocket } from "./binder_link.ts";
@@ -49,24 +48,12 @@ function addressOf(fd: Fd): Address | undefined {
 
 /** Copies of the sockets that an orphan was lent and that are ours or root's. */
 function socketsOf(orphan: Orphan, log: Log): Fd[] {
-  const { pid, process, lent } = orphan;
   const strangers = new Set<number>();
-  const copies = descriptorsOf(pid).filter((one) => one >= FIRST_FD && one < FIRST_FD + lent)
-    .flatMap((number) => {
-      const fd = copySocket(pid, process, number, (uid) => strangers.add(uid));
-      return fd ? [fd] : [];
-    });
+  const copies = copyLent(orphan, (uid) => strangers.add(uid));
   if (strangers.size > 0) {
     const uids = [...strangers].join(" ");
+    const { pid } = orphan;
     log.warn("sockets are not taken over: neither root nor this user made them", { pid, uids });
   }
   return copies;
-}
-
-function descriptorsOf(pid: number): number[] {
-  try {
-    return [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) => Number(name));
-  } catch {
-    return [];
-  }
 }

@@ -19,8 +19,8 @@ import { openProcess, signalProcess } from "../../ffi/pidfd.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
 import type { Log } from "../log.ts";
+import { marksOf } from "../process/marks.ts";
 import { descendsFrom, isExecutedBy } from "../process/origin.ts";
-import { MARKS, MARKS_FILE } from "../process/own_variables.ts";
 import type { Service } from "../servers/service.ts";
 
 /** How long a hard stop may take before the kill, in milliseconds. */
@@ -32,30 +32,6 @@ export interface Orphan {
   process: Fd;
   /** How many sockets it says that it was lent: its descriptors from 3 on. */
   lent: number;
-}
-
-/**
- * The variables that mark a generation of this wrapper.
- * @param generation its number
- * @param lent how many sockets it is given
- */
-export function marksOf(service: string, generation: number, lent: number): Record<string, string> {
-  return {
-    [MARKS.service]: service,
-    [MARKS.wrapper]: String(Deno.pid),
-    [MARKS.generation]: String(generation),
-    [MARKS.sockets]: String(lent),
-  };
-}
-
-/** How many sockets a generation says that it was lent; undefined where that may not be read. */
-export function lentTo(pid: number): number | undefined {
-  try {
-    return Number(valueOf(MARKS.sockets, variablesOf(pid))) || 0;
-  } catch (error) {
-    // It has ended, and polls nothing any more.
-    return error instanceof Deno.errors.NotFound ? 0 : undefined;
-  }
 }
 
 /** Finds the orphans of a service that this process may see: of a server with workers, the one above them. */
@@ -141,48 +117,23 @@ export async function retireOrphan(
 }
 
 /** Whose programs an orphan can be. */
-function trusted(): number[] {
+export function trusted(): number[] {
   return [0, effectiveUid()];
 }
 
 /** How many sockets an orphan of a service was lent; undefined when the process is none. */
 function lentToOrphan(pid: number, service: string): number | undefined {
   try {
-    const variables = variablesOf(pid);
-    if (!variables.includes(`${MARKS.service}=${service}`)) return undefined;
+    const marks = marksOf(pid, trusted());
+    if (marks?.service !== service) return undefined;
     // In a container its wrapper's pid means another process than here.
     if (pidNamespace(String(pid)) !== pidNamespace("self")) return undefined;
     // A wrapper that was itself started with the marks is no generation.
     if (programOf(String(pid)) === programOf("self")) return undefined;
-    if (!isExecutedBy(trusted(), pid)) return undefined;
-    // Older wrappers have put the time of their start behind the pid.
-    const wrapper = /^\d+/.exec(valueOf(MARKS.wrapper, variables))?.[0];
-    if (wrapper === undefined || descendsFrom(pid, Number(wrapper))) return undefined;
-    return Number(valueOf(MARKS.sockets, variables)) || 0;
+    return descendsFrom(pid, marks.wrapper) ? undefined : marks.lent;
   } catch {
     return undefined; // It ended, or it is another user's.
   }
-}
-
-/** The environment that a process was started with, or the marks that it had if it has overwritten that. */
-function variablesOf(pid: number): string[] {
-  const environment = Deno.readTextFileSync(`/proc/${pid}/environ`);
-  const isWhole = /^[A-Za-z_]\w*=/.test(environment);
-  return ((isWhole ? undefined : marksFileOf(pid)) ?? environment).split("\0");
-}
-
-/** What the file of marks says that a process has open, if it is one of whose programs are trusted. */
-function marksFileOf(pid: number): string | undefined {
-  if (!isExecutedBy(trusted(), pid)) return undefined;
-  const paths = [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) =>
-    `/proc/${pid}/fd/${name}`
-  );
-  const path = paths.find((one) => Deno.readLinkSync(one) === `/memfd:${MARKS_FILE} (deleted)`);
-  return path && Deno.readTextFileSync(path);
-}
-
-function valueOf(name: string, variables: readonly string[]): string {
-  return variables.find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
 }
 
 function pidNamespace(process: string): string {

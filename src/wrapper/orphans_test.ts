@@ -9,7 +9,8 @@ import { ignoreUnless, UNPRIVILEGED } from "../../tests/support/users.ts";
 import { openProcess } from "../../ffi/pidfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { createLog } from "../log.ts";
-import { findOrphans, marksOf, retireOrphan } from "./orphans.ts";
+import { findOrphans, retireOrphan } from "./orphans.ts";
+import { marksFor } from "../process/marks.ts";
 import type { SoftStop } from "./soft_stop.ts";
 
 /** Milliseconds that no test needs: it would fail. */
@@ -33,7 +34,7 @@ function foundFor(service: string): number[] {
 }
 
 Deno.test("the marks name this process, and what it lends", () => {
-  assertEquals(marksOf("/etc/site.cfg.eta", 3, 2), {
+  assertEquals(marksFor("/etc/site.cfg.eta", 3, 2), {
     MULTIBINDER_SERVICE: "/etc/site.cfg.eta",
     MULTIBINDER_WRAPPER: String(Deno.pid),
     MULTIBINDER_GENERATION: "3",
@@ -47,7 +48,7 @@ Deno.test("generations of a dead wrapper are found, those of one that lives are 
     const dead = await deadMark();
     await using orphan = startGeneration(service, dead);
     await using second = startGeneration(service, dead);
-    await using _ours = startGeneration(service, marksOf(service, 1, 0).MULTIBINDER_WRAPPER ?? "");
+    await using _ours = startGeneration(service, marksFor(service, 1, 0).MULTIBINDER_WRAPPER ?? "");
     // Of a wrapper that lives, with a process of the server between them.
     const nested = "export MULTIBINDER_WRAPPER=$$; sh -c 'sleep 1000; true'; true";
     await using theirs = startGeneration(service, "", ["sh", "-c", nested]);

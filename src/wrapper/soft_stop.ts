@@ -1,13 +1,14 @@
 /** Telling a process to stop once its connections have ended, so that it costs the others nothing. */
 
 import type { SignalName } from "../../ffi/constants.ts";
+import { FIRST_FD } from "../../ffi/spawn.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import type { Log } from "../log.ts";
 import type { Children } from "../process/children.ts";
+import { lentTo } from "../process/marks.ts";
 import { PolledSockets } from "../process/polled_sockets.ts";
 import type { Service } from "../servers/service.ts";
-import { FIRST_FD } from "../../ffi/spawn.ts";
-import { lentTo } from "./orphans.ts";
+import { trusted } from "./orphans.ts";
 
 /** Milliseconds until a server that may not have heard is told again. */
 const AGAIN = 1000;
@@ -34,7 +35,7 @@ export class SoftStop {
     // If nobody else holds the sockets, our copies would be all that keeps them open, and clients would
     // queue at them in vain.
     const isNeeded = leavesSocketsPolled && this.isShared();
-    const polled = isNeeded ? PolledSockets.of(pid, lentTo(pid), !isForeign, this.log) : undefined;
+    const polled = isNeeded ? PolledSockets.of(pid, lentTo(pid, trusted()), !isForeign, this.log) : undefined;
     try {
       const isThere = send(stopSignals.soft);
       if (isThere && this.service.hearsLate) this.#insist(pid, send);

@@ -1,0 +1,86 @@
+/**
+ * What marks a process as a generation that a wrapper has started, read from outside: its environment, or the
+ * file of marks that it has open if it has overwritten that.
+ *
+ * Anyone can start a process with such marks. What they are good for is for {@link isExecutedBy} to say.
+ * @module
+ */
+
+import { isExecutedBy } from "./origin.ts";
+import { MARKS, MARKS_FILE } from "./own_variables.ts";
+
+/**
+ * The variables that mark a generation of this wrapper.
+ * @param generation its number
+ * @param lent how many sockets it is given
+ */
+export function marksFor(service: string, generation: number, lent: number): Record<string, string> {
+  return {
+    [MARKS.service]: service,
+    [MARKS.wrapper]: String(Deno.pid),
+    [MARKS.generation]: String(generation),
+    [MARKS.sockets]: String(lent),
+  };
+}
+
+/** The marks of a process. */
+export interface Marks {
+  service: string;
+  /** The pid of its wrapper, in that one's PID namespace. */
+  wrapper: number;
+  /** How many sockets it says that it was lent: its descriptors from 3 on. */
+  lent: number;
+}
+
+/**
+ * Reads the marks of a process.
+ * @param trusted the users whose programs are believed
+ * @returns undefined when there are none, or they cannot be read: it ended, or is another user's
+ */
+export function marksOf(pid: number, trusted: readonly number[]): Marks | undefined {
+  try {
+    const variables = variablesOf(pid, trusted);
+    const service = valueOf(MARKS.service, variables);
+    // Older wrappers have put the time of their start behind the pid.
+    const wrapper = /^\d+/.exec(valueOf(MARKS.wrapper, variables))?.[0];
+    if (service === "" || wrapper === undefined || !isExecutedBy(trusted, pid)) return undefined;
+    const lent = Number(valueOf(MARKS.sockets, variables)) || 0;
+    return { service, wrapper: Number(wrapper), lent };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * How many sockets a generation says that it was lent.
+ * @param trusted as {@link marksOf}
+ * @returns undefined where that may not be read
+ */
+export function lentTo(pid: number, trusted: readonly number[]): number | undefined {
+  try {
+    return Number(valueOf(MARKS.sockets, variablesOf(pid, trusted))) || 0;
+  } catch (error) {
+    // It has ended, and has none any more.
+    return error instanceof Deno.errors.NotFound ? 0 : undefined;
+  }
+}
+
+function variablesOf(pid: number, trusted: readonly number[]): string[] {
+  const environment = Deno.readTextFileSync(`/proc/${pid}/environ`);
+  const isWhole = /^[A-Za-z_]\w*=/.test(environment);
+  return ((isWhole ? undefined : marksFileOf(pid, trusted)) ?? environment).split("\0");
+}
+
+/** What the file of marks says that a process has open, if it is one of whose programs are trusted. */
+function marksFileOf(pid: number, trusted: readonly number[]): string | undefined {
+  if (!isExecutedBy(trusted, pid)) return undefined;
+  const paths = [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) =>
+    `/proc/${pid}/fd/${name}`
+  );
+  const path = paths.find((one) => Deno.readLinkSync(one) === `/memfd:${MARKS_FILE} (deleted)`);
+  return path && Deno.readTextFileSync(path);
+}
+
+function valueOf(name: string, variables: readonly string[]): string {
+  return variables.find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
+}
