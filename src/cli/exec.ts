@@ -40,6 +40,10 @@ TIME is 500ms, 10s, 5m or 1h; a number alone is seconds. A new generation must b
 within --ready-timeout and stay up for --settle; then the one before it drains, for at
 most --drain. Told to stop, the server serves on for --stop-delay first, until load
 balancers have looked away.
+
+A server that ends by itself ends this process, too, with its exit code. With --restart
+it is started again, if it has served once: after 100 ms, twice that the next time, and
+so on up to TIME; for longer than which it has to serve for the pauses to begin anew.
 `;
 
 const RELOADS = `
@@ -144,6 +148,12 @@ export const subcommand = defineSubcommand({
       read: duration,
       default: "0s",
     },
+    "restart": {
+      placeholder: "TIME",
+      about: "restart a server that crashes, pausing for at most so long",
+      read: duration,
+      default: "0s",
+    },
   },
   talksTo: "binder",
   environment: true,
@@ -199,6 +209,7 @@ export const subcommand = defineSubcommand({
         drain: options.drain,
         maxRetired: options["max-generations"],
         stopDelay: options["stop-delay"],
+        restart: options.restart,
       },
     };
     // A check is a short command, and loads only what it needs.

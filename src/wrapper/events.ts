@@ -16,6 +16,8 @@ export interface SupervisorLimits {
   maxRetired: number;
   /** Between the first request to stop and the stop: who sends connections here may learn of it. */
   stopDelay: number;
+  /** The longest pause before a server that has ended by itself is started again; 0 when its end is ours. */
+  restart: number;
 }
 
 /** How long a hard stop may take before the kill, in milliseconds. */
@@ -35,6 +37,8 @@ export interface WholeEvents {
   stop: unknown;
   /** The delay before the stop is over. */
   "stop-timeout": unknown;
+  /** The pause before the server is started again is over. */
+  "pause-timeout": unknown;
 }
 
 /** The events about one generation, and what each tells. */
@@ -47,6 +51,8 @@ export interface GenerationEvents {
   "ready-timeout": { pid: number };
   /** It has stayed up for the settle time. */
   "settle-timeout": { pid: number };
+  /** It has served for longer than any pause before a restart. */
+  "proven-timeout": { pid: number };
   /** It should have finished its connections by now. */
   "drain-timeout": { pid: number };
   /** It should have obeyed the hard stop by now. */

@@ -12,7 +12,14 @@ async function withReporter(
   action: (tell: (event: Event) => string[], reporter: Reporter) => void,
 ): Promise<void> {
   await using socket = new NotifySocket();
-  const limits = { ready: 1000, settle: 100, drain: 2000, stopDelay: 30_000, maxRetired: 5 };
+  const limits = {
+    ready: 1000,
+    settle: 100,
+    drain: 2000,
+    stopDelay: 30_000,
+    maxRetired: 5,
+    restart: 1000,
+  };
   const supervisor = new Supervisor(limits);
   const notifier = new Notifier(new Poller(), silentLog, { NOTIFY_SOCKET: socket.path });
   const reporter = new Reporter(notifier, supervisor, 3000);
@@ -94,9 +101,35 @@ Deno.test("a start that fails is never ready", async () => {
   });
 });
 
+Deno.test("a server that ends by itself is told of until the next one serves", async () => {
+  await withReporter((tell) => {
+    [{ type: "reload" } as const, ...FIRST, { type: "ready", pid: 11 } as const].flatMap(tell);
+    assertEquals(tell({ type: "exited", pid: 11, status: { signal: 9 } }), [
+      "STATUS=the server has ended by itself, starting it again",
+    ]);
+    tell({ type: "pause-timeout" });
+    assertEquals(tell({ type: "failed", why: "bad config", exitCode: 1 }), [
+      "STATUS=the start failed: bad config",
+    ]);
+    assertEquals([{ type: "pause-timeout" } as const, ...SECOND].flatMap(tell), [
+      "EXTEND_TIMEOUT_USEC=8000000",
+      "STATUS=generation 2 starts, the start failed: bad config",
+      "READY=1",
+      "STATUS=generation 2 serves",
+    ]);
+  });
+});
+
 Deno.test("a successor is ready at once", async () => {
   await using socket = new NotifySocket();
-  const supervisor = new Supervisor({ ready: 1, settle: 1, drain: 1, stopDelay: 0, maxRetired: 1 });
+  const supervisor = new Supervisor({
+    ready: 1,
+    settle: 1,
+    drain: 1,
+    stopDelay: 0,
+    maxRetired: 1,
+    restart: 0,
+  });
   supervisor.restore({
     generations: [
       { number: 4, pid: 14, state: "draining" },

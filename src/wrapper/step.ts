@@ -6,13 +6,15 @@ import type { Generation } from "./generation.ts";
 
 /**
  * What the whole is about: nothing but serving (`idle`), `preparing` a generation, or `trying` the
- * candidate that was started; `failed` when nobody serves and nobody will. Then a stop: `delaying` it,
- * `stopping` softly, or `halting`. And the end: `ended` by itself, or `stopped`.
+ * candidate that was started; `pausing` before a server that has ended by itself is started again; `failed`
+ * when nobody serves and nobody will. Then a stop: `delaying` it, `stopping` softly, or `halting`. And the end:
+ * `ended` by itself, or `stopped`.
  */
 export type Phase =
   | "idle"
   | "preparing"
   | "trying"
+  | "pausing"
   | "failed"
   | "delaying"
   | "stopping"
@@ -29,6 +31,8 @@ export interface State {
   lastNumber: number;
   /** The pid of the generation that was the last to serve. */
   lastServed: number | undefined;
+  /** Starts that came to nothing, and ends of the server by itself, since it has last proven to stay. */
+  mishaps: number;
   /** A reload was asked for during one. */
   reloadAgain: boolean;
   exitCode: number;

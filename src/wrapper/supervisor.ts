@@ -31,6 +31,7 @@ export class Supervisor {
     generations: [],
     lastNumber: 0,
     lastServed: undefined,
+    mishaps: 0,
     reloadAgain: false,
     exitCode: EXIT.ok,
   };
@@ -66,8 +67,14 @@ export class Supervisor {
   restore(snapshot: SupervisorSnapshot): Action[] {
     const generations = snapshot.generations.map(generationOf);
     const { lastNumber } = snapshot;
-    const lastServed = generations.find(({ role }) => role === "serving")?.pid;
+    const serving = generations.find(({ role }) => role === "serving");
+    // Where none serves, one has served: it has ended by itself, and was about to be started again.
+    const lastServed = serving?.pid ?? 0;
     const step = new Step({ ...this.#state, generations, lastNumber, lastServed }, this.limits);
+    if (serving === undefined) {
+      step.state.phase = "preparing";
+      step.do({ do: "prepare" });
+    }
     for (const generation of step.retired) {
       const { pid, told } = generation;
       const drainCap: Action = {
@@ -105,6 +112,7 @@ const OF_WHOLE: ReadonlySet<Event["type"]> = new Set<keyof WholeEvents>([
   "failed",
   "stop",
   "stop-timeout",
+  "pause-timeout",
 ]);
 
 function isOfWhole(event: Event): event is EventOf<keyof WholeEvents> {

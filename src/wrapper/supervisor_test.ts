@@ -11,9 +11,16 @@ import type { Action, Event, SupervisorLimits } from "./events.ts";
 import type { State } from "./step.ts";
 import { Supervisor, transition } from "./supervisor.ts";
 
-type Timer = "ready" | "settle" | "drain" | "kill" | "stop";
+type Timer = "ready" | "settle" | "drain" | "kill" | "stop" | "pause" | "proven";
 
-const LIMITS: SupervisorLimits = { ready: 60, settle: 1, drain: 600, maxRetired: 5, stopDelay: 0 };
+const LIMITS: SupervisorLimits = {
+  ready: 60,
+  settle: 1,
+  drain: 600,
+  maxRetired: 5,
+  stopDelay: 0,
+  restart: 0,
+};
 
 /** An action in a few letters; outcomes, log lines and withdrawals are left out. */
 function brief(action: Action): string[] {
@@ -287,6 +294,72 @@ Deno.test("a successor that cannot take that place either ends all, whatever sti
   late.expect([exited(10, KILLED)], []);
   late.expect([timeout("ready", 20)], ["kill timer 20", "hard 20", "rollback"]);
   late.expect([exited(20, KILLED)], ["exit 1"]);
+});
+
+/** One that restarts its server, which serves with pid 10; each commit sets a timer. */
+function restarting(): Scenario {
+  const it = new Scenario({ restart: 1000 });
+  it.expect([reload, prepared, started(10)], ["prepare", "start #1", "ready timer 10"]);
+  it.expect([ready(10)], ["commit 10", "proven timer 10"]);
+  return it;
+}
+
+/** The pauses that begin upon an event, in milliseconds. */
+function pauses(actions: readonly Action[]): number[] {
+  return actions.flatMap((one) =>
+    one.do === "timer" && one.then.type === "pause-timeout" ? [one.ms] : []
+  );
+}
+
+Deno.test("a server that ends again and again is started after growing pauses", () => {
+  const it = restarting();
+  const seen: number[] = [];
+  for (let pid = 10; pid < 16; pid++) {
+    seen.push(...pauses(it.supervisor.handle(exited(pid, KILLED))));
+    it.expect([timeout("pause", 0)], ["prepare"]);
+    it.supervisor.handle(prepared);
+    it.expect([started(pid + 1)], [`ready timer ${pid + 1}`]);
+    it.expect([ready(pid + 1)], [`commit ${pid + 1}`, `proven timer ${pid + 1}`]);
+  }
+  assertEquals(seen, [100, 200, 400, 800, 1000, 1000]);
+  // One that has proven to stay begins anew.
+  it.expect([timeout("proven", 16)], []);
+  assertEquals(pauses(it.supervisor.handle(exited(16, { code: 0 }))), [100]);
+});
+
+Deno.test("starts that fail count as well, and a reload or a stop ends the pause", () => {
+  const it = restarting();
+  it.expect([exited(10, KILLED)], ["pause timer 0"]);
+  it.expect([timeout("pause", 0)], ["prepare"]);
+  const actions = it.supervisor.handle(failed);
+  assertEquals([...actions.flatMap(brief), ...pauses(actions)], [
+    "rollback",
+    "pause timer 0",
+    200,
+  ]);
+  it.expect([reload], ["prepare"]);
+  // The end of the pause that the reload has cut.
+  it.expect([timeout("pause", 0)], []);
+  it.expect([reload, failed], ["rollback", "prepare"]);
+  it.expect([failed, stop], ["rollback", "pause timer 0", "exit 137"]);
+});
+
+Deno.test("what never served is not started again, and what is prepared takes the place of a server that ends", () => {
+  const it = new Scenario({ restart: 1000 });
+  it.expect([reload, failed], ["prepare", "rollback", "exit 7"]);
+
+  const preparing = restarting();
+  preparing.expect([reload, exited(10, KILLED)], ["prepare"]);
+  preparing.expect([prepared, started(20)], ["start #2", "ready timer 20"]);
+  preparing.expect([ready(20)], ["commit 20", "proven timer 20"]);
+});
+
+Deno.test("a successor in the pause starts the server", () => {
+  const it = restarting();
+  it.expect([exited(10, KILLED)], ["pause timer 0"]);
+  const next = new Scenario({ restart: 1000 });
+  assertEquals(next.supervisor.restore(it.supervisor.snapshot()).flatMap(brief), ["prepare"]);
+  next.expect([failed], ["rollback", "pause timer 0"]);
 });
 
 Deno.test("stop: the server ends gracefully, and its exit code is passed on", () => {
@@ -715,9 +788,11 @@ class World {
   /** The pids of those that have served, in their order. */
   readonly served: number[] = [];
   withdrawn = false;
+  /** Before the server is started again. */
+  pausing = false;
 
-  constructor(settle: number, stopDelay: number) {
-    const limits = { ...LIMITS, settle, stopDelay, maxRetired: 2 };
+  constructor(settle: number, stopDelay: number, readonly restart: number) {
+    const limits = { ...LIMITS, settle, stopDelay, restart, maxRetired: 2 };
     this.supervisor = new Supervisor(limits);
     this.tell(reload);
   }
@@ -729,7 +804,7 @@ class World {
     if (this.exitCode !== undefined) return;
     assert(this.candidate === undefined || this.children.has(this.candidate), "rolled back");
     if (this.stopped) return assert(this.children.size > 0, "a stop with nothing left ends");
-    if (this.reloading || this.failed) return;
+    if (this.reloading || this.failed || this.pausing) return;
     assert(this.serving !== undefined, "it does not go on without a server");
     assert(!this.reloadWanted, "a reload asked for meanwhile comes next");
   }
@@ -773,6 +848,7 @@ class World {
         assert(!this.reloading && !this.stopped);
         assertStrictEquals(++this.untold, 1, "the one before has had its outcome");
         this.reloading = this.preparing = true;
+        this.pausing = false;
         this.reloadWanted = false;
         return;
       case "start":
@@ -782,7 +858,11 @@ class World {
       case "signal":
         return this.#checkSignal(action.pid, action.kind);
       case "timer":
-        assert(action.then.type === "stop-timeout" || this.children.has(pidOf(action.then)));
+        assert("pid" in action.then ? this.children.has(action.then.pid) : action.ms > 0);
+        if (action.then.type === "pause-timeout") {
+          assert(this.restart > 0 && this.serving === undefined && !this.reloading);
+          this.pausing = true;
+        }
         this.timers.push(action.then);
         return;
       case "commit":
@@ -796,7 +876,7 @@ class World {
         return this.#closeReload();
       case "rollback":
         assert(this.reloading);
-        this.failed ||= this.serving === undefined && !this.stopped;
+        this.failed ||= this.serving === undefined && !this.stopped && !this.#isRestarted();
         this.rolledBack = true;
         return this.#closeReload();
       case "outcome":
@@ -804,6 +884,7 @@ class World {
         assertStrictEquals(action.ok, this.serving !== undefined && !this.rolledBack);
         return;
       case "exit":
+        assert(this.stopped || this.failed || !this.#isRestarted(), "it is to start again");
         this.exitCode = action.code;
         assertEquals(action.served, this.served.at(-1));
         return this.#checkExit(action.code);
@@ -813,6 +894,10 @@ class World {
         return;
       case "log":
     }
+  }
+
+  #isRestarted(): boolean {
+    return this.restart > 0 && this.served.length > 0;
   }
 
   #start(): void {
@@ -870,10 +955,11 @@ Deno.test("whatever happens in whatever order, the server goes on and a stop end
   const property = fc.property(
     fc.constantFrom(0, 1),
     fc.constantFrom(0, 5),
+    fc.constantFrom(0, 1000),
     fc.array(step, { maxLength: 60, size: "max" }),
     endings,
-    (settle, stopDelay, steps, { answers, stubbornness }) => {
-      const world = new World(settle, stopDelay);
+    (settle, stopDelay, restart, steps, { answers, stubbornness }) => {
+      const world = new World(settle, stopDelay, restart);
       for (const { what, pick, status } of steps) {
         if (world.exitCode !== undefined) break;
         const pids = [...world.children.keys()];

@@ -22,11 +22,15 @@ type GenerationRow = {
   ) => void;
 };
 
+/** Milliseconds before a server that has ended by itself is started again, the first time. */
+const FIRST_PAUSE = 100;
+
 /** Events about the whole, by what it is about. */
 export const PHASES: Record<Phase, PhaseRow> = {
   idle: { reload: prepare, stop },
   preparing: { reload: remember, prepared: start, started: tryOut, failed: fail, stop },
   trying: { reload: remember, stop },
+  pausing: { reload: prepare, "pause-timeout": prepare, stop },
   failed: { stop },
   delaying: { prepared: refuse, started: drop, failed: conclude, stop: halt, "stop-timeout": end },
   stopping: { prepared: refuse, started: drop, failed: conclude, stop: halt },
@@ -40,7 +44,7 @@ export const ROLES: Record<Role, GenerationRow> = {
   starting: { ready: settle, unready: giveUp, "ready-timeout": giveUpLate, exited: comeToNothing },
   settling: { "settle-timeout": promote, exited: comeToNothing },
   dropped: { exited: comeToNothing },
-  serving: { exited: endService },
+  serving: { "proven-timeout": forget, exited: endService },
   retired: { exited: endDrain },
 };
 
@@ -99,8 +103,16 @@ function promote(step: Step, candidate: Generation): void {
   step.log("info", before ? "reloaded" : "serving", candidate);
   const message = `generation ${number} serves`;
   step.do({ do: "outcome", ok: true, message, isFirst: isStart });
+  if (step.limits.restart > 0) {
+    step.do({ do: "timer", ms: step.limits.restart, then: { type: "proven-timeout", pid } });
+  }
   if (before) drain(step, before);
   goOn(step);
+}
+
+/** What has served for so long does not crash again and again. */
+function forget(step: Step): void {
+  step.state.mishaps = 0;
 }
 
 function drain(step: Step, generation: Generation): void {
@@ -154,6 +166,7 @@ function fail(step: Step, { why, exitCode }: { why: string; exitCode: number }):
     return goOn(step);
   }
   step.log("error", "cannot start", undefined, { why });
+  if (isRestarted(step)) return step.state.reloadAgain ? goOn(step) : pause(step);
   step.state.phase = "failed";
   step.state.exitCode = exitCode;
   step.exitIfOver();
@@ -188,8 +201,25 @@ function endService(step: Step, generation: Generation, { status }: EventOf<"exi
     return step.exitIfOver();
   }
   step.log("error", "the server ended by itself", generation, { ...status });
-  // A successor that has started takes its place; anything less would only delay the restart.
-  if (step.candidate === undefined) step.exit();
+  // A successor that has started takes its place.
+  if (step.candidate !== undefined) return;
+  if (!isRestarted(step)) return step.exit();
+  // What is being prepared takes its place as well.
+  if (step.state.phase === "idle") pause(step);
+}
+
+/** Whether the server is started again here. What never served is for whoever has started us to see to. */
+function isRestarted({ limits, state }: Step): boolean {
+  return limits.restart > 0 && state.lastServed !== undefined;
+}
+
+/** Pauses that grow, before the server is started again. */
+function pause(step: Step): void {
+  const { restart } = step.limits;
+  const ms = Math.min(restart, FIRST_PAUSE * 2 ** step.state.mishaps++);
+  step.state.phase = "pausing";
+  step.log("warn", `starting the server again in ${describeDuration(ms)}`);
+  step.do({ do: "timer", ms, then: { type: "pause-timeout" } });
 }
 
 function endDrain(step: Step, generation: Generation, { status }: EventOf<"exited">): void {

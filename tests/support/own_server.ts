@@ -49,7 +49,7 @@ const service = understand([program, ...rest], { named: [], settle: 0 }, undefin
   python,
   ...SERVERS,
 ]);
-const limits = { ready: 20_000, settle: 0, drain: 20_000, maxRetired: 5, stopDelay: 0 };
+const limits = { ready: 20_000, settle: 0, drain: 20_000, maxRetired: 5, stopDelay: 0, restart: 0 };
 const log = createLog({ format: "text", level: "info" });
 Deno.exit(
   await runWrapper(service, {

@@ -3,11 +3,12 @@
 // deno-lint-ignore-file no-console -- what was measured is worth reading
 import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { containerTest } from "../container/engine.ts";
-import { get, Load } from "../support/http_client.ts";
+import { get, HttpConnection, Load } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
 import { beginRequest, config, finish, HAPROXY, Host } from "./host.ts";
 
 const CONFIG = "/etc/haproxy/site.cfg.eta";
+const CONTROL = "/run/multibinder-haproxy/site/control.sock";
 const VARIABLES = "/etc/default/multibinder-haproxy-site";
 
 async function isActive(host: Host): Promise<void> {
@@ -55,9 +56,10 @@ containerTest(
 );
 
 containerTest(
-  "six crashes of HAProxy leave a unit that serves, and clients that are served",
+  "six crashes of HAProxy leave a unit that serves, and a wrapper that tells of it",
   async () => {
     await using host = await Host.serving("V1");
+    const wrapper = await host.show(HAPROXY, "MainPID");
     for (let count = 0, last = ""; count < 6; count++) {
       let pid = last;
       await until(async () => {
@@ -69,7 +71,24 @@ containerTest(
       // It waits in the accept queue for the next one.
       assertStrictEquals(await get(host.target), "V1");
     }
-    await isActive(host);
+    assertStrictEquals(await host.show(HAPROXY, "MainPID"), wrapper);
+    assertStrictEquals(await host.show(HAPROXY, "ActiveState"), "active");
+
+    // One that cannot come back: the status says so for as long as that lasts, and a client is served after it.
+    host.write(CONFIG, "nonsense\n");
+    await host.run("sh", "-c", "kill -KILL $(pidof haproxy)");
+    const isTold = (text: string) => /the start failed: HAProxy refused the config/.test(text);
+    await until(async () => isTold(await host.show(HAPROXY, "StatusText")));
+    const status = JSON.parse(await host.run("multibinder", "status", "--json", "--sock", CONTROL));
+    assertEquals([status.generations, status.lastReload.ok], [[], false]);
+    const strict = ["multibinder", "healthcheck", "--strict", "--sock", CONTROL];
+    assertNotStrictEquals((await host.try(...strict)).code, 0);
+    using waiting = await HttpConnection.open(host.target);
+    await waiting.send("/", ["Connection: close"]);
+    host.write(CONFIG, config("V2"));
+    assertStrictEquals((await waiting.receive()).body, "V2");
+    await host.run(...strict);
+    assertStrictEquals(await host.show(HAPROXY, "MainPID"), wrapper);
   },
 );
 
