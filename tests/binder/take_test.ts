@@ -9,7 +9,7 @@ import { socketInodes } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
 import { type Program, runProgram, startProgram } from "../support/program.ts";
 import { type TempDir, tempDir } from "../support/temp_dir.ts";
-import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+import { hasProgram, ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 const text = ({ hostname, port }: Target) => `${hostname}:${port}`;
 
@@ -89,6 +89,42 @@ Deno.test("from nginx with a plain listen line, to nginx with the same one", asy
   const args = ["--listen", `http=${text(target)}`];
   const start = (sock: string) => startWrapper("", { sock, command, args });
   await move(target, "auto", () => end(old, "SIGQUIT"), start);
+});
+
+/** A server for Server::Starter, which answers one request after the other and ends upon SIGTERM. */
+const STARTED = `
+import os, select, signal, socket, sys
+listener = socket.socket(fileno=int(os.environ["SERVER_STARTER_PORT"].rpartition("=")[2]))
+listener.setblocking(False)
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+signal.set_wakeup_fd(writer)
+signal.signal(signal.SIGTERM, lambda *_: None)
+body = sys.argv[1].encode()
+while reader not in (ready := select.select([listener, reader], [], [])[0]):
+    try:
+        client, _ = listener.accept()
+    except BlockingIOError:
+        continue
+    client.setblocking(True)
+    client.recv(65536)
+    head = "HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body)
+    client.sendall(head.encode() + body)
+    client.close()
+`;
+
+Deno.test({
+  name: "from Server::Starter, to the same server",
+  ignore: ignoreUnless(hasProgram("start_server"), "there is no start_server"),
+  async fn() {
+    const target = newTarget();
+    const words = (reply: string) => ["python3", "-c", STARTED, reply];
+    await using old = startProgram(["start_server", "--port", text(target), "--", ...words("old")]);
+    const command = ["env", `SERVER_STARTER_PORT=${text(target)}={http}`, ...words("new")];
+    const args = ["--listen", `http=${text(target)}`];
+    const start = (sock: string) => startWrapper("", { sock, command, args });
+    await move(target, "auto", () => end(old, "SIGTERM"), start);
+  },
 });
 
 Deno.test("from the original binder and a server on its sockets", async () => {
