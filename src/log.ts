@@ -67,7 +67,12 @@ export function isJournal(): boolean {
 
 /** For the journal: it takes the priority from the beginning (sd-daemon(3)), and has its own time. */
 export function renderForJournal(level: Level, message: string, fields: Fields = {}): string {
-  return `<${PRIORITIES[level]}>${renderEvent(message, fields)}`;
+  return journalPrefix(level) + renderEvent(message, fields);
+}
+
+/** What the journal reads the priority of a line from. */
+export function journalPrefix(level: Level): string {
+  return `<${PRIORITIES[level]}>`;
 }
 
 function renderForTerminal(level: Level, message: string, fields: Fields): string {

@@ -8,9 +8,24 @@ import { exitCodeOf, type Launch, type Words } from "./launch.ts";
 
 /** A config that a server refused, or did not check in time. */
 export class RefusedConfig extends UserError {
-  /** @param output what the server said, line by line */
-  constructor(message: string, exitCode: number, readonly output: readonly string[]) {
+  /**
+   * A message for the user.
+   * @param output what the server said, line by line
+   * @param reason the part of it that the message has
+   */
+  constructor(
+    message: string,
+    exitCode: number,
+    readonly output: readonly string[],
+    readonly reason?: string,
+  ) {
     super(message, { exitCode });
+  }
+
+  /** What the message does not say. */
+  get rest(): string[] {
+    const { output, reason } = this;
+    return output.filter((line) => reason === undefined || !line.endsWith(reason));
   }
 }
 
@@ -54,5 +69,5 @@ export async function checkConfig(launch: Launch, check: Check): Promise<void> {
   const how = "signal" in status ? `signal ${status.signal} ended the check` : undefined;
   const reason = check.reasonOf(lines, how);
   const message = `${who} refused the config${reason === undefined ? "" : `: ${reason}`}`;
-  throw new RefusedConfig(message, exitCodeOf(status), lines);
+  throw new RefusedConfig(message, exitCodeOf(status), lines, reason);
 }

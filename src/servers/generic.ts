@@ -132,8 +132,8 @@ class Generic implements Service {
     return [program, ...rest.map((word) => launch.files.get(word) ?? word)];
   }
 
-  levelOf(): Level {
-    return "error";
+  levelOf(): Level | undefined {
+    return undefined;
   }
 }
 

@@ -28,6 +28,14 @@ import type { Server, Service, Started } from "./service.ts";
 /** Signals of HAProxy without a master process. */
 const STOP_SIGNALS = { soft: "SIGUSR1", hard: "SIGTERM" } as const;
 
+/** What its lines begin with (print_message() of errors.c). */
+const LEVELS = new Map<string, Level>([
+  ["NOTICE", "info"],
+  ["WARNING", "warn"],
+  ["ALERT", "error"],
+  ["EMERG", "error"],
+]);
+
 /** Milliseconds for HAProxy to say what it is. */
 const EXAMINE_TIME = 5000;
 
@@ -58,6 +66,8 @@ class Haproxy implements Service {
   readonly stopSignals = STOP_SIGNALS;
   // It takes a socket out before the close only if it was forked after it had bound it (fd_delete() of fd.c).
   readonly leavesSocketsPolled = true;
+  // It ignores SIGPIPE (main() of haproxy.c).
+  readonly outlivesReader = true;
 
   constructor(readonly command: CommandLine) {}
 
@@ -163,9 +173,9 @@ class Haproxy implements Service {
     return [...examineBuild(text), ...lost, ...config];
   }
 
-  levelOf(line: string): Level {
-    if (line.startsWith("[NOTICE]")) return "info";
-    return line.startsWith("[WARNING]") ? "warn" : "error";
+  levelOf(line: string): Level | undefined {
+    const tag = /^\[(\w+)\]/.exec(line)?.[1];
+    return tag === undefined ? undefined : LEVELS.get(tag);
   }
 }
 

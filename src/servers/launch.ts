@@ -33,7 +33,9 @@ export interface LaunchParts {
   /** What the first of them are, as far as the command line names them. */
   named?: readonly NamedSocket[];
   /** Variables for its environment. */
-  marks?: Readonly<Record<string, string>>;
+  marks?: Readonly<Record<string, string>> | undefined;
+  /** Its standard error; ours when absent. */
+  stderr?: Fd | undefined;
 }
 
 /** What a service is started with. */
@@ -45,6 +47,7 @@ export class Launch {
   readonly sockets: readonly Fd[];
   readonly named: readonly NamedSocket[];
   readonly marks: Readonly<Record<string, string>>;
+  readonly stderr: Fd | undefined;
   /**
    * That environment without what systemd has told us alone, and with the named sockets and the marks of a
    * generation.
@@ -60,6 +63,7 @@ export class Launch {
     this.sockets = sockets;
     this.named = named;
     this.marks = marks;
+    this.stderr = parts.stderr;
     this.env = { ...withoutServiceVariables(env), ...variablesFor(named), ...marks };
   }
 
@@ -79,7 +83,8 @@ export class Launch {
    */
   start(argv: Words, options: Partial<Omit<SpawnOptions, "argv">> = {}): Child {
     try {
-      return this.children.start({ env: this.env, fds: this.sockets, ...options, argv });
+      const { env, sockets: fds, stderr } = this;
+      return this.children.start({ env, fds, ...stderr && { stderr }, ...options, argv });
     } catch (error) {
       throw error instanceof SystemError ? cannotRun(argv[0], error) : error;
     }

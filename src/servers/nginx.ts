@@ -113,9 +113,10 @@ class Nginx implements Service {
     return [program, ...rest.map((word) => files.get(word) ?? word)];
   }
 
-  levelOf(line: string): Level {
+  levelOf(line: string): Level | undefined {
     if (/\[(notice|info|debug)\]/.test(line)) return "info";
-    return line.includes("[warn]") ? "warn" : "error";
+    if (line.includes("[warn]")) return "warn";
+    return /\[(error|crit|alert|emerg)\]/.test(line) ? "error" : undefined;
   }
 }
 

@@ -109,8 +109,10 @@ export interface Service {
   readonly hearsLate?: boolean;
   /** A generation has ended, while the one with this pid serves. */
   ended?(serving: number, log: Log): void;
-  /** How grave a line of its output is. */
-  levelOf(line: string): Level;
+  /** How grave a line of its output is; undefined when the line does not say. */
+  levelOf(line: string): Level | undefined;
+  /** Whether it goes on as ever when nobody reads its standard error any more: others SIGPIPE ends. */
+  readonly outlivesReader?: boolean;
   /**
    * What of the program and of its config will bite, for `multibinder doctor`: looked at, and nothing changed.
    * @throws {UserError} when the program cannot be run

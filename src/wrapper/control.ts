@@ -53,6 +53,8 @@ export interface Controlled {
   reloads: Reloads;
   counters: Counters;
   service: string;
+  /** Pipes that generations write to. */
+  outputs: () => readonly { pid: number; fd: Fd }[];
   reload: () => void;
   stop: () => void;
   /** The end of what is neither a start nor a reload, and cannot be handed over; undefined when nothing is. */
@@ -222,6 +224,7 @@ export class Control {
     const connections = this.#server?.clients.handedOver() ?? [];
     const socket = this.#socket;
     const metrics = this.#metrics?.state;
+    const outputs = this.controlled.outputs();
     const state: WrapperState = {
       role: "wrapper",
       version: WRAPPER_STATE_VERSION,
@@ -233,6 +236,7 @@ export class Control {
       control: socket ? { ...socket, fd: socket.fd.number } : null,
       clients: connections.map(connectionState),
       lastReload: reloads.last,
+      outputs: outputs.map(({ pid, fd }) => ({ pid, fd: fd.number })),
       counters: counters.state,
       ...(metrics && { metrics }),
       ...this.controlled.handOver(),
@@ -244,6 +248,7 @@ export class Control {
     const keep = [
       ...own,
       ...connections.map(({ fd }) => fd),
+      ...outputs.map(({ fd }) => fd),
       ...sockets.served.map(({ fd }) => fd),
     ];
     return { state: JSON.stringify(state), keep };

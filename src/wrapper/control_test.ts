@@ -46,6 +46,7 @@ class Scene {
     drain: LONG,
     maxRetired: 5,
     stopDelay: 0,
+    restart: 0,
   });
   readonly reloads = new Reloads();
   readonly counters = new Counters();
@@ -79,6 +80,7 @@ class Scene {
       reloads: this.reloads,
       counters: this.counters,
       service: "/etc/site.cfg.eta",
+      outputs: () => [],
       reload: () => this.tell({ type: "reload" }),
       stop: () => this.tell({ type: "stop" }),
       underWay: () => undefined,

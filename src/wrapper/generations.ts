@@ -1,19 +1,22 @@
 /** Doing with generations what the supervisor decides: preparing, starting and stopping them. */
 
+import type { Fd } from "../../ffi/fd.ts";
 import { sendSignal } from "../../ffi/process.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
-import { type Log, stackOf } from "../log.ts";
+import { isJournal, type Log, stackOf } from "../log.ts";
 import { clientConnections } from "../process/client_connections.ts";
 import { RefusedConfig } from "../servers/check.ts";
 import type { Service, Started } from "../servers/service.ts";
 import type { Event } from "./events.ts";
 import type { Launcher, Preparation } from "./launcher.ts";
 import type { SoftStop } from "./soft_stop.ts";
+import { createOutputPipe, ServerOutput } from "./server_output.ts";
 import { ServerProcess } from "./server_process.ts";
 
 /** The generations that run, and how to make one. What comes of it is told as events. */
 export class Generations {
   readonly #processes = new Map<number, ServerProcess>();
+  readonly #outputs = new Map<number, ServerOutput>();
 
   constructor(
     readonly launcher: Launcher,
@@ -34,8 +37,8 @@ export class Generations {
     } catch (error) {
       if (error instanceof RefusedConfig) {
         const { server } = this.#service;
-        for (const line of error.output) {
-          this.log[this.#service.levelOf(line)](`${server.name}: ${line}`);
+        for (const line of error.rest) {
+          this.log[this.#service.levelOf(line) ?? "error"](`${server.name}: ${line}`);
         }
       }
       this.#tellFailure(error);
@@ -45,11 +48,17 @@ export class Generations {
   /** Starts what was prepared. */
   start(preparation: Preparation, number: number): void {
     let started: Started;
+    // Elsewhere than in the journal a line has no priority.
+    const pipe = this.#service.outlivesReader && isJournal() ? createOutputPipe() : undefined;
     try {
-      started = this.launcher.start(preparation, number);
+      started = this.launcher.start(preparation, number, pipe?.writer);
     } catch (error) {
+      pipe?.reader.close();
       return this.#tellFailure(error);
+    } finally {
+      pipe?.writer.close();
     }
+    if (pipe) this.listen(started.pid, pipe.reader);
     const { pid, ready } = started;
     void ready.then((why) =>
       this.tell(why === undefined ? { type: "ready", pid } : { type: "unready", pid, why })
@@ -58,12 +67,28 @@ export class Generations {
     this.tell({ type: "started", pid });
   }
 
+  /** Has the journal get what a generation writes. @param reader of its standard error */
+  listen(pid: number, reader: Fd): void {
+    const { service, poller } = this.launcher;
+    this.#outputs.set(pid, new ServerOutput(reader, poller, service.levelOf.bind(service)));
+  }
+
+  /** The descriptors of what generations write, for a successor. */
+  get outputs(): { pid: number; fd: Fd }[] {
+    return [...this.#outputs].flatMap(([pid, output]) => {
+      output.flush();
+      return output.reader.closed ? [] : [{ pid, fd: output.reader }];
+    });
+  }
+
   /** Follows a generation's process until it ends. */
   watch({ pid, exited, mainPid }: Pick<Started, "pid" | "exited" | "mainPid">): void {
     const process = new ServerProcess(pid, exited, mainPid);
     this.#processes.set(pid, process);
     void process.exited.then((status) => {
       this.#processes.delete(pid);
+      this.#outputs.get(pid)?.drain();
+      this.#outputs.delete(pid);
       this.tell({ type: "exited", pid, status });
     });
   }

@@ -55,16 +55,17 @@ export class Launcher {
   /**
    * Starts a generation with what was prepared.
    * @param number the generation's
+   * @param stderr its standard error; ours when absent
    * @throws {UserError} when the program cannot be run
    */
-  start(preparation: Preparation, number: number): Started {
+  start(preparation: Preparation, number: number, stderr?: Fd): Started {
     const marks = marksFor(this.service.identity, number, preparation.sockets.length);
-    return this.service.start(this.#launch(preparation, marks));
+    return this.service.start(this.#launch(preparation, marks, stderr));
   }
 
-  #launch({ sockets, env }: Preparation, marks?: Record<string, string>): Launch {
+  #launch({ sockets, env }: Preparation, marks?: Record<string, string>, stderr?: Fd): Launch {
     const { children, poller, log, named } = this;
     const files = targetsOf(this.templates);
-    return new Launch({ children, poller, log, files, env, sockets, named, marks });
+    return new Launch({ children, poller, log, files, env, sockets, named, marks, stderr });
   }
 }

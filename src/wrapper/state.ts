@@ -51,6 +51,8 @@ export interface WrapperState extends CommonState {
   binderUid?: number;
   control: ControlState | null;
   lastReload: ReloadOutcome | null;
+  /** Pipes that generations write to; absent before there were any. */
+  outputs?: { pid: number; fd: number }[];
   /** Absent, both, before there were metrics; the socket also where none was asked for. */
   counters?: CountersState;
   metrics?: MetricsSocketState;
@@ -94,6 +96,7 @@ const state = object<WrapperState>({
   binderUid: orAbsent(whole(0, 2 ** 32 - 2)),
   control: orNull(controlShape),
   lastReload: orNull(object<ReloadOutcome>({ at: text(), ok: truth, message: text() })),
+  outputs: orAbsent(list(object<{ pid: number; fd: number }>({ pid, fd: descriptor }))),
   counters: orAbsent(countersShape),
   metrics: orAbsent(metricsShape),
   mainPids: orAbsent(table(pid)),

@@ -144,6 +144,7 @@ class Wrapper {
       reloads: this.#reloads,
       counters: this.#counters,
       service: service.identity,
+      outputs: () => this.#generations.outputs,
       reload: () => this.#tell({ type: "reload" }),
       stop: () => this.#tell({ type: "stop" }),
       underWay: () => this.#hooks.underWay,
@@ -226,6 +227,7 @@ class Wrapper {
       const exited = this.#children.watch(pid);
       this.#generations.watch({ pid, exited, ...(main !== undefined && { mainPid: () => main }) });
     }
+    for (const { pid, fd } of before.outputs ?? []) this.#generations.listen(pid, Fd.inherited(fd));
     this.#perform(this.#supervisor.restore(before.generations));
     await this.#control.resume(before);
     this.#reporter.resumed();

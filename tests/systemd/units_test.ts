@@ -5,15 +5,26 @@ import {
   assert,
   assertEquals,
   assertMatch,
+  assertNotMatch,
   assertNotStrictEquals,
   assertStrictEquals,
 } from "@std/assert";
 import { containerTest } from "../container/engine.ts";
 import { multibinder } from "../support/binder.ts";
 import { get, HttpConnection, Load, type Outcome } from "../support/http_client.ts";
-import { beginRequest, BINDER, config, finish, HAPROXY, Host } from "./host.ts";
+import {
+  beginRequest,
+  BINDER,
+  BINDER_CONFIG,
+  binderConfig,
+  config,
+  finish,
+  HAPROXY,
+  Host,
+} from "./host.ts";
 
 const CONFIG = "/etc/haproxy/site.cfg.eta";
+const CONTROL = "/run/multibinder-haproxy/site/control.sock";
 
 function report(what: string, { ok, failures, replies }: Outcome): void {
   const each = [...replies].map(([body, count]) => `${count} ${body}`).join(", ");
@@ -96,10 +107,10 @@ containerTest(
     assertMatch(await host.show(HAPROXY, "StatusText"), why);
 
     const errors = await host.log(HAPROXY, "--priority=err");
-    assertMatch(errors.join("\n"), /haproxy: \[ALERT\].*unknown proxy mode 'nonsense'/);
+    assertMatch(errors.join("\n"), /haproxy: \[ALERT\].*Fatal errors found/);
     assertMatch(errors.join("\n"), /reload failed, the old generation goes on serving/);
-    assert(errors.some((line) => line.startsWith("reload failed: ")), "what the command said");
     const all = await host.log(HAPROXY);
+    assertStrictEquals(all.filter((line) => why.test(line)).length, 1, "it is told once");
     assert(all.includes("reloading"), "neither a time nor a priority is part of the message");
     assert(!errors.includes("reloading"));
 
@@ -109,6 +120,31 @@ containerTest(
     assertStrictEquals(await host.show(HAPROXY, "StatusText"), "generation 3 serves");
   },
 );
+
+/** The messages of a unit at a priority of syslog(3), as the journal has them. */
+async function messagesAt(host: Host, unit: string, priority: number): Promise<string> {
+  return (await host.log(unit, `--priority=${priority}..${priority}`)).join("\n");
+}
+
+containerTest("HAProxy's own lines have the priorities of their tags in the journal", async () => {
+  await using host = await Host.boot();
+  host.write(BINDER_CONFIG, binderConfig(":80"));
+  // Nobody answers there.
+  const backend = "backend app\n    server one 127.0.0.1:9 check inter 100ms fall 1\n";
+  host.write(CONFIG, config("V1") + backend);
+  await host.run("systemctl", "enable", "--now", "multibinder", "multibinder-haproxy@site");
+  await host.journal.waitFor(/^\[ALERT\].*app.* has no server available/);
+  assertMatch(await messagesAt(host, HAPROXY, 4), /^\[WARNING\].*Server app\/one is DOWN/m);
+  assertMatch(await messagesAt(host, HAPROXY, 3), /^\[ALERT\].*app.* has no server available/m);
+  // Also after an upgrade of the wrapper, for what it has not started itself.
+  await host.run("multibinder", "upgrade", "--sock", CONTROL);
+  host.write(CONFIG, config("V2"));
+  await host.run("systemctl", "reload", HAPROXY);
+  await host.journal.waitFor(/^\[WARNING\].*Proxy site stopped/);
+  assertMatch(await messagesAt(host, HAPROXY, 4), /^\[WARNING\].*Proxy site stopped/m);
+  assertNotMatch(await messagesAt(host, HAPROXY, 6), /\[(WARNING|ALERT)\]/);
+  assertStrictEquals(await host.show(HAPROXY, "StatusText"), "generation 2 serves");
+});
 
 containerTest("restarts, a reload and kill -9 of the binder under load lose nothing", async () => {
   await using host = await Host.serving("V1");

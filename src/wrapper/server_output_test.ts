@@ -1,0 +1,71 @@
+import { assertEquals, assertStrictEquals } from "@std/assert";
+import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
+import { settled } from "../../tests/support/poller.ts";
+import { until } from "../../tests/support/process_status.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { writeText } from "../../ffi/memfd.ts";
+import { Poller } from "../../ffi/poll.ts";
+import type { Level } from "../log.ts";
+import { createOutputPipe, ServerOutput } from "./server_output.ts";
+
+const poller = new Poller();
+
+function levelOf(line: string): Level | undefined {
+  return line.startsWith("bad") ? "error" : undefined;
+}
+
+/** Follows what a test writes. @returns the lines that the journal gets */
+async function follow(
+  act: (writer: Fd, output: ServerOutput, lines: readonly string[]) => Promise<void>,
+): Promise<string[]> {
+  const lines: string[] = [];
+  await leavesNoDescriptors(async () => {
+    const { reader, writer } = createOutputPipe();
+    const output = new ServerOutput(reader, poller, levelOf, (line) => lines.push(line));
+    await act(writer, output, lines);
+    writer.close();
+    await until(() => reader.closed);
+    await settled(poller);
+  });
+  return lines;
+}
+
+Deno.test("each line has the priority of what it says, however it comes", async () => {
+  const lines = await follow(async (writer, _, lines) => {
+    for (const part of ["bad th", "ing\n\nanother ", "one\nbad again\n"]) {
+      writeText(writer, part);
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    await until(() => lines.length === 3);
+    writeText(writer, "bad end");
+  });
+  assertEquals(lines, ["<3>bad thing\n", "<6>another one\n", "<3>bad again\n", "<3>bad end\n"]);
+});
+
+Deno.test("the last words of a server are there as soon as they are asked for", async () => {
+  const lines = await follow((writer, output, lines) => {
+    writeText(writer, "a\nbad\nb");
+    output.drain();
+    assertStrictEquals(lines.join(""), "<6>a\n<3>bad\n<6>b\n");
+    return Promise.resolve();
+  });
+  assertStrictEquals(lines.length, 3);
+});
+
+Deno.test("a line without an end is written in pieces, and who writes never waits", async () => {
+  const text = "x".repeat(1000);
+  const lines = await follow((writer, output, lines) => {
+    let written = 0;
+    try {
+      // Nobody reads here, as in a program that is suspended.
+      for (;; written += text.length) writeText(writer, text);
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.code !== "EAGAIN") throw error;
+    }
+    output.drain();
+    assertStrictEquals(lines.join("").replaceAll(/<6>|\n/g, "").length >= written, true);
+    return Promise.resolve();
+  });
+  assertStrictEquals(lines.length > 0, true);
+});
