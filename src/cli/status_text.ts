@@ -84,7 +84,7 @@ function text(value: unknown, now: number): string {
   if (value === undefined) return "-";
   if (Array.isArray(value)) return value.map((one) => text(one, now)).join(", ") || "none";
   if (!isMembers(value)) return escapeControls(String(value));
-  const { at, ok, message, sock, connected, length, limit, number, state, pid } = value;
+  const { at, ok, message, sock, connected, handsBack, length, limit, number, state, pid } = value;
   if (typeof ok === "boolean") {
     const time = Date.parse(String(at));
     const when = Number.isNaN(time)
@@ -93,7 +93,8 @@ function text(value: unknown, now: number): string {
     return `${ok ? "" : "failed "}${when}: ${text(message, now)}`;
   }
   if (typeof connected === "boolean") {
-    return `${text(sock, now)}, ${connected ? "connected" : "not connected"}`;
+    const how = handsBack === false ? ", which takes no sockets back from this user" : "";
+    return `${text(sock, now)}${how}, ${connected ? "connected" : "not connected"}`;
   }
   if (typeof limit === "number") return `${text(length, now)} of ${limit}`;
   // A generation, in a wrapper's row of the table of them.

@@ -58,6 +58,7 @@ Deno.test("a wrapper's status says what failed, and who is away", () => {
     pid: 12,
     uptimeSeconds: 0,
     binder: { sock: "/run/x", connected: false },
+    spare: { sock: "/run/y", connected: true, handsBack: false },
     sockets: [],
     generations: [
       { number: 1, pid: 8, state: "draining", ageSeconds: 3725, connections: 5 },
@@ -71,6 +72,7 @@ Deno.test("a wrapper's status says what failed, and who is away", () => {
     describeStatus(status, NOW),
     `wrapper 1.2.3, pid 12, up 0s
   binder         /run/x, not connected
+  spare          /run/y, which takes no sockets back from this user, connected
   sockets        none
   last reload    failed 5s ago, at 2026-01-02T03:04:00Z: refused
   last upgrade   none

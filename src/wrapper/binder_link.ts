@@ -58,9 +58,22 @@ export class BinderLink {
     readonly held: (() => readonly HeldSocket[]) | undefined,
   ) {}
 
-  /** Whether the connection stands. */
+  /** Whether the binder is there: a connection stands, or one that takes no sockets back answers. */
   get connected(): boolean {
-    return this.#client !== undefined;
+    if (this.#client !== undefined) return true;
+    try {
+      if (this.handsBack) return false;
+      this.#dial().close();
+      return true;
+    } catch (error) {
+      if (error instanceof NoBinderError) return false;
+      throw error;
+    }
+  }
+
+  /** False where the binder takes no sockets back from this user, and so keeps no connection. */
+  get handsBack(): boolean {
+    return this.#refusing === undefined || this.#refusing !== fileOf(this.binder.path);
   }
 
   /**

@@ -230,7 +230,8 @@ Deno.test("a binder that knows no hand-back is used as ever, one connection a bi
     {
       await using binder = await scene.start({ answer: bindsAlone });
       await scene.hold(a);
-      assertStrictEquals(scene.link.connected, false);
+      // It keeps no connection, and is there all the same.
+      assertEquals([scene.link.connected, scene.link.handsBack], [true, false]);
       await until(() => binder.server.clients.size === 0);
       await scene.hold(b);
       assertEquals(scene.cookies(), heldBy(binder));
@@ -238,6 +239,7 @@ Deno.test("a binder that knows no hand-back is used as ever, one connection a bi
       assertStrictEquals(scene.logged("takes no sockets back"), 1);
     }
     assertStrictEquals(scene.logged("is gone"), 0);
+    assertStrictEquals(scene.link.connected, false);
     scene.link.keepTrying();
     await assertRejects(() => scene.link.bind([a], 0), NoBinderError);
   });

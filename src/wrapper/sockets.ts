@@ -35,8 +35,11 @@ import { BinderLink, type HeldSocket } from "./binder_link.ts";
  * long as it is served: HAProxy can be started again with them even while the binder is away.
  */
 export interface Sockets {
-  /** The binder's control socket, and whether the connection to it stands; null without a binder. */
-  readonly binder: { sock: string; connected: boolean } | null;
+  /**
+   * The binder's control socket, and whether it is there; `handsBack` where it takes no sockets back from this
+   * user. Null without a binder.
+   */
+  readonly binder: { sock: string; connected: boolean; handsBack?: false } | null;
   /** The sockets of the config that is served. */
   readonly served: readonly HeldSocket[];
   /**
@@ -111,8 +114,9 @@ class BinderSockets implements Sockets {
     this.#link = new BinderLink({ path: sock, uid: options.binderUid }, poller, log, held);
   }
 
-  get binder(): { sock: string; connected: boolean } {
-    return { sock: this.sock, connected: this.#link.connected };
+  get binder(): { sock: string; connected: boolean; handsBack?: false } {
+    const { connected, handsBack } = this.#link;
+    return { sock: this.sock, connected, ...!handsBack && { handsBack } };
   }
 
   get served(): HeldSocket[] {
