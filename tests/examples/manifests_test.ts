@@ -50,7 +50,9 @@ async function typeErrors(manifests: readonly Manifest[]): Promise<string> {
   using folder = tempDir();
   const declarations = manifests.map((manifest, index) => {
     const { apiVersion, kind } = manifest;
-    const module = apiVersion.includes("/") ? apiVersion : `core/${apiVersion}`;
+    const module = apiVersion.includes("/")
+      ? apiVersion.replace(".k8s.io/", "/")
+      : `core/${apiVersion}`;
     return `import type { ${kind} as Kind${index} } from "kubernetes-types/${module}.d.ts";\n` +
       `export const manifest${index}: Kind${index} = ${JSON.stringify(manifest, null, 2)};\n`;
   });
@@ -130,10 +132,8 @@ Deno.test("the kustomization names what is there", () => {
     [...kustomization.resources, ...named, "kustomization.yaml"].toSorted(),
   );
   for (const { metadata, kind } of readManifests()) {
-    assertStrictEquals(
-      metadata.namespace,
-      kind === "Namespace" ? undefined : kustomization.namespace,
-    );
+    const isOfCluster = kind === "Namespace" || kind === "PriorityClass";
+    assertStrictEquals(metadata.namespace, isOfCluster ? undefined : kustomization.namespace);
   }
   const images = kustomization.images.map(({ name }) => name);
   const maps = kustomization.configMapGenerator.map(({ name }) => name);
@@ -196,7 +196,80 @@ Deno.test("the canary is the stable HAProxy but for the version", () => {
     JSON.stringify(readWorkloads().find(({ name }) => name === wanted)?.pod)
   );
   assert(canary?.includes("app-v2:80"));
-  assertStrictEquals(canary?.replace("app-v2:80", "app-v1:80"), stable);
+  const alike = canary?.replace("app-v2:80", "app-v1:80").replaceAll("haproxy-canary-run", "haproxy-run");
+  assertStrictEquals(alike, stable);
+});
+
+/** The parts of other kinds that name pods. */
+interface Selecting extends Manifest {
+  spec: {
+    selector?: { matchLabels?: Record<string, string> };
+    podSelector?: { matchLabels?: Record<string, string> };
+    ingress?: { ports?: { port: string | number }[] }[];
+  };
+}
+
+Deno.test("disruption budgets and network policies are about pods that there are", () => {
+  const pods = readWorkloads().map(({ name, workload, pod }) => ({
+    name,
+    pod,
+    labels: workload.spec?.template.metadata?.labels ?? {},
+  }));
+  const selected = (kind: string) =>
+    readManifests().filter((one) => one.kind === kind).map((one) => {
+      const { spec, metadata } = one as Selecting;
+      const wanted = Object.entries((spec.selector ?? spec.podSelector)?.matchLabels ?? {});
+      const found = pods.filter(({ labels }) => wanted.every(([key, value]) => labels[key] === value));
+      assert(found.length > 0, metadata.name);
+      const ports = (spec.ingress ?? []).flatMap((rule) => rule.ports ?? []);
+      for (const { port } of ports) {
+        for (const { pod } of found) {
+          const names = pod.containers.flatMap((it) => it.ports?.map(({ name }) => name) ?? []);
+          assert(names.includes(String(port)), `${metadata.name}: ${port}`);
+        }
+      }
+      return found.map(({ name }) => name);
+    });
+  assertEquals(selected("PodDisruptionBudget").toSorted(), [
+    ["app-v1"],
+    ["app-v2"],
+    ["haproxy-canary"],
+  ]);
+  assertEquals(selected("NetworkPolicy").map((names) => names.length), [5, 2, 2]);
+});
+
+Deno.test("pods have a rank, resources, and no more rights than they need", () => {
+  const classes = readManifests().filter(({ kind }) => kind === "PriorityClass")
+    .map(({ metadata }) => metadata.name);
+  for (const { name, pod } of readWorkloads()) {
+    const serves = pod.nodeSelector !== undefined;
+    const rank = pod.priorityClassName ?? "";
+    if (serves) {
+      assert(rank === "system-node-critical" || classes.includes(rank), name);
+      assert(pod.tolerations?.length, name);
+    }
+    assertStrictEquals(pod.automountServiceAccountToken, false, name);
+    for (const { resources, securityContext } of pod.containers) {
+      const { runAsUser, runAsNonRoot } = { ...pod.securityContext, ...securityContext };
+      assert(resources?.requests?.memory && resources.requests.cpu && resources.limits?.memory, name);
+      assertStrictEquals(securityContext?.allowPrivilegeEscalation, false, name);
+      assertStrictEquals(securityContext.readOnlyRootFilesystem, true, name);
+      assertEquals(securityContext.capabilities?.drop, ["ALL"], name);
+      const profile = securityContext.seccompProfile ?? pod.securityContext?.seccompProfile;
+      assertStrictEquals(profile?.type, "RuntimeDefault", name);
+      if (name !== "binder") assert(runAsNonRoot && runAsUser !== 0, name);
+    }
+  }
+});
+
+Deno.test("HAProxy's user is the one that the binder lets in and takes sockets back from", () => {
+  const containers = readWorkloads().flatMap(({ pod }) => pod.containers);
+  const { args = [], securityContext } = containers.find(({ name }) => name === "binder") ?? {};
+  for (const { securityContext: its } of containers.filter(({ name }) => name === "haproxy")) {
+    assert(args.includes(`--adopt-uid=${its?.runAsUser}`));
+    assert(args.includes(`--group=${its?.runAsGroup}`));
+    assertStrictEquals(securityContext?.runAsGroup, its?.runAsGroup);
+  }
 });
 
 Deno.test("HAProxy accepts the config", async () => {
