@@ -115,7 +115,8 @@ async function buildPause(engine: Engine): Promise<void> {
   await buildInline(engine, "registry.k8s.io/pause:3.10", dockerfile, folder);
 }
 
-async function buildInline(
+/** Builds an image from the text of its Dockerfile. */
+export async function buildInline(
   engine: Engine,
   tag: string,
   dockerfile: string,

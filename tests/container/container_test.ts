@@ -6,3 +6,4 @@ import "./first_process.ts";
 import "./privileges.ts";
 import "./binder_restart.ts";
 import "./readme.ts";
+import "./kube.ts";
