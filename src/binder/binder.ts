@@ -195,7 +195,7 @@ class Binder {
     void this.#server.run();
     try {
       if (options.metrics !== undefined) await this.#openMetrics(options.metrics, before);
-      own.add(options.addresses, await holdings.hold(wanted), policy);
+      own.add(options.addresses, await holdings.holdOwn(wanted, access.rules), policy);
       const { user } = rules;
       // A successor is that user already.
       if (user && effectiveUid() !== user.uid) becomeUser(user);

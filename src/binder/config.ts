@@ -61,7 +61,7 @@ export class Config {
     const lasting = Object.fromEntries(LASTING.map((name) => [name, options[name]]));
     const addresses = read.addresses.flatMap((one) => expandAddresses(one));
     const rules = await lookUpNames({ ...read, ...lasting, addresses }, store.configured);
-    const held = await holdings.hold(await own.resolve(addresses));
+    const held = await holdings.holdOwn(await own.resolve(addresses), rules.access);
     // Nothing can fail any more.
     const before = { texts: own.texts, rules: JSON.stringify([access.rules, policy.rules]) };
     access.rules = rules.access;

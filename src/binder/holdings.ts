@@ -2,6 +2,7 @@
 
 import { giveTurn, Queue } from "../turns.ts";
 import type { Fields, Log } from "../log.ts";
+import { commandOf } from "../proc.ts";
 import type { Clients } from "../control/clients.ts";
 import { type Address, formatAddress } from "../sockets/address.ts";
 import { BindError, namingHolder } from "../sockets/bind_error.ts";
@@ -10,6 +11,7 @@ import { makerOf } from "../sockets/listen.ts";
 import type { Registry } from "../sockets/registry.ts";
 import { type Holder, takeSockets } from "../sockets/taken_sockets.ts";
 import type { Wanted } from "../sockets/wanted.ts";
+import type { Trust } from "./lent_sockets.ts";
 import type { OwnAddresses } from "./own_addresses.ts";
 import type { Store } from "./store.ts";
 
@@ -59,6 +61,30 @@ export class Holdings {
         log.debug("waiting for a client to hand an address back", { address: error.address });
         await registry.changed(left);
       }
+    }
+  }
+
+  /**
+   * As {@link hold}, for addresses of the binder's own: one that is still in use in the end, by a server that was
+   * lent its socket, is taken back from that.
+   * @throws {UserError} for one that is not to be had, with what helps
+   */
+  async holdOwn(wanted: readonly Wanted[], trust: Trust): Promise<Held[]> {
+    try {
+      return await this.hold(wanted);
+    } catch (error) {
+      if (!(error instanceof BindError) || error.code !== "EADDRINUSE") throw error;
+      const { regainLent, withRemedy } = await import("./lent_sockets.ts");
+      const missing = wanted.filter((one) => this.parts.registry.findWanted(one) === undefined);
+      const regained = regainLent(missing, trust);
+      if (regained.length === 0) throw error.lasts ? error : withRemedy(error);
+      for (const { held, pid } of regained) {
+        this.take(held, "took back from a server that was lent it", {
+          pid,
+          command: commandOf(pid),
+        });
+      }
+      return await this.holdOwn(wanted, trust);
     }
   }
 

@@ -7,8 +7,10 @@ import { discard } from "../../ffi/discard.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { openPlace } from "../../ffi/file.ts";
 import { copyDescriptor } from "../../ffi/pidfd.ts";
+import { SystemError } from "../../ffi/errno.ts";
 import { effectiveUid } from "../../ffi/process.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
+import { descriptorsOf } from "../proc.ts";
 
 /**
  * Copies a socket, if root or this process's user has made it, or one of others, which the kernel knows.
@@ -59,17 +61,16 @@ export function copyLent(
   stranger?: (uid: number) => void,
   makers?: readonly number[],
 ): Fd[] {
-  return descriptorsOf(pid).filter((one) => one >= FIRST_FD && one < FIRST_FD + lent)
+  let numbers: number[];
+  try {
+    numbers = [...descriptorsOf(pid)].map(([number]) => number);
+  } catch (error) {
+    if (error instanceof SystemError) return [];
+    throw error;
+  }
+  return numbers.filter((one) => one >= FIRST_FD && one < FIRST_FD + lent)
     .toSorted((a, b) => a - b)
     .flatMap((number) => copySocket(pid, process, number, stranger, makers) ?? []);
-}
-
-function descriptorsOf(pid: number): number[] {
-  try {
-    return [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) => Number(name));
-  } catch {
-    return [];
-  }
 }
 
 function targetOf(fd: Fd): string {

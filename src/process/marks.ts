@@ -14,7 +14,11 @@ import { MARKS, MARKS_FILE } from "./own_variables.ts";
  * @param generation its number
  * @param lent how many sockets it is given
  */
-export function marksFor(service: string, generation: number, lent: number): Record<string, string> {
+export function marksFor(
+  service: string,
+  generation: number,
+  lent: number,
+): Record<string, string> {
   return {
     [MARKS.service]: service,
     [MARKS.wrapper]: String(Deno.pid),

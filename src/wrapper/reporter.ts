@@ -57,7 +57,7 @@ export class Reporter {
   }
 
   #describe(): string {
-    const { generations, lastNumber } = this.supervisor.snapshot();
+    const { generations } = this.supervisor.snapshot();
     if (this.supervisor.stopping) return `stopping, ${generations.length} draining`;
     const texts = { starting: "starts", serving: "serves" };
     const current = generations.flatMap(({ number, state }) =>
@@ -69,7 +69,7 @@ export class Reporter {
       const what = this.#serving === undefined ? "the start" : "the last reload";
       current.push(`${what} failed: ${this.#failure}`);
     }
-    const next = lastNumber > 0
+    const next = this.supervisor.hasServed
       ? "the server has ended by itself, starting it again"
       : "preparing the first generation";
     return current.join(", ") || next;

@@ -21,6 +21,8 @@ async function follow(
 ): Promise<string[]> {
   const lines: string[] = [];
   await leavesNoDescriptors(async () => {
+    // It is done twice, to see that nothing is left.
+    lines.length = 0;
     const { reader, writer } = createOutputPipe();
     const output = new ServerOutput(reader, poller, levelOf, (line) => lines.push(line));
     await act(writer, output, lines);

@@ -35,7 +35,9 @@ export class SoftStop {
     // If nobody else holds the sockets, our copies would be all that keeps them open, and clients would
     // queue at them in vain.
     const isNeeded = leavesSocketsPolled && this.isShared();
-    const polled = isNeeded ? PolledSockets.of(pid, lentTo(pid, trusted()), !isForeign, this.log) : undefined;
+    const polled = isNeeded
+      ? PolledSockets.of(pid, lentTo(pid, trusted()), !isForeign, this.log)
+      : undefined;
     try {
       const isThere = send(stopSignals.soft);
       if (isThere && this.service.hearsLate) this.#insist(pid, send);

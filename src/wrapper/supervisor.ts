@@ -53,6 +53,11 @@ export class Supervisor {
     return this.stopping || this.#state.phase === "failed" || this.#state.phase === "ended";
   }
 
+  /** Whether a generation has served. */
+  get hasServed(): boolean {
+    return this.#state.lastServed !== undefined;
+  }
+
   /** The generations, oldest first. */
   snapshot(): SupervisorSnapshot {
     const { generations, lastNumber } = this.#state;

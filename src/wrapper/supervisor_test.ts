@@ -565,6 +565,7 @@ Deno.test("a step leaves the state before it as it was", () => {
     lastNumber: 2,
     lastServed: 10,
     reloadAgain: true,
+    mishaps: 0,
     exitCode: 0,
   };
   const copy = structuredClone(before);

@@ -27,13 +27,15 @@ ENTRYPOINT ["/echo"]
 /** The pod of each workload, by its name. */
 function readPods(): Map<string, PodSpec> {
   const files = ["app", "binder", "haproxy", "canary"];
-  const documents = files.flatMap((file) =>
-    [...parseAllDocuments(Deno.readTextFileSync(`${MANIFESTS}${file}.yaml`))]
-  );
+  const documents = files.flatMap((
+    file,
+  ) => [...parseAllDocuments(Deno.readTextFileSync(`${MANIFESTS}${file}.yaml`))]);
   return new Map(
     documents.map((document): DaemonSet | Deployment => document.toJS())
       .filter(({ kind }) => kind === "DaemonSet" || kind === "Deployment")
-      .map(({ metadata, spec }) => [metadata?.name ?? "", spec?.template.spec ?? { containers: [] }]),
+      .map((
+        { metadata, spec },
+      ) => [metadata?.name ?? "", spec?.template.spec ?? { containers: [] }]),
   );
 }
 
@@ -50,8 +52,9 @@ class Node implements AsyncDisposable {
    * @param env of its container, in place of the manifest's
    */
   async play(name: string, env: Record<string, string> = {}): Promise<string> {
-    const { hostNetwork: _network, nodeSelector: _selector, tolerations: _tolerations, ...pod } = this
-      .#pods.get(name) ?? { containers: [] };
+    const { hostNetwork: _network, nodeSelector: _selector, tolerations: _tolerations, ...pod } =
+      this
+        .#pods.get(name) ?? { containers: [] };
     const { topologySpreadConstraints: _spread, priorityClassName: _rank, ...spec } = pod;
     const containers = spec.containers.map((container) => {
       const { ports: _ports, startupProbe: _startup, readinessProbe: _ready, ...rest } = container;
@@ -62,7 +65,9 @@ class Node implements AsyncDisposable {
       return { ...left, ...words && { command: words }, env: variables };
     });
     const volumes = spec.volumes?.map((volume) =>
-      volume.hostPath ? { ...volume, hostPath: { ...volume.hostPath, path: this.folder.path } } : volume
+      volume.hostPath
+        ? { ...volume, hostPath: { ...volume.hostPath, path: this.folder.path } }
+        : volume
     );
     const manifests = [
       { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "haproxy" }, data: CONFIGS },
@@ -75,7 +80,9 @@ class Node implements AsyncDisposable {
     ];
     const file = this.folder.file(`${name}.yaml`);
     Deno.writeTextFileSync(file, manifests.map((one) => stringify(one)).join("---\n"));
-    this.#resources.defer(async () => void await engine.try("pod", "rm", "--force", "--time", "0", name));
+    this.#resources.defer(async () =>
+      void await engine.try("pod", "rm", "--force", "--time", "0", name)
+    );
     await engine.run("kube", "play", "--network", engine.network, file);
     const infra = await engine.run("pod", "inspect", "--format", "{{.InfraContainerID}}", name);
     const format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
@@ -95,37 +102,40 @@ async function userOf(container: string): Promise<number> {
   return Number(processStatus(pid, "Uid")?.split("\t")[0]);
 }
 
-containerTest("the pods of a node: v1, v2 beside it, v1 stopped, the binder restarted", async () => {
-  await buildImages();
-  await buildInline(engine, "docker.io/hashicorp/http-echo:1.0.0", ECHO);
-  await using node = await Promise.resolve(new Node());
-  const apps = [await node.play("app-v1"), await node.play("app-v2")];
-  const target: Target = { hostname: await node.play("binder"), port: 80 };
-  await node.play("haproxy", { APP: `${apps[0]}:5678` });
-  const answers = async (text: string) => await get(target).catch(() => "") === text;
-  await until(() => answers("V1"));
-  assertStrictEquals(await userOf("haproxy-haproxy"), 99);
+containerTest(
+  "the pods of a node: v1, v2 beside it, v1 stopped, the binder restarted",
+  async () => {
+    await buildImages();
+    await buildInline(engine, "docker.io/hashicorp/http-echo:1.0.0", ECHO);
+    await using node = await Promise.resolve(new Node());
+    const apps = [await node.play("app-v1"), await node.play("app-v2")];
+    const target: Target = { hostname: await node.play("binder"), port: 80 };
+    await node.play("haproxy", { APP: `${apps[0]}:5678` });
+    const answers = async (text: string) => await get(target).catch(() => "") === text;
+    await until(() => answers("V1"));
+    assertStrictEquals(await userOf("haproxy-haproxy"), 99);
 
-  await using load = new Load(target, { workers: 2 });
-  const more = async (text: string) => {
-    const before = load.outcome.replies.get(text) ?? 0;
-    await until(() => (load.outcome.replies.get(text) ?? 0) >= before + 50);
-  };
-  await more("V1");
-  await node.play("haproxy-canary", { APP: `${apps[1]}:5678` });
-  await Promise.all([more("V1"), more("V2")]);
-  await engine.run("pod", "stop", "--time", "90", "haproxy");
-  const { V1 } = Object.fromEntries(load.outcome.replies);
-  await more("V2");
-  assertStrictEquals(load.outcome.replies.get("V1"), V1, "v1 has drained");
-  // The pod's network lives on, as a node's does: HAProxy's user hands back what the next binder is to hold.
-  await engine.run("restart", "binder-binder");
-  const sock = "/run/multibinder/multibinder.sock";
-  const healthy = ["exec", "binder-binder", "multibinder", "healthcheck", "--sock", sock];
-  await until(async () => (await engine.try(...healthy)).code === 0);
-  await more("V2");
-  const { ok, failures, replies } = await load.stop();
-  console.info(`kube play: ${ok} ok (${[...replies].join(" ")}), ${failures.length} failed`);
-  assertEquals(failures, []);
-  assert((V1 ?? 0) > 0);
-});
+    await using load = new Load(target, { workers: 2 });
+    const more = async (text: string) => {
+      const before = load.outcome.replies.get(text) ?? 0;
+      await until(() => (load.outcome.replies.get(text) ?? 0) >= before + 50);
+    };
+    await more("V1");
+    await node.play("haproxy-canary", { APP: `${apps[1]}:5678` });
+    await Promise.all([more("V1"), more("V2")]);
+    await engine.run("pod", "stop", "--time", "90", "haproxy");
+    const { V1 } = Object.fromEntries(load.outcome.replies);
+    await more("V2");
+    assertStrictEquals(load.outcome.replies.get("V1"), V1, "v1 has drained");
+    // The pod's network lives on, as a node's does: HAProxy's user hands back what the next binder is to hold.
+    await engine.run("restart", "binder-binder");
+    const sock = "/run/multibinder/multibinder.sock";
+    const healthy = ["exec", "binder-binder", "multibinder", "healthcheck", "--sock", sock];
+    await until(async () => (await engine.try(...healthy)).code === 0);
+    await more("V2");
+    const { ok, failures, replies } = await load.stop();
+    console.info(`kube play: ${ok} ok (${[...replies].join(" ")}), ${failures.length} failed`);
+    assertEquals(failures, []);
+    assert((V1 ?? 0) > 0);
+  },
+);

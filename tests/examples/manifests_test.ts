@@ -196,7 +196,10 @@ Deno.test("the canary is the stable HAProxy but for the version", () => {
     JSON.stringify(readWorkloads().find(({ name }) => name === wanted)?.pod)
   );
   assert(canary?.includes("app-v2:80"));
-  const alike = canary?.replace("app-v2:80", "app-v1:80").replaceAll("haproxy-canary-run", "haproxy-run");
+  const alike = canary?.replace("app-v2:80", "app-v1:80").replaceAll(
+    "haproxy-canary-run",
+    "haproxy-run",
+  );
   assertStrictEquals(alike, stable);
 });
 
@@ -219,7 +222,9 @@ Deno.test("disruption budgets and network policies are about pods that there are
     readManifests().filter((one) => one.kind === kind).map((one) => {
       const { spec, metadata } = one as Selecting;
       const wanted = Object.entries((spec.selector ?? spec.podSelector)?.matchLabels ?? {});
-      const found = pods.filter(({ labels }) => wanted.every(([key, value]) => labels[key] === value));
+      const found = pods.filter(({ labels }) =>
+        wanted.every(([key, value]) => labels[key] === value)
+      );
       assert(found.length > 0, metadata.name);
       const ports = (spec.ingress ?? []).flatMap((rule) => rule.ports ?? []);
       for (const { port } of ports) {
@@ -251,7 +256,10 @@ Deno.test("pods have a rank, resources, and no more rights than they need", () =
     assertStrictEquals(pod.automountServiceAccountToken, false, name);
     for (const { resources, securityContext } of pod.containers) {
       const { runAsUser, runAsNonRoot } = { ...pod.securityContext, ...securityContext };
-      assert(resources?.requests?.memory && resources.requests.cpu && resources.limits?.memory, name);
+      assert(
+        resources?.requests?.memory && resources.requests.cpu && resources.limits?.memory,
+        name,
+      );
       assertStrictEquals(securityContext?.allowPrivilegeEscalation, false, name);
       assertStrictEquals(securityContext.readOnlyRootFilesystem, true, name);
       assertEquals(securityContext.capabilities?.drop, ["ALL"], name);

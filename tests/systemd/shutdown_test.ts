@@ -1,0 +1,54 @@
+/** The end of a host: HAProxy before the binder, and the load balancer before both. */
+
+// deno-lint-ignore-file no-console -- what was measured is worth reading
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { containerTest } from "../container/engine.ts";
+import { get, Load } from "../support/http_client.ts";
+import { hasEnded, until } from "../support/process_status.ts";
+import { beginRequest, BINDER_CONFIG, binderConfig, config, finish, Host } from "./host.ts";
+
+/** As docs/systemd.md has it: the wrapper tells HAProxy, and HAProxy whoever asks for /healthz. */
+const READY = "/run/multibinder-haproxy/site/ready.sock";
+const SITE = config("V1").replace(
+  "    http-request wait",
+  `    monitor-uri /healthz
+    monitor fail if { nbsrv(wrapper) lt 1 }
+    http-request wait`,
+) + `
+backend wrapper
+    option httpchk GET /ready
+    server wrapper unix@${READY} check inter 200ms fall 1 rise 1
+`;
+
+containerTest("a poweroff under load: the load balancer sees it, and nothing is lost", async () => {
+  await using host = await Host.boot();
+  host.write(
+    "/etc/default/multibinder-haproxy-site",
+    `OPTIONS="--stop-delay 3s --metrics unix:${READY}"\n`,
+  );
+  host.write(BINDER_CONFIG, binderConfig(":80"));
+  host.write("/etc/haproxy/site.cfg.eta", SITE);
+  await host.run("systemctl", "enable", "--now", "multibinder", "multibinder-haproxy@site");
+  const isHealthy = async () => await get(host.target, "/healthz").then(() => true, () => false);
+  await until(isHealthy);
+  const journal = host.journal;
+  await using load = new Load(host.target, { workers: 2 });
+  using slow = await beginRequest(host);
+  await until(() => load.outcome.ok > 100);
+
+  await host.run("systemctl", "poweroff");
+  // What a load balancer does: it asks now and then, and sends nobody there once it has been told.
+  await until(async () => !await isHealthy());
+  const { ok, failures } = await load.stop();
+  console.info(`until the load balancer has looked away: ${ok} ok, ${failures.length} failed`);
+  assertEquals(failures, []);
+  assertStrictEquals(await finish(slow), "V1", "what is under way ends well");
+  await until(() => hasEnded(host.init));
+  const lines = journal.stdout.split("\n");
+  const at = (pattern: RegExp) => lines.findIndex((line) => pattern.test(line));
+  const stopped = at(/^Stopped multibinder-haproxy@site\.service/);
+  assert(
+    stopped >= 0 && stopped < at(/^Stopping multibinder\.service/),
+    lines.slice(-60).join("\n"),
+  );
+});
