@@ -240,18 +240,22 @@ containerTest(
 
 containerTest("sockets of a unit last, and a restart does not make them block", async () => {
   await using host = await Host.boot();
-  const unit = `[Socket]\nListenStream=0.0.0.0:80\nService=${BINDER}\n`;
-  host.write("/etc/systemd/system/web.socket", unit);
-  const wanted = `[Unit]\nRequires=web.socket\nAfter=web.socket\n[Service]\nSockets=web.socket\n`;
-  host.write(`/etc/systemd/system/${BINDER}.d/web.conf`, wanted);
+  // As the page has them.
+  const page = Deno.readTextFileSync(new URL("../../docs/systemd.md", import.meta.url));
+  const [, units = ""] = /^```\n(# \S+web\.socket\n[^]*?)^```$/m.exec(page) ?? [];
+  for (const [, path = "", text = ""] of units.matchAll(/^# (\S+)\n([^#]+)/gm)) {
+    host.write(path, text);
+  }
   host.write(CONFIG, config("V1"));
   await host.run("systemctl", "daemon-reload");
+  await host.run("systemctl", "enable", "web.socket");
   await host.run("systemctl", "enable", "--now", "multibinder", "multibinder-haproxy@site");
   await host.journal.waitFor(/^holding a socket of a unit address=0\.0\.0\.0:80$/);
   assertStrictEquals(await host.show(BINDER, "NFileDescriptorStore"), "0");
   const before = await host.listening(BINDER);
   await using load = new Load(host.target, { workers: 2 });
   for (let count = 0; count < 3; count++) await host.run("systemctl", "restart", BINDER);
+  for (const verb of ["stop", "start"]) await host.run("systemctl", verb, BINDER);
   assertEquals(await host.listening(BINDER), before);
   // Blocking accepts would show in requests that HAProxy has accepted and cannot attend to.
   const { ok } = load.outcome;
