@@ -21,6 +21,9 @@ const MAX_HEAD = 8192;
 /** The path that has something to tell. */
 const PATH = "/metrics";
 
+/** The path that says whether clients are to be sent here, for load balancers. */
+const READY_PATH = "/ready";
+
 /** Of a 200. */
 export interface Content {
   type: string;
@@ -31,12 +34,14 @@ export interface Content {
  * Answers one request. It ends when the answer is sent, the client is gone, or its time is over; the
  * connection stays the caller's to close.
  * @param content what is told; asked for only when a request is complete and right
+ * @param unready why clients are not to be sent here; undefined when they are
  */
 export async function answerRequest(
   fd: Fd,
   poller: Poller,
   content: () => Promise<Content>,
   time: number = REQUEST_TIME,
+  unready?: () => string | undefined,
 ): Promise<void> {
   const deadline = performance.now() + time;
   try {
@@ -44,7 +49,7 @@ export async function answerRequest(
     setOption(fd, SOL_SOCKET, SO_OOBINLINE, 1);
     const head = await receiveHead(fd, poller, deadline);
     if (head === undefined) return;
-    const answer = await answerTo(head, content);
+    const answer = await answerTo(head, content, unready);
     for (const bytes of answer) await sendAll(fd, poller, bytes, deadline);
     if (!fd.closed) shutDown(fd, SHUT_WR);
   } catch (error) {
@@ -72,34 +77,40 @@ async function receiveHead(fd: Fd, poller: Poller, deadline: number): Promise<st
 async function answerTo(
   head: string,
   content: () => Promise<Content>,
+  unready?: () => string | undefined,
 ): Promise<Uint8Array<ArrayBuffer>[]> {
   if (head === "") {
-    return failure("431 Request Header Fields Too Large", `at most ${MAX_HEAD} bytes`);
+    return plain("431 Request Header Fields Too Large", `at most ${MAX_HEAD} bytes`);
   }
   const [, method, target = ""] = /^([A-Z]+) (\S+) HTTP\/1\.[01]\r?\n/.exec(head) ?? [];
-  if (method === undefined) return failure("400 Bad Request", "this is HTTP/1.1");
+  if (method === undefined) return plain("400 Bad Request", "this is HTTP/1.1");
   if (method !== "GET" && method !== "HEAD") {
-    return failure(
+    return plain(
       "405 Method Not Allowed",
       "there is nothing to write here",
       "Allow: GET, HEAD\r\n",
     );
   }
-  if (target.replace(/\?.*$/, "") !== PATH) {
-    return failure("404 Not Found", `metrics are at ${PATH}`);
+  const path = target.replace(/\?.*$/, "");
+  if (path === READY_PATH && unready) {
+    const why = unready();
+    return plain(why === undefined ? "200 OK" : "503 Service Unavailable", why ?? "ready");
+  }
+  if (path !== PATH) {
+    return plain("404 Not Found", `metrics are at ${PATH}`);
   }
   let found: Content;
   try {
     found = await content();
   } catch {
-    return failure("500 Internal Server Error", "the metrics could not be read");
+    return plain("500 Internal Server Error", "the metrics could not be read");
   }
   const start = headOf("200 OK", found.type, found.bytes.length);
   return method === "HEAD" ? [start] : [start, found.bytes];
 }
 
-function failure(status: string, why: string, fields = ""): Uint8Array<ArrayBuffer>[] {
-  const body = encode(`${why}\n`);
+function plain(status: string, text: string, fields = ""): Uint8Array<ArrayBuffer>[] {
+  const body = encode(`${text}\n`);
   return [headOf(status, "text/plain; charset=utf-8", body.length, fields), body];
 }
 

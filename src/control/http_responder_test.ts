@@ -51,6 +51,24 @@ Deno.test("a request is answered once it is whole, however it comes", async () =
   assertStrictEquals(await answer([...whole]), expected);
 });
 
+Deno.test("whether clients are to be sent here is told where somebody knows", async () => {
+  const ask = async (unready?: () => string | undefined) => {
+    const [ours, client] = connectedPair();
+    const answered = answerRequest(ours, poller, content, LONG, unready);
+    sendMessage(client, bytesOf("GET /ready HTTP/1.1\r\n\r\n"));
+    await answered;
+    const buffer = new Uint8Array(65_536);
+    const received = receiveMessage(client, buffer);
+    ours.close();
+    client.close();
+    await settled(poller);
+    return new TextDecoder().decode(buffer.subarray(0, received?.length ?? 0));
+  };
+  assertMatch(await ask(() => undefined), /^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\nready\n$/);
+  assertMatch(await ask(() => "stopping"), /^HTTP\/1\.1 503 [^]*\r\n\r\nstopping\n$/);
+  assertMatch(await ask(), /^HTTP\/1\.1 404 /);
+});
+
 Deno.test("who says nothing, or too little, gets no answer when the time is over", async () => {
   for (const parts of [[], ["GET /metrics HTTP/1.1\r\n"]]) {
     assertStrictEquals(await answer(parts, content, 20), "");

@@ -41,11 +41,16 @@ export class MetricsSocket {
   #listening: Listening | undefined;
   #last: Promise<Content> | undefined;
 
-  /** @param collect reads the metrics, as text */
+  /**
+   * One that does not listen yet.
+   * @param collect reads the metrics, as text
+   * @param unready why clients are not to be sent here, for load balancers; undefined when they are
+   */
   constructor(
     readonly poller: Poller,
     readonly log: Log,
     readonly collect: () => Promise<string>,
+    readonly unready?: () => string | undefined,
   ) {}
 
   /**
@@ -111,7 +116,7 @@ export class MetricsSocket {
     if (oldest && this.#connections.size >= MAX_CONNECTIONS) this.#drop(oldest);
     this.#connections.add(fd);
     try {
-      await answerRequest(fd, this.poller, () => this.#content());
+      await answerRequest(fd, this.poller, () => this.#content(), undefined, this.unready);
     } catch (error) {
       this.log.error("cannot tell metrics", { error: messageOf(error) });
     } finally {

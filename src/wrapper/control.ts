@@ -178,12 +178,25 @@ export class Control {
     return { result: message, fds: [] };
   }
 
+  /** From the first request to stop on, while the server still serves: load balancers are to look away. */
+  #unready(): string | undefined {
+    const { supervisor } = this.controlled;
+    if (supervisor.ending) return "stopping";
+    const isServed = supervisor.snapshot().generations.some(({ state }) => state === "serving");
+    return isServed ? undefined : "no generation of the server serves";
+  }
+
   /** What no start needs is loaded when it is asked for. */
   async #openMetrics(before?: MetricsSocketState): Promise<void> {
     const { log, metrics, poller } = this.controlled;
     if (metrics === undefined) return;
     const { MetricsSocket } = await import("../control/metrics_socket.ts");
-    this.#metrics = new MetricsSocket(poller, log, () => this.#exposeMetrics());
+    this.#metrics = new MetricsSocket(
+      poller,
+      log,
+      () => this.#exposeMetrics(),
+      () => this.#unready(),
+    );
     if (before) this.#metrics.resume(before);
     else await this.#metrics.open(metrics);
   }
