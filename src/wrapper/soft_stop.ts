@@ -52,7 +52,10 @@ export class SoftStop {
   /** Tells it again as long as it has a socket that it was lent. */
   #insist(pid: number, send: (signal: SignalName) => boolean): void {
     setTimeout(() => {
-      const lent = Array.from({ length: lentTo(pid, trusted()) ?? 0 }, (_, index) => FIRST_FD + index);
+      const lent = Array.from(
+        { length: lentTo(pid, trusted()) ?? 0 },
+        (_, index) => FIRST_FD + index,
+      );
       if (!lent.some((number) => isSocket(`/proc/${pid}/fd/${number}`))) return;
       this.log.info("the server goes on, telling it once more to stop", { pid });
       if (send(this.service.stopSignals.soft)) this.#insist(pid, send);

@@ -78,7 +78,7 @@ export class Supervisor {
     const step = new Step({ ...this.#state, generations, lastNumber, lastServed }, this.limits);
     if (serving === undefined) {
       step.state.phase = "preparing";
-      step.do({ do: "prepare" });
+      step.do({ do: "prepare", isFirst: false });
     }
     for (const generation of step.retired) {
       const { pid, told } = generation;
