@@ -33,7 +33,7 @@ async function besideHealthyClients(
   await misbehave(binder, proveHealth);
   await proveHealth();
   await settle(binder.sock, () => countFds() === fds);
-  assertNotMatch(binder.program.stderr, / error | at .*\.ts/);
+  assertNotMatch(binder.program.stderr, / error | at .*\.js/);
 }
 
 Deno.test("garbage is answered with a parse error and the connection closed", async () => {

@@ -29,7 +29,7 @@ async function leavesNoTrace(
   await settle(binder.sock, () => (fds = countFds()) > 0);
   await misbehave(binder, address);
   await settle(binder.sock, () => countFds() === fds);
-  const [complaint] = /^.*( error | at .*\.ts).*$/m.exec(binder.program.stderr) ?? [];
+  const [complaint] = /^.*( error | at .*\.js).*$/m.exec(binder.program.stderr) ?? [];
   assertStrictEquals(complaint, undefined);
 }
 

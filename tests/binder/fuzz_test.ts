@@ -60,7 +60,7 @@ Deno.test(`${CASES} hostile conversations leave the binder as it was`, async () 
   const after = { memory: memory(), fds: countFds() };
   assert(after.memory - before.memory < HEAP_NOISE, JSON.stringify({ before, after }));
   const log = binder.program.stderr;
-  assertNotMatch(log, / error | at .*\.ts:/);
+  assertNotMatch(log, / error | at .*\.js:/);
   assertNotMatch(log, /[^\P{Cc}\n]/u, "control characters in the log");
   assertNotMatch(log, /^.{1000}/m, "a line as long as the client liked");
   const said = `${CASES} conversations, ${answers} answers, memory ${before.memory} to ` +
@@ -97,6 +97,6 @@ Deno.test({
       assertStrictEquals((await honest.bind({ address, port: 80 }))?.result, true);
     }
     await until(() => countFds() <= before + 1);
-    assertNotMatch(binder.program.stderr, / error | at .*\.ts:/);
+    assertNotMatch(binder.program.stderr, / error | at .*\.js:/);
   },
 });
