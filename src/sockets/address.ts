@@ -203,26 +203,6 @@ export function hasFile(address: Address): address is UnixAddress & { path: `/${
   return address.transport === "unix" && address.path.startsWith("/");
 }
 
-/** Whether the kernel lets one process at a time listen on either of two addresses. */
-export function overlap(a: Address, b: Address): boolean {
-  if (a.transport === "unix" || b.transport === "unix") {
-    return formatAddress(a) === formatAddress(b);
-  }
-  if (a.transport !== b.transport || a.port !== b.port) return false;
-  if (a.interface && b.interface && a.interface !== b.interface) return false;
-  if (areShares(a, b)) return a.share === b.share;
-  if (a.family === "dual" || b.family === "dual") return true;
-  const isWildcard = [a.host, b.host].some((host) => host === "0.0.0.0" || host === "::");
-  return a.family === b.family && (isWildcard || a.host === b.host);
-}
-
-/** Whether two sockets divide the connections of one address among them. */
-function areShares(a: InternetAddress, b: InternetAddress): boolean {
-  const count = ({ share = "" }: InternetAddress) => share.replace(/.*\//, "");
-  return a.share !== undefined && count(a) === count(b) &&
-    formatAddress(wholeOf(a)) === formatAddress(wholeOf(b));
-}
-
 /** An address that several sockets share, for one of them. */
 export function wholeOf(address: Address): Address {
   if (address.transport === "unix" || address.share === undefined) return address;

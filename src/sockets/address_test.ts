@@ -2,9 +2,10 @@ import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } 
 import fc from "fast-check";
 import "../../tests/support/libc.ts";
 import { formatHost, MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
-import { type Address, formatAddress, overlap, parsePort, resolveAddress } from "./address.ts";
+import { type Address, formatAddress, parsePort, resolveAddress } from "./address.ts";
 import { splitAddress, toParts } from "./address.ts";
 import { UserError } from "../errors.ts";
+import { overlap } from "./wanted.ts";
 
 const parse = async (text: string) => await resolveAddress(splitAddress(text));
 

@@ -6,7 +6,6 @@ import {
   formatAddress,
   formerMeaning,
   type InternetAddress,
-  overlap,
   wholeOf,
 } from "./address.ts";
 import { BindError } from "./bind_error.ts";
@@ -65,6 +64,26 @@ function insistOnGroup(
   if (other !== undefined) throw overlapping(address, other);
   // The first of them.
   if (others.length === 0) insistOnFree(address, options);
+}
+
+/** Whether the kernel lets one process at a time listen on either of two addresses. */
+export function overlap(a: Address, b: Address): boolean {
+  if (a.transport === "unix" || b.transport === "unix") {
+    return formatAddress(a) === formatAddress(b);
+  }
+  if (a.transport !== b.transport || a.port !== b.port) return false;
+  if (a.interface && b.interface && a.interface !== b.interface) return false;
+  if (areShares(a, b)) return a.share === b.share;
+  if (a.family === "dual" || b.family === "dual") return true;
+  const isWildcard = [a.host, b.host].some((host) => host === "0.0.0.0" || host === "::");
+  return a.family === b.family && (isWildcard || a.host === b.host);
+}
+
+/** Whether two sockets divide the connections of one address among them. */
+function areShares(a: InternetAddress, b: InternetAddress): boolean {
+  const count = ({ share = "" }: InternetAddress) => share.replace(/.*\//, "");
+  return a.share !== undefined && count(a) === count(b) &&
+    formatAddress(wholeOf(a)) === formatAddress(wholeOf(b));
 }
 
 function overlapping(address: Address, held: Address, cause?: unknown): BindError {
