@@ -9,7 +9,12 @@ import { Children } from "../process/children.ts";
 import { EXIT, fromCommandLine } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Clients } from "../control/clients.ts";
-import { type ControlSocket, listenOn, removeControlSocket } from "../control/control_socket.ts";
+import {
+  type ControlSocket,
+  leftOverGone,
+  listenOn,
+  removeControlSocket,
+} from "../control/control_socket.ts";
 import { ControlServer, DEFAULT_LIMITS } from "../control/server.ts";
 import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
@@ -152,6 +157,8 @@ class Binder {
     if (!before && options.take !== undefined) await holdings.takeRunning(wanted, options.take);
     const { look } = new Onlooker(this.#children, log);
     const access = new Access(rules.access, look);
+    if (!this.#control) await leftOverGone(options.sock);
+    if (this.#isStopping) return;
     this.#control ??= listenOn(options.sock, options.mode, rules.owner);
     const { fd } = this.#control;
     const config = new Config({

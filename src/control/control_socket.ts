@@ -8,10 +8,17 @@ import { MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
 import { bindSocket, createSocket, listenSocket } from "../../ffi/socket.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { type FileId, removeIfSame } from "../sockets/place.ts";
-import { isSocket, listenAtPath, whyTaken } from "../sockets/unix_path.ts";
+import { isLeftOver, isSocket, listenAtPath, whyTaken } from "../sockets/unix_path.ts";
 
 /** Clients that may wait to be accepted; the kernel caps it at net.core.somaxconn. */
 const BACKLOG = 4096;
+
+/**
+ * Milliseconds to wait for what a killed process has left: one that it had started to close descriptors has
+ * copies of them all for a moment longer (ffi/discard.ts).
+ */
+const LEFT_OVER = 3000;
+const RETRY = 20;
 
 /** Whose the file is to be; this process's own where it does not say. */
 export interface Owner {
@@ -23,6 +30,14 @@ export interface ControlSocket {
   fd: Fd;
   path: string;
   file: FileId;
+}
+
+/** Waits a little for a socket at a path on which a process listened that has ended, and another has a copy. */
+export async function leftOverGone(path: string): Promise<void> {
+  const end = performance.now() + LEFT_OVER;
+  while (isLeftOver(path) && performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, RETRY));
+  }
 }
 
 /**

@@ -6,6 +6,7 @@
 import { SystemError } from "../../ffi/errno.ts";
 import { discardAll } from "../../ffi/discard.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import { openProcess } from "../../ffi/pidfd.ts";
 import { effectiveUid, withUmask } from "../../ffi/process.ts";
 import { bindSocket, connectUnix, listenSocket, peerCredentials } from "../../ffi/socket.ts";
 import { fileNumberOf } from "../../ffi/unix_diag.ts";
@@ -105,6 +106,20 @@ export function leadsTo(path: string, fd: Fd): boolean {
     return servingPid(path) === peerCredentials(fd).pid;
   } catch (error) {
     if (error instanceof SystemError) return true; // As above.
+    throw error;
+  }
+}
+
+/** Whether a socket at a path listens, but the process that made it listen has ended. */
+export function isLeftOver(path: string): boolean {
+  if (!isSocket(path)) return false;
+  try {
+    const pid = servingPid(path);
+    if (!pid) return false;
+    using process = openProcess(pid);
+    return process === undefined;
+  } catch (error) {
+    if (error instanceof SystemError) return false; // It is not for us to look at.
     throw error;
   }
 }

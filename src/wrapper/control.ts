@@ -15,6 +15,7 @@ import type { Log } from "../log.ts";
 import { connectionState } from "../control/connection_state.ts";
 import {
   type ControlSocket,
+  leftOverGone,
   listenOn,
   listenUnnamed,
   removeControlSocket,
@@ -94,8 +95,11 @@ export class Control {
   /** Opens the control socket and the socket for metrics, as far as there are to be any. */
   async listen(): Promise<void> {
     const { path } = this.controlled;
-    if (path !== undefined) this.#serve(listenOn(path, MODE));
-    else this.#listenUnnamed();
+    if (path === undefined) this.#listenUnnamed();
+    else {
+      await leftOverGone(path);
+      this.#serve(listenOn(path, MODE));
+    }
     await this.#openMetrics();
   }
 

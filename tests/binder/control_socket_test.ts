@@ -48,6 +48,20 @@ Deno.test("--group gives it to a group", async () => {
   assertEquals([info.gid, (info.mode ?? 0) & 0o777], [gid, 0o660]);
 });
 
+Deno.test("a copy that a killed process has left for a moment is waited for", async () => {
+  using folder = tempDir();
+  const sock = folder.file("control.sock");
+  // Whoever listened has ended at once; its child has the socket for a second more.
+  const code = "import os, socket, sys, time\n" +
+    "listener = socket.socket(socket.AF_UNIX)\n" +
+    "listener.bind(sys.argv[1])\n" +
+    "listener.listen()\n" +
+    "if os.fork() == 0: os.closerange(0, 3); time.sleep(1)\n";
+  await using server = startProgram(["python3", "-c", code, sock]);
+  assertStrictEquals((await server.exited).code, 0);
+  await using _binder = await startBinder([], { sock });
+});
+
 Deno.test("SIGTERM and SIGINT remove it and end with 0", async () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     await using binder = await startBinder();
