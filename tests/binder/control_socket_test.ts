@@ -51,12 +51,12 @@ Deno.test("--group gives it to a group", async () => {
 Deno.test("a copy that a killed process has left for a moment is waited for", async () => {
   using folder = tempDir();
   const sock = folder.file("control.sock");
-  // Whoever listened has ended at once; its child has the socket for a second more.
-  const code = "import os, socket, sys, time\n" +
+  // Whoever listened has ended at once; its child has the socket until somebody has looked who listens.
+  const code = "import os, socket, sys\n" +
     "listener = socket.socket(socket.AF_UNIX)\n" +
     "listener.bind(sys.argv[1])\n" +
     "listener.listen()\n" +
-    "if os.fork() == 0: os.closerange(0, 3); time.sleep(1)\n";
+    "if os.fork() == 0: os.closerange(0, 3); listener.accept()\n";
   await using server = startProgram(["python3", "-c", code, sock]);
   assertStrictEquals((await server.exited).code, 0);
   await using _binder = await startBinder([], { sock });
