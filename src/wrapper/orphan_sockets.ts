@@ -14,10 +14,15 @@ import type { Orphan } from "./orphans.ts";
 /**
  * Copies the listening sockets that orphans were lent, one an address, where this process may and where
  * root or its own user has made them. The caller owns them.
+ * @param others sockets that are among those returned, before copies of the same address, or closed
  */
-export function listeningSocketsOf(orphans: readonly Orphan[], log: Log): HeldSocket[] {
+export function listeningSocketsOf(
+  orphans: readonly Orphan[],
+  log: Log,
+  others: readonly Fd[] = [],
+): HeldSocket[] {
   const found = new Map<string, { address: Address; fds: Map<bigint, Fd> }>();
-  for (const fd of orphans.flatMap((orphan) => socketsOf(orphan, log))) {
+  for (const fd of [...others, ...orphans.flatMap((orphan) => socketsOf(orphan, log))]) {
     const address = addressOf(fd);
     const text = address && formatAddress(address);
     const same = found.get(text ?? "");

@@ -1,5 +1,6 @@
 /** What a wrapper that has died left of its service, until it is retired. */
 
+import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import type { Log } from "../log.ts";
 import type { Service } from "../servers/service.ts";
@@ -29,9 +30,12 @@ export class Orphanage {
     return this.#orphans.map(({ pid }) => pid);
   }
 
-  /** Copies of the sockets that they were lent; the caller owns them. */
-  sockets(): HeldSocket[] {
-    return listeningSocketsOf(this.#orphans, this.log);
+  /**
+   * Copies of the sockets that they were lent; the caller owns them.
+   * @param stored what a wrapper before has had kept, which goes before those
+   */
+  sockets(stored: readonly Fd[]): HeldSocket[] {
+    return listeningSocketsOf(this.#orphans, this.log, stored);
   }
 
   /** Lets those that were found finish their connections: a generation of ours serves. */

@@ -27,6 +27,7 @@ import { Reporter } from "./reporter.ts";
 import { SoftStop } from "./soft_stop.ts";
 import { chooseSockets, type Sockets } from "./sockets.ts";
 import { parseWrapperState, type WrapperState } from "./state.ts";
+import { Store } from "./store.ts";
 import { Supervisor } from "./supervisor.ts";
 import type { Watch } from "./watch.ts";
 
@@ -87,6 +88,7 @@ class Wrapper {
   readonly #reloads = new Reloads();
   readonly #counters = new Counters();
   readonly #sockets: Sockets;
+  readonly #store: Store;
   readonly #supervisor: Supervisor;
   readonly #reporter: Reporter;
   readonly #generations: Generations;
@@ -108,6 +110,7 @@ class Wrapper {
     const { wait, limits, renderDir, control, listen, metrics } = options;
     const templates = planTargets(service.configs, renderDir);
     const notifier = new Notifier(this.#poller, log);
+    this.#store = new Store(notifier);
     this.#sockets = chooseSockets({ sock, binderUid, wait, lasting: true }, this.#poller, log);
     this.#supervisor = new Supervisor(limits);
     const startTime = wait + 2 * limits.ready + limits.settle;
@@ -211,8 +214,9 @@ class Wrapper {
       this.log.warn("a wrapper of this service has died, taking over from what it left", {
         pids: orphans.join(" "),
       });
-      await this.#sockets.restore(this.#orphanage.sockets());
     }
+    const left = this.#orphanage.sockets(this.#store.take());
+    if (orphans.length + left.length > 0) await this.#sockets.restore(left);
     this.#tell({ type: "reload" });
   }
 
@@ -298,6 +302,7 @@ class Wrapper {
 
   #commit(pid: number, isFirst: boolean): void {
     this.#sockets.commit();
+    this.#store.keep(this.#sockets.served);
     this.#pidFile?.write(pid);
     if (!isFirst) return;
     this.#generations.replaceOthers();

@@ -58,6 +58,18 @@ const DEEDS: Record<string, (host: Host) => Promise<void>> = {
     host.write(BINDER_CONFIG, binderConfig(":80"));
     await host.run("systemctl", "restart", BINDER);
   },
+  "a stop of the binder with its socket, a restart of HAProxy, and a start of the binder": async (
+    host,
+  ) => {
+    await host.run("systemctl", "stop", "multibinder.socket", BINDER);
+    await host.run("systemctl", "restart", HAPROXY);
+    await host.run("systemctl", "start", BINDER);
+  },
+  "a stop of the binder, kill -9 of the wrapper, and both started in one go": async (host) => {
+    await host.run("systemctl", "stop", BINDER);
+    await host.kill(HAPROXY);
+    await host.run("systemctl", "restart", BINDER, HAPROXY);
+  },
   "a stop of the binder, and a reload of HAProxy that starts one again": async (host) => {
     await host.run("systemctl", "stop", BINDER);
     await reloads(host, "V1");

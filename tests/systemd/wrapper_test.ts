@@ -1,14 +1,20 @@
 /** The wrapper under a systemd that the test plays. */
 
-import { assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
+import type { Fd } from "../../ffi/fd.ts";
 import { startBinder } from "../support/binder.ts";
+import { openFile } from "../support/descriptors.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
+import { get } from "../support/http_client.ts";
 import { NotifySocket } from "../support/notify_socket.ts";
+import { listeningSockets } from "../support/process.ts";
 import { loopbackHost } from "../support/temp_dir.ts";
 
-/** Without signs of life and what depends on the time. */
+/** Without signs of life, what depends on the time, and the store, of which there is a test below. */
 function steady(datagrams: string[][]): string[] {
-  return datagrams.flat().filter((line) => !/^(WATCHDOG=1|MONOTONIC_USEC=\d+)$/.test(line));
+  return datagrams.flat().filter((line) =>
+    !/^(WATCHDOG=1|MONOTONIC_USEC=\d+|FD(STORE|STOREREMOVE|POLL|NAME)=.*)$/.test(line)
+  );
 }
 
 Deno.test("systemd is told of the start, reloads, an upgrade and the stop; HAProxy is not", async () => {
@@ -83,4 +89,45 @@ Deno.test("signs of life go on across an upgrade", async () => {
   await systemd.until("RELOADING=1");
   await systemd.until("READY=1");
   await systemd.until("WATCHDOG=1");
+});
+
+Deno.test("systemd keeps the sockets that are served, and the next wrapper hands them back", async () => {
+  await using systemd = new NotifySocket();
+  const target = { hostname: loopbackHost(), port: 80 };
+  const address = `${target.hostname}:${target.port}`;
+  await using binder = await startBinder([address]);
+  const env = { NOTIFY_SOCKET: systemd.path };
+  const options = { sock: binder.sock, env };
+  const held = () => listeningSockets(binder.program.pid).map(({ inode }) => inode);
+  await using first = await startWrapper(site(tag(target), "one"), options);
+  let stored: Fd | undefined;
+  while (stored === undefined) {
+    const { lines, fds } = await systemd.next();
+    if (lines.includes("FDSTORE=1")) [stored] = fds;
+  }
+  using kept = stored;
+  assert(held().includes(Number(/\d+/.exec(openFile(kept))?.[0])));
+  // A reload on the same sockets stores nothing anew.
+  systemd.takeAll();
+  await first.reload();
+  assert(!systemd.takeAll().flat().includes("FDSTORE=1"));
+
+  // Wrapper, server and binder are gone: nobody but systemd has the socket.
+  for (const { pid } of (await first.waitFor(() => true)).generations) Deno.kill(pid, "SIGKILL");
+  await first.program.exited;
+  const before = held();
+  binder.program.signal("SIGKILL");
+  await binder.program.exited;
+  const nextBinder = startBinder([address], { sock: binder.sock });
+  using copy = kept.duplicate(100);
+  copy.closeOnExec = false;
+  const run = `exec 3<&${copy.number} ${copy.number}<&-
+LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=multibinder-held exec "$@"`;
+  await using _next = await startWrapper(site(tag(target), "two"), {
+    ...options,
+    through: ["bash", "-c", run, "bash"],
+  });
+  await using next = await nextBinder;
+  assertEquals(listeningSockets(next.program.pid).map(({ inode }) => inode).sort(), before.sort());
+  assertStrictEquals(await get(target), "two");
 });
