@@ -19,6 +19,7 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 lock_type = "file"
+infra_image = "registry.k8s.io/pause:3.10"
 [network]
 network_backend = "netavark"
 `;

@@ -48,7 +48,7 @@ class Node implements AsyncDisposable {
 
   /**
    * Plays a workload's pod. Left out is what podman does not know or has no node for: the node's network, its
-   * ports, the probes, which kubelets do, and the ranks of pods among each other.
+   * ports, the probes, which kubelets do, the ranks of pods among each other, and limits of memory.
    * @param env of its container, in place of the manifest's
    */
   async play(name: string, env: Record<string, string> = {}): Promise<string> {
@@ -58,11 +58,19 @@ class Node implements AsyncDisposable {
     const { topologySpreadConstraints: _spread, priorityClassName: _rank, ...spec } = pod;
     const containers = spec.containers.map((container) => {
       const { ports: _ports, startupProbe: _startup, readinessProbe: _ready, ...rest } = container;
-      const { livenessProbe: _live, env: own = [], command, ...left } = rest;
+      const { livenessProbe: _live, resources: _limits, env: own = [], command, ...left } = rest;
+      // Without a registry every image is here already, by its whole name.
+      const image = left.image?.replace(/^(?=.*\/)/, "docker.io/");
       // Ten seconds for load balancers, of which there are none here.
       const words = command?.map((word) => word.replace("--stop-delay=10s", "--stop-delay=1s"));
       const variables = own.map(({ name, value }) => ({ name, value: env[name] ?? value }));
-      return { ...left, ...words && { command: words }, env: variables };
+      return {
+        ...left,
+        ...image && { image },
+        imagePullPolicy: "Never",
+        ...words && { command: words },
+        env: variables,
+      };
     });
     const volumes = spec.volumes?.map((volume) =>
       volume.hostPath
