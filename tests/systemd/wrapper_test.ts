@@ -98,7 +98,9 @@ Deno.test("systemd keeps the sockets that are served, and the next wrapper hands
   await using binder = await startBinder([address]);
   const env = { NOTIFY_SOCKET: systemd.path };
   const options = { sock: binder.sock, env };
-  const held = () => listeningSockets(binder.program.pid).map(({ inode }) => inode);
+  const socketsOf = (pid: number) =>
+    listeningSockets(pid).filter(({ table }) => table === "tcp").map(({ inode }) => inode);
+  const held = () => socketsOf(binder.program.pid);
   await using first = await startWrapper(site(tag(target), "one"), options);
   let stored: Fd | undefined;
   while (stored === undefined) {
@@ -106,7 +108,7 @@ Deno.test("systemd keeps the sockets that are served, and the next wrapper hands
     if (lines.includes("FDSTORE=1")) [stored] = fds;
   }
   using kept = stored;
-  assert(held().includes(Number(/\d+/.exec(openFile(kept))?.[0])));
+  assertEquals(held(), [Number(/\d+/.exec(openFile(kept))?.[0])]);
   // A reload on the same sockets stores nothing anew.
   systemd.takeAll();
   await first.reload();
@@ -128,6 +130,6 @@ LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=multibinder-held exec "$@"`;
     through: ["bash", "-c", run, "bash"],
   });
   await using next = await nextBinder;
-  assertEquals(listeningSockets(next.program.pid).map(({ inode }) => inode).sort(), before.sort());
+  assertEquals(socketsOf(next.program.pid), before);
   assertStrictEquals(await get(target), "two");
 });
