@@ -74,6 +74,7 @@ export const SCM_RIGHTS = 1;
 export const SCM_CREDENTIALS = 2;
 /** SCM_MAX_FD of net/scm.h: more descriptors in one message are EINVAL. */
 export const SCM_MAX_FD = 253;
+export const SHUT_RD = 0;
 export const SHUT_WR = 1;
 export const SHUT_RDWR = 2;
 export const MSG_PEEK = 0x2;
@@ -85,6 +86,7 @@ export const MSG_CMSG_CLOEXEC = 0x40000000;
 export const AI_NUMERICHOST = 0x4;
 
 export const O_WRONLY = 1;
+export const O_RDONLY = 0;
 export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;

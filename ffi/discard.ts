@@ -66,8 +66,9 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 /** Stack of the other process, which does next to nothing. There is one at a time that is not being killed. */
 const stack = new Uint8Array(64 * 1024);
 
-/** Files that other threads are closing. */
+/** Files that other threads are closing, and those that wait for a thread. */
 let closing = 0;
+const files: number[] = [];
 
 /**
  * Closes a descriptor; a socket now or a little later, in a way that never waits. A file is closed by another
@@ -89,9 +90,22 @@ export function discard(fd: Fd): void {
 }
 
 function closeFile(fd: Fd): void {
-  if (closing >= MAX_CLOSING || !isServed(fd)) return fd.close();
-  closing++;
-  void libc().close_wait(fd.release()).then(() => closing--);
+  if (!isServed(fd)) return fd.close();
+  files.push(fd.release());
+  closeFiles();
+}
+
+/** Those beyond what threads there are to spare stay open until one has its answer. */
+function closeFiles(): void {
+  while (closing < MAX_CLOSING) {
+    const number = files.shift();
+    if (number === undefined) return;
+    closing++;
+    void libc().close_wait(number).then(() => {
+      closing--;
+      closeFiles();
+    });
+  }
 }
 
 /** Whether a file may have a server: it has a path, and its memory is not ours alone. */

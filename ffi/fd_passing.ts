@@ -137,12 +137,26 @@ export function receiveBytes(
   return { length, withFds };
 }
 
+/**
+ * Looks who has sent the datagram that waits at a socket with SO_PASSCRED, and takes nothing of it: a receive
+ * without room for descriptors would close them, and one with room would have them to close.
+ * @returns undefined when none waits
+ */
+export function peekSender(socket: Fd): { sender?: Sender; withFds: boolean } | undefined {
+  const room = align(cmsghdr.size + ucred.size);
+  if (receiveWithoutFds(socket, new Uint8Array(1), MSG_PEEK, room) === undefined) return undefined;
+  const { sender } = ancillaryData(Number(header.u64(msghdr.msg_controllen)));
+  const withFds = (header.i32(msghdr.msg_flags) & MSG_CTRUNC) !== 0;
+  return { withFds, ...(sender && { sender }) };
+}
+
 function receiveWithoutFds(
   socket: Fd,
   buffer: Uint8Array<ArrayBuffer>,
   flags: number,
+  controlLength = 0,
 ): number | undefined {
-  prepare(buffer, 0);
+  prepare(buffer, controlLength);
   return checkNonBlocking(
     "recvmsg",
     () => libc().recvmsg(socket.number, header.bytes, flags | MSG_DONTWAIT),

@@ -9,6 +9,7 @@ import {
   O_NOCTTY,
   O_NONBLOCK,
   O_PATH,
+  O_RDONLY,
   O_RDWR,
   O_WRONLY,
 } from "./constants.ts";
@@ -34,6 +35,11 @@ export function createFile(path: string): Fd {
 /** Opens a file for reading and writing. */
 export function openFile(path: string): Fd {
   return open(path, O_RDWR, 0);
+}
+
+/** Opens what may make a reader wait, such as a pipe without a writer, so that it does not. */
+export function openForReading(path: string): Fd {
+  return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 }
 
 /** Opens what may make a writer wait, such as a pipe or a terminal, so that it does not. */

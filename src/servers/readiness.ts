@@ -8,6 +8,7 @@
 
 import { POLLIN } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import type { Sender } from "../../ffi/fd_passing.ts";
 import { createSealedMemfd } from "../../ffi/memfd.ts";
 import { createPipe, readPipe } from "../../ffi/pipe.ts";
 import type { Poller } from "../../ffi/poll.ts";
@@ -82,7 +83,12 @@ class Follower {
   #start(): Child {
     const { launch, start: { argv, env, wantsOwnPid, sign } } = this;
     const listener = this.#resources.use(
-      new NotifyListener(launch.poller, (pid) => this.#isOurs(pid), (one) => this.#heed(one)),
+      new NotifyListener(
+        launch.poller,
+        (pid) => this.#isOurs(pid),
+        (one) => this.#heed(one),
+        (sender) => this.#goOnDeaf(sender),
+      ),
     );
     using marks = fileOf(launch.marks);
     const pipe = sign === "fd" ? createPipe() : undefined;
@@ -137,6 +143,14 @@ class Follower {
     }
     const isSign = this.start.sign === undefined || this.start.sign === "notify";
     if (isSign && notification.get("READY") === "1") this.#tellUp("READY=1");
+  }
+
+  #goOnDeaf(sender: Sender | undefined): void {
+    const { log } = this.launch;
+    const what =
+      "another process has sent descriptors to the server's NOTIFY_SOCKET: it is not heard any more";
+    log.warn(what, { pid: this.started.pid, sender: sender?.pid, uid: sender?.uid });
+    if (this.start.sign === "notify") this.#awaitSettling("it has stayed up, and cannot be heard");
   }
 
   /** As s6 has it: a newline says that it is up; the end without one says nothing. */

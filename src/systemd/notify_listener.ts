@@ -2,7 +2,8 @@
  * The other side of sd_notify(3): a datagram socket to which a server tells how it does, under the name that
  * it finds in NOTIFY_SOCKET. It is in the abstract namespace, so that it leaves no file behind.
  *
- * Anyone in the same network namespace can send to it. The kernel tells who did (SO_PASSCRED, unix(7)).
+ * Anyone in the same network namespace can send to it: /proc/net/unix has its name. The kernel tells who did
+ * (SO_PASSCRED, unix(7)).
  * @module
  */
 
@@ -17,7 +18,7 @@ import {
 import { discard } from "../../ffi/discard.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { type Received, receiveMessage } from "../../ffi/fd_passing.ts";
+import { peekSender, receiveMessage, type Sender } from "../../ffi/fd_passing.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { bindSocket, createSocket, setOption } from "../../ffi/socket.ts";
 
@@ -39,11 +40,14 @@ export class NotifyListener implements Disposable {
   /**
    * @param isOurs whether a process may speak for the server: others are not heard
    * @param take what is done about a datagram
+   * @param deafened told who has sent descriptors and is none of ours. Whoever receives them has to close them,
+   *   which may never end: so they are left where they are, and nothing more is heard
    */
   constructor(
     readonly poller: Poller,
     readonly isOurs: (pid: number) => boolean,
     readonly take: (notification: Notification) => void,
+    readonly deafened: (sender: Sender | undefined) => void = () => {},
   ) {
     setOption(this.#fd, SOL_SOCKET, SO_PASSCRED, 1);
     bindSocket(this.#fd, { family: "unix", path: this.name.replace("@", "\0") });
@@ -55,32 +59,39 @@ export class NotifyListener implements Disposable {
     while (!this.#fd.closed) {
       // It may be closed between the end of the wait and here.
       if (await this.poller.wait(this.#fd, POLLIN) === 0 || this.#fd.closed) continue;
-      const received = await this.#receive(buffer);
-      if (received === undefined) continue;
-      const { length, fds, sender } = received;
-      // Looked at before its descriptors are closed: a sender may wait for that (BARRIER=1) and then end.
-      if (sender !== undefined && this.isOurs(sender.pid)) {
-        this.take(parseNotification(new TextDecoder().decode(buffer.subarray(0, length))));
+      try {
+        this.#hear(buffer);
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        // The kernel may lack memory: the datagram is still there.
+        await new Promise((resolve) => setTimeout(resolve, RETRY));
       }
-      fds.forEach(discard);
     }
   }
 
-  async #receive(buffer: Uint8Array<ArrayBuffer>): Promise<Received | undefined> {
-    try {
-      return receiveMessage(this.#fd, buffer);
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      // The kernel may lack memory: the datagram is still there.
-      await new Promise((resolve) => setTimeout(resolve, RETRY));
-      return undefined;
+  #hear(buffer: Uint8Array<ArrayBuffer>): void {
+    const waiting = peekSender(this.#fd);
+    if (waiting === undefined) return;
+    const { sender, withFds } = waiting;
+    const isOurs = sender !== undefined && this.isOurs(sender.pid);
+    if (withFds && !isOurs) {
+      this[Symbol.dispose]();
+      return this.deafened(sender);
     }
+    const received = receiveMessage(this.#fd, buffer);
+    // Taken before its descriptors are closed: a sender may wait for that (BARRIER=1) and then end.
+    if (received && isOurs) {
+      this.take(parseNotification(new TextDecoder().decode(buffer.subarray(0, received.length))));
+    }
+    received?.fds.forEach(discard);
   }
 
   /** Hears no more. */
   [Symbol.dispose](): void {
+    if (this.#fd.closed) return;
     this.poller.cancel(this.#fd);
-    this.#fd.close();
+    // With it the kernel closes what lies in its queue.
+    discard(this.#fd);
   }
 }
 

@@ -25,16 +25,43 @@ Deno.test("it takes what its own processes say, and learns from the kernel who t
     using socket = connectUnix(listener.name.replace("@", "\0"), SOCK_DGRAM);
     sendMessage(socket, bytes("READY=1\nSTATUS=a=b\nnonsense\n=x"));
     await until(() => heard.length === 1);
-    isOurs = false;
-    sendMessage(socket, bytes("READY=1"));
-    // A barrier's descriptor is closed for everyone, which its sender waits for.
+    // A barrier's descriptor is closed, which its sender waits for.
     const { reader, writer } = createPipe();
     sendMessage(socket, bytes("BARRIER=1"), [writer]);
     writer.close();
     await until(() => isReady(reader, 0));
     reader.close();
-    assertEquals(heard.map((one) => Object.fromEntries(one)), [{ READY: "1", STATUS: "a=b" }]);
+    isOurs = false;
+    sendMessage(socket, bytes("READY=1"));
+    await until(() => senders.length === 3);
+    assertEquals(heard.map((one) => Object.fromEntries(one)), [
+      { READY: "1", STATUS: "a=b" },
+      { BARRIER: "1" },
+    ]);
     assertEquals(senders, [Deno.pid, Deno.pid, Deno.pid]);
+  });
+  await settled(poller);
+});
+
+Deno.test("a stranger's descriptors are not received, and end it", async () => {
+  const poller = new Poller();
+  await leavesNoDescriptors(async () => {
+    const heard: Notification[] = [];
+    const deafened = Promise.withResolvers<number | undefined>();
+    using listener = new NotifyListener(
+      poller,
+      () => false,
+      (one) => heard.push(one),
+      (sender) => deafened.resolve(sender?.pid),
+    );
+    using socket = connectUnix(listener.name.replace("@", "\0"), SOCK_DGRAM);
+    const { reader, writer } = createPipe();
+    sendMessage(socket, bytes("READY=1"), [writer]);
+    writer.close();
+    assertEquals(await deafened.promise, Deno.pid);
+    await until(() => isReady(reader, 0));
+    reader.close();
+    assertEquals(heard, []);
   });
   await settled(poller);
 });

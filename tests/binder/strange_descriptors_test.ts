@@ -8,11 +8,9 @@ import { isServed } from "../support/crowd.ts";
 import { openFds } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
 import { startProgram } from "../support/program.ts";
+import { hasFuse, SCRIPT, STRANGER, Stranger } from "../support/stranger.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
-
-const SCRIPT = new URL("../support/strange_descriptors.py", import.meta.url).pathname;
-const STRANGER = "65534";
 
 const ignore = ignoreUnless(Deno.uid() === 0, "to be several users needs root");
 const canServeFiles = !ignoreUnless(hasFuse(), "/dev/fuse is not there");
@@ -25,30 +23,6 @@ const KINDS = [
   ...canServeFiles ? ["flushed"] : [],
 ];
 const WAYS = ["with", "after", "urgent"];
-
-function hasFuse(): boolean {
-  try {
-    return Deno.statSync("/dev/fuse").isCharDevice === true;
-  } catch {
-    return false;
-  }
-}
-
-/** A stranger, who sends descriptors from processes that end when they have sent. */
-class Stranger implements AsyncDisposable {
-  readonly #python = startProgram(["python3", SCRIPT, "send", STRANGER], { stdin: "piped" });
-  #sent = 0;
-
-  async send(sock: string, kind: string, way: string, text: string): Promise<void> {
-    await this.#python.write(`${sock} ${kind} ${way} ${text}\n`);
-    await this.#python.waitFor(/sent/, ++this.#sent);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    // Those that serve files have their own processes.
-    await this.#python[Symbol.asyncDispose]();
-  }
-}
 
 /** What a stranger sends; the half message is given up together with its connection. */
 const TEXTS = [
@@ -109,6 +83,20 @@ for (const [who, args] of STANDINGS) {
     },
   });
 }
+
+Deno.test({
+  name: "more of root's files that do not answer than there are threads stop nothing",
+  ignore: ignore || !canServeFiles,
+  async fn() {
+    const address = loopbackHost();
+    await using binder = await startBinder([`${address}:80`]);
+    await using root = new Stranger("0");
+    for (let round = 0; round < 40; round++) {
+      await root.send(binder.sock, "flushed", "with", '{"method":"status","id":1}');
+      await isServed(binder, address);
+    }
+  },
+});
 
 Deno.test({
   name: "who waits at a UNIX socket that is given up is not waited for",

@@ -7,7 +7,9 @@ import { get, newTarget, type Target } from "../support/http_client.ts";
 import { childrenOf, commandOf, hasEnded, until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
 import { ask } from "../support/status.ts";
+import { hasFuse, Stranger } from "../support/stranger.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless } from "../support/users.ts";
 
 /** Python that answers each connection with what it was given, after `before`; then it does `after`. */
 const ANSWER = (before: string, after = "") => `
@@ -131,6 +133,39 @@ notify("STATUS=ready to go\\nREADY=1")
   await scene.wrapper.serving();
   await told(scene, / info the server says .*status="ready to go"/);
   await told(scene, / info the server is up .*sign="READY=1"/);
+});
+
+Deno.test({
+  name: "a stranger's descriptors at its NOTIFY_SOCKET stop neither a reload nor the wrapper",
+  ignore: ignoreUnless(Deno.uid() === 0 && hasFuse(), "to serve a file needs root and /dev/fuse"),
+  async fn() {
+    await using binder = await startBinder();
+    using folder = tempDir();
+    const [asked, go] = [folder.file("asked"), folder.file("go")];
+    const script = ANSWER(`
+open("${asked}", "w").write(os.environ["NOTIFY_SOCKET"])
+while not os.path.exists("${go}"): time.sleep(0.01)
+try: notify("READY=1")
+except ConnectionRefusedError: pass
+`);
+    await using stranger = new Stranger();
+    await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
+    for (const kind of ["flushed", "nested"]) {
+      await until(() => exists(asked) && Deno.readTextFileSync(asked) !== "");
+      const name = Deno.readTextFileSync(asked);
+      // More than there are threads that could close them.
+      for (let count = 0; count < (kind === "flushed" ? 40 : 1); count++) {
+        await stranger.send(name, kind, "datagram", "READY=1").catch(() => {});
+      }
+      Deno.writeTextFileSync(go, "");
+      await scene.wrapper.serving();
+      Deno.removeSync(asked);
+      Deno.removeSync(go);
+      if (kind === "flushed") void scene.wrapper.reload();
+    }
+    scene.wrapper.program.signal("SIGTERM");
+    await scene.wrapper.program.exited;
+  },
 });
 
 const STRANGER = `

@@ -9,7 +9,8 @@ KIND is `lingering`, a TCP socket that has SO_LINGER and unsent data, and is nob
 socket in the queue of a UNIX datagram socket; `nested-twice`, that one in the queue of another; `listening`, a
 UNIX socket in whose accept queue a connection waits that has been sent a `nested`; or `flushed`, a file whose
 server does not answer when it is flushed (it needs root and /dev/fuse).
-WAY is `with` the text, `after` it, or `urgent` (MSG_OOB, after the text).
+WAY is `with` the text, `after` it, `urgent` (MSG_OOB, after the text), or `datagram`, with the text to a datagram
+socket. A SOCK that begins with @ is a name in the abstract namespace.
 """
 
 import array
@@ -142,11 +143,11 @@ def run_send(uid):
 
 
 def send(path, fd, way, text):
-    control = socket.socket(socket.AF_UNIX)
-    control.connect(path)
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if way == "datagram" else socket.SOCK_STREAM)
+    control.connect(path.replace("@", "\0", 1) if path.startswith("@") else path)
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
     try:
-        if way == "with":
+        if way in ("with", "datagram"):
             control.sendmsg([text], ancillary)
         else:
             control.sendall(text)
