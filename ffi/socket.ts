@@ -5,6 +5,7 @@ import {
   AF_UNIX,
   AF_UNSPEC,
   IPPROTO_TCP,
+  SHUT_RD,
   SIOCOUTQ,
   SK_MEMINFO_DROPS,
   SK_MEMINFO_RCVBUF,
@@ -69,6 +70,18 @@ export function connectUnix(path: string, type: number = SOCK_STREAM): Fd {
     fd.close();
     throw error;
   }
+}
+
+/**
+ * Who listens at the path of a UNIX stream socket, as the kernel tells those who connect. The connection is shut
+ * before: nobody can send anything over it, such as descriptors whose close waits.
+ */
+export function listenerCredentials(path: string): Credentials {
+  using fd = createSocket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK);
+  shutDown(fd, SHUT_RD);
+  const bytes = encodeAddress({ family: "unix", path });
+  check("connect", () => libc().connect(fd.number, bytes, bytes.length));
+  return peerCredentials(fd);
 }
 
 /**
@@ -194,7 +207,7 @@ function peerGroups(fd: Fd): number[] {
 
 /**
  * Ends a connection, whoever else has a descriptor of it. What the peer has sent can still be read.
- * @param how SHUT_WR: this end sends no more; SHUT_RDWR: the peer can send no more either
+ * @param how SHUT_WR: this end sends no more; SHUT_RD: the peer can send no more; SHUT_RDWR: both
  */
 export function shutDown(fd: Fd, how: number): void {
   // It fails on a connection that is gone already.

@@ -25,6 +25,7 @@ import {
   SOL_SOCKET,
 } from "./constants.ts";
 import type { Fd } from "./fd.ts";
+import { sendMessage } from "./fd_passing.ts";
 import { FAMILIES, type SocketAddress } from "./sockaddr.ts";
 import {
   acceptQueue,
@@ -34,6 +35,7 @@ import {
   connectUnix,
   createSocket,
   getOption,
+  listenerCredentials,
   listenSocket,
   peerCredentials,
   setOption,
@@ -222,3 +224,14 @@ Deno.test(
     }
   },
 );
+
+Deno.test("who asks who listens at a path can be sent nothing", () => {
+  const { fd: listening, path } = listenAbstract();
+  using _listening = listening;
+  const { pid, uid } = listenerCredentials(path);
+  assertEquals([pid, uid], [Deno.pid, Deno.uid()]);
+  using accepted = acceptSocket(listening);
+  assert(accepted !== undefined);
+  const error = assertThrows(() => sendMessage(accepted, new Uint8Array(1), [listening]));
+  assertObjectMatch(error as object, { code: "EPIPE" });
+});

@@ -114,7 +114,9 @@ export class ControlClient implements Disposable {
       using fd = connectUnix(path.replace(/^@/, "\0"));
       const answering = peerCredentials(fd);
       const channel = new Channel(new Fd(fd.release()), poller, undefined, MAX_ANSWER_BYTES);
-      return new ControlClient(path, channel, timeout, peer, answering);
+      const client = new ControlClient(path, channel, timeout, peer, answering);
+      if (!client.#isTrusted) channel.refuseFds();
+      return client;
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       const message = `${peer.nobody} at ${path}: ${unreachable(error, peer)}`;
@@ -175,9 +177,10 @@ export class ControlClient implements Disposable {
     await this.#lastRequest;
   }
 
-  /** Closes the connection. */
+  /** Closes the connection. A stranger may have put descriptors into it whose close never ends. */
   close(): void {
-    this.channel.close();
+    if (this.#isTrusted) this.channel.close();
+    else this.channel.dismiss();
   }
 
   [Symbol.dispose](): void {
@@ -194,10 +197,15 @@ export class ControlClient implements Disposable {
     return (await this.#request(method, params)).result;
   }
 
+  /** Whether root, our own user, or the one that was named as the peer's answers. */
+  get #isTrusted(): boolean {
+    return [0, effectiveUid(), this.peer.uid].includes(this.answering.uid);
+  }
+
   /** Whoever listens at the path could take our sockets, and give us others to serve. */
   #insistOnBinder(): void {
+    if (this.#isTrusted) return;
     const { pid, uid } = this.answering;
-    if ([0, effectiveUid(), this.peer.uid].includes(uid)) return;
     const unknown = uid === OVERFLOW_UID
       ? " (the kernel also shows a user so whom this container's user namespace does not know)"
       : "";

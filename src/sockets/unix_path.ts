@@ -8,7 +8,12 @@ import { discardAll } from "../../ffi/discard.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { openProcess } from "../../ffi/pidfd.ts";
 import { effectiveUid, withUmask } from "../../ffi/process.ts";
-import { bindSocket, connectUnix, listenSocket, peerCredentials } from "../../ffi/socket.ts";
+import {
+  bindSocket,
+  listenerCredentials,
+  listenSocket,
+  peerCredentials,
+} from "../../ffi/socket.ts";
 import { fileNumberOf } from "../../ffi/unix_diag.ts";
 import { UserError } from "../errors.ts";
 import { commandOf } from "../proc.ts";
@@ -81,10 +86,11 @@ function closeSomeUnlessServed(sockets: Parameters<typeof closeUnlessServed>[0])
       return undefined; // Its file stays, and is replaced at the next start.
     }
   });
-  const closed = discardAll(sockets.map(({ fd }) => fd));
+  // What they wait for may hold up those who close them: by then nobody can connect any more.
+  discardAll(sockets.map(({ fd }) => fd));
   sockets.forEach(({ path, file }, index) => {
     using place = places[index];
-    if (closed && place && !isServed(place)) removeIfSame(path, file);
+    if (place && !isServed(place)) removeIfSame(path, file);
   });
 }
 
@@ -239,8 +245,7 @@ function serverOf(path: string): string | undefined {
 /** The process that listens on a socket: 0 when it is in a pid namespace that cannot be seen. */
 function servingPid(path: string): number | undefined {
   try {
-    using connection = connectUnix(path);
-    return peerCredentials(connection).pid;
+    return listenerCredentials(path).pid;
   } catch (error) {
     if (codeOf(error) === "ECONNREFUSED") return undefined;
     throw error;

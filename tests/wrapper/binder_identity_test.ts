@@ -10,6 +10,7 @@ import { freePort, loopbackHost, type TempDir, tempDir } from "../support/temp_d
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 const ignore = ignoreUnless(Deno.uid() === 0, "to be another user needs root");
+const IMPOSTOR = new URL("../support/impostor.py", import.meta.url).pathname;
 const THIEF = new URL("../support/thief.py", import.meta.url).pathname;
 
 /** A folder in which everybody may make files, as /tmp. */
@@ -109,5 +110,24 @@ Deno.test({
     const unknown = await render(other, "--binder-uid", "no-such-user");
     assertStrictEquals(unknown.code, 2);
     assertMatch(unknown.stderr, /there is no user "no-such-user"/);
+  },
+});
+
+Deno.test({
+  name: "descriptors whose close waits do not stop root's wrapper, which tries again and again",
+  ignore,
+  async fn() {
+    using folder = openFolder();
+    const sock = folder.file("control.sock");
+    const target = { hostname: loopbackHost(), port: 80 };
+    await using binder = await startBinder([], { sock });
+    await using wrapper = await startWrapper(site(tag(target), "first"), { sock });
+    binder.program.signal("SIGTERM");
+    await binder.program.exited;
+    const words = ["python3", IMPOSTOR, sock, "65534", "{}", "gifts"] as const;
+    await using impostor = startProgram(words);
+    await impostor.waitFor(/^sent$/, 3);
+    await wrapper.waitFor(({ binder }) => binder?.connected === false);
+    assertStrictEquals(await get(target), "first");
   },
 });
