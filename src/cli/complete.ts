@@ -159,7 +159,10 @@ async function heldBy(sock: string): Promise<string[]> {
   try {
     const status = await request({ talksTo: "binder" }, sock, "status", PATIENCE);
     const { sockets } = status as { sockets?: { address: string }[] };
-    return (sockets ?? []).map(({ address }) => address);
+    // A shell puts them on its command line as they are: none may be more than a word there.
+    return (sockets ?? []).map(({ address }) => address).filter((one) =>
+      /^[\w.:,@%*/[\]=+-]+$/.test(one)
+    );
   } catch {
     return [];
   }

@@ -2,6 +2,7 @@
 
 import { green, red, setColorEnabled, yellow } from "@std/fmt/colors";
 import { Poller } from "../../ffi/poll.ts";
+import { effectiveUid } from "../../ffi/process.ts";
 import { isAbsent } from "../control/client.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
@@ -9,11 +10,12 @@ import type { Finding } from "../finding.ts";
 import { createLog } from "../log.ts";
 import { Children } from "../process/children.ts";
 import { examineMachine } from "../process/machine.ts";
+import { isExecutedBy } from "../process/origin.ts";
 import { examineUnit } from "../process/unit.ts";
 import { Launch } from "../servers/launch.ts";
 import { SERVERS, understand } from "../servers/servers.ts";
 import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
-import { print } from "./output.ts";
+import { print, printJson } from "./output.ts";
 import { Running } from "./running.ts";
 import { SOCK } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
@@ -58,7 +60,8 @@ export const subcommand = defineSubcommand({
     ];
     setColorEnabled(Deno.stdout.isTerminal());
     const rows = findings.map(({ remedy = null, ...rest }) => ({ ...rest, remedy }));
-    print(options.json ? `${JSON.stringify(rows, null, 2)}\n` : findings.map(describe).join(""));
+    if (options.json) printJson(rows, 2);
+    else print(findings.map(describe).join(""));
     return findings.some(({ level }) => level === "failure") ? EXIT.failure : EXIT.ok;
   },
 });
@@ -94,9 +97,19 @@ async function examineServer(
   words: readonly string[],
   children: Children,
 ): Promise<Finding[]> {
-  const command = words.length > 0 ? words : commandOf(running?.server);
-  const [program, ...rest] = command;
-  if (program === undefined) return [];
+  const server = words.length > 0 ? undefined : running?.server;
+  const [program, ...rest] = server === undefined ? words : commandOf(server, running?.isTrusted);
+  if (program === undefined && server === undefined) return [];
+  if (program === undefined) {
+    return [{
+      check: "server",
+      level: "unknown",
+      message:
+        `the server that runs (pid ${server}) is not asked what it is: another user has started it, ` +
+        "or its file is not the one on disk",
+      remedy: "name its command, as a user who may run it: multibinder doctor -- COMMAND",
+    }];
+  }
   try {
     const service = understand([program, ...rest], { named: [], settle: 0 });
     const log = createLog({ format: "text", level: "warn" });
@@ -120,13 +133,21 @@ async function examineServer(
   }
 }
 
-/** The words of a running process; its relative paths are ours from then on. */
-function commandOf(pid: number | undefined): string[] {
-  if (pid === undefined) return [];
+/**
+ * The words of a running process; its relative paths are ours from then on. It can put any words there, so that
+ * what is run is the file that it was executed from, by root or this user, as the kernel has it.
+ * @param isTrusted whether root or this user has told of it
+ */
+function commandOf(pid: number, isTrusted = false): string[] {
+  if (!isTrusted || !isExecutedBy([0, effectiveUid()], pid)) return [];
   try {
-    const words = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0").slice(0, -1);
+    const [, ...words] = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0").slice(0, -1);
+    const program = Deno.readLinkSync(`/proc/${pid}/exe`);
+    const [its, ours] = [`/proc/${pid}/exe`, program].map((path) => Deno.statSync(path));
+    // It has been replaced, or is another one's in the process's container.
+    if (its?.ino !== ours?.ino || its?.dev !== ours?.dev) return [];
     Deno.chdir(`/proc/${pid}/cwd`);
-    return words;
+    return [program, ...words];
   } catch {
     return []; // It has just ended, or is not ours to look at.
   }

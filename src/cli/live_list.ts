@@ -3,7 +3,7 @@
 import { bold, red, setColorEnabled, stripAnsiCode } from "@std/fmt/colors";
 import { EXIT, UserError } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
-import { print } from "./output.ts";
+import { print, printJson } from "./output.ts";
 import { type ListedSocket, listSockets } from "./socket_list.ts";
 import { isInTrouble, socketLines, troubleLines } from "./socket_table.ts";
 
@@ -111,7 +111,7 @@ class Lines implements Disposable {
   constructor(readonly json: boolean) {}
 
   show(sockets: readonly ListedSocket[]): void {
-    if (this.json) return print(`${JSON.stringify(sockets)}\n`);
+    if (this.json) return printJson(sockets);
     const time = new Date().toISOString();
     const now = new Map(sockets.map((socket) => [socket.address, keyOf(socket)]));
     const changed = sockets.filter(({ address }) => now.get(address) !== this.#before.get(address));

@@ -2,7 +2,7 @@
 
 import { setColorEnabled } from "@std/fmt/colors";
 import { EXIT } from "../errors.ts";
-import { print } from "./output.ts";
+import { print, printJson } from "./output.ts";
 import { SOCK } from "./shared_options.ts";
 import { listSockets } from "./socket_list.ts";
 import { socketLines, troubleLines } from "./socket_table.ts";
@@ -42,11 +42,8 @@ export const subcommand = defineSubcommand({
     }
     const sockets = await listSockets(options.sock);
     setColorEnabled(Deno.stdout.isTerminal());
-    print(
-      options.json
-        ? `${JSON.stringify(sockets, null, 2)}\n`
-        : [...socketLines(sockets), ...troubleLines(sockets), ""].join("\n"),
-    );
+    if (options.json) printJson(sockets, 2);
+    else print([...socketLines(sockets), ...troubleLines(sockets), ""].join("\n"));
     return EXIT.ok;
   },
 });

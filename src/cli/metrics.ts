@@ -1,6 +1,7 @@
 /** `multibinder metrics`: what a binder or a wrapper counts and measures, for Prometheus. */
 
 import { EXIT, UserError } from "../errors.ts";
+import { escapeControls } from "../escape.ts";
 import { print } from "./output.ts";
 import { SOCK } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
@@ -23,7 +24,9 @@ export const subcommand = defineSubcommand({
     using client = await connectTo(options.sock, words, "either");
     const text = await client.call("metrics", []);
     if (typeof text !== "string") throw new UserError("the answer is no text");
-    print(text);
+    // Labels may hold anything. A file gets them as they are.
+    const lines = Deno.stdout.isTerminal() ? text.split("\n").map(escapeControls) : [text];
+    print(lines.join("\n"));
     return EXIT.ok;
   },
 });

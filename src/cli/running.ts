@@ -1,5 +1,6 @@
 /** What of a running binder or wrapper will bite, as far as its status and /proc tell. */
 
+import { effectiveUid } from "../../ffi/process.ts";
 import { ControlClient } from "../control/client.ts";
 import { PEERS } from "../control/peer.ts";
 import { type Finding, fine } from "../finding.ts";
@@ -73,6 +74,8 @@ export class Running {
     readonly status: Status,
     /** Its pid as we see it, if it is seen at all: another container's processes are not. */
     readonly pid: number | undefined,
+    /** Whether root or this user answers there. */
+    readonly isTrusted: boolean,
   ) {}
 
   /**
@@ -82,7 +85,8 @@ export class Running {
   static async ask(sock: string): Promise<Running> {
     using client = ControlClient.connect(sock, undefined, undefined, PEERS.either);
     const found = status(await client.call("status", []), "status");
-    return new Running(sock, found, pidOf(found, client.answering.pid));
+    const { pid, uid } = client.answering;
+    return new Running(sock, found, pidOf(found, pid), [0, effectiveUid()].includes(uid));
   }
 
   get name(): string {

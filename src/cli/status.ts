@@ -2,7 +2,7 @@
 
 import { setColorEnabled } from "@std/fmt/colors";
 import { EXIT } from "../errors.ts";
-import { print } from "./output.ts";
+import { print, printJson } from "./output.ts";
 import { SOCK } from "./shared_options.ts";
 import { describeStatus } from "./status_text.ts";
 import { defineSubcommand } from "./subcommand.ts";
@@ -29,7 +29,8 @@ export const subcommand = defineSubcommand({
     using client = await connectTo(options.sock, words, "either");
     const status = await client.call("status", []);
     setColorEnabled(Deno.stdout.isTerminal());
-    print(options.json ? `${JSON.stringify(status, null, 2)}\n` : describeStatus(status));
+    if (options.json) printJson(status, 2);
+    else print(describeStatus(status));
     return EXIT.ok;
   },
 });

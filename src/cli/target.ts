@@ -55,16 +55,18 @@ export async function connectTo(
       `${sock} is no binder that tells of its wrappers: name one by its --control`,
     );
   }
-  const wrapper = choose(wrappers, name, sock);
-  const { control, pid, uid, service } = wrapper;
+  const { control, pid, uid, service } = choose(wrappers, name, sock);
   const who = `the wrapper of ${escapeControls(service)} (pid ${pid})`;
   if (typeof control !== "string") throw new UserError(`${who} has no control socket`);
+  let client: ControlClient | undefined;
   try {
-    const client = connect(control);
-    // Once a wrapper has ended, anybody could take its name.
-    if ([0, uid].includes(client.answering.uid)) return client;
-    client.close();
+    client = connect(control);
+    // Once a wrapper has ended, anybody could take its name; and who told of it may have named another's socket.
+    const isIt = [0, uid].includes(client.answering.uid) &&
+      Object(await client.call("status", [])).service === service;
+    if (isIt) return client;
   } catch (error) {
+    client?.close();
     if (!(error instanceof UserError)) throw error;
     throw new UserError(
       `${who} cannot be reached at ${
@@ -74,7 +76,8 @@ export async function connectTo(
       { cause: error },
     );
   }
-  throw new UserError(`another user than its own answers in the place of ${who}`);
+  client.close();
+  throw new UserError(`another one answers in the place of ${who}`);
 }
 
 /** @returns undefined when it is no binder, or too old to tell */
