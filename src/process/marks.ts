@@ -6,8 +6,13 @@
  * @module
  */
 
+import { openForReading } from "../../ffi/file.ts";
+import { readOutput, sealingOf } from "../../ffi/memfd.ts";
 import { isExecutedBy } from "./origin.ts";
 import { MARKS, MARKS_FILE } from "./own_variables.ts";
+
+/** Bytes of a file of marks that are read. */
+const MAX_TEXT = 16_384;
 
 /**
  * The variables that mark a generation of this wrapper.
@@ -82,7 +87,13 @@ function marksFileOf(pid: number, trusted: readonly number[]): string | undefine
     `/proc/${pid}/fd/${name}`
   );
   const path = paths.find((one) => Deno.readLinkSync(one) === `/memfd:${MARKS_FILE} (deleted)`);
-  return path && Deno.readTextFileSync(path);
+  return path && textOf(path);
+}
+
+/** What looks like a file in memory may be anything: only one that nobody can change is read, and never long. */
+function textOf(path: string): string | undefined {
+  using file = openForReading(path);
+  return sealingOf(file.number) === "sealed" ? readOutput(file, MAX_TEXT) : undefined;
 }
 
 function valueOf(name: string, variables: readonly string[]): string {

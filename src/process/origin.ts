@@ -16,12 +16,22 @@ const MAX_DEPTH = 1000;
  * they do not have, as a set-uid program does. What user it has become since does not matter. The kernel
  * notes this at each execve. A process can overwrite its own notes (prctl(2), PR_SET_MM), which is of no use
  * to it: a program that has more rights than whoever executed it begins with true ones.
- * @returns false for one that has ended, and for one that this process may not look at
+ * @returns false for one that has ended, that this process may not look at, or of another user namespace
  */
 export function isExecutedBy(users: readonly number[], pid: number): boolean {
   const entries = auxiliaryVector(pid);
   const isOne = (key: bigint) => users.includes(Number(entries.get(key) ?? -1n));
-  return isOne(AT_UID) && isOne(AT_EUID) && entries.get(AT_SECURE) === 0n;
+  return isOne(AT_UID) && isOne(AT_EUID) && entries.get(AT_SECURE) === 0n &&
+    userNamespace(String(pid)) === userNamespace("self");
+}
+
+/** In one of their own anybody is root, and the kernel notes it so; empty for one that cannot be told. */
+function userNamespace(process: string): string {
+  try {
+    return Deno.readLinkSync(`/proc/${process}/ns/user`);
+  } catch {
+    return "";
+  }
 }
 
 /**

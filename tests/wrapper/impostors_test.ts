@@ -6,7 +6,7 @@ import { deadMark, startGeneration } from "../support/generation.ts";
 import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
 import { get } from "../support/http_client.ts";
 import { processStatus, until } from "../support/process_status.ts";
-import { runProgram } from "../support/program.ts";
+import { runProgram, startProgram } from "../support/program.ts";
 import { type WrapperStatus, wrapperStatus } from "../support/status.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
@@ -16,12 +16,14 @@ const ignore = ignoreUnless(Deno.uid() === 0, "to be another user needs root");
 
 /** Fills its descriptors from 3 on: one on which calls fail, then many whose close would wait. */
 const HOSTILE = `
-import encodings.idna, socket, signal, struct, sys
+import encodings.idna, os, socket, signal, struct, sys
 try:
     strange = socket.socket(44, socket.SOCK_RAW, 0)  # AF_XDP
 except OSError:
     strange = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
 assert strange.fileno() == 3
+if "65534" not in open("/proc/self/uid_map").read():
+    os.seteuid(65534)
 listening = socket.create_server(("127.0.0.1", 8000), backlog=4000)
 kept = []
 for _ in range(int(sys.argv[1])):
@@ -39,44 +41,75 @@ signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
 print("got", signal.sigwait({signal.SIGUSR1, signal.SIGTERM}), flush=True)
 `;
 
+const [BECOME = "", ...OPTIONS] = UNPRIVILEGED;
+
+/** How such a process is started: by a stranger, who in a user namespace of his own is root; or by root. */
+const STARTS = [
+  ["a stranger's process", [BECOME, ...OPTIONS, "unshare", "--user", "--map-root-user", "--net"]],
+  ["a stranger's sockets in a process of root's", ["unshare", "--net"]],
+] as const;
+
+for (const [what, through] of STARTS) {
+  Deno.test({
+    name: `${what}: it neither ends nor delays the start of root's wrapper`,
+    ignore,
+    async fn() {
+      const target = { hostname: loopbackHost(), port: 80 };
+      await using binder = await startBinder();
+      await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
+      first.program.signal("SIGTERM");
+      await first.program.exited;
+      const hostile = `ip link set lo up 2>/dev/null; exec python3 -c "$0" "$@"`;
+      const argv = ["env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "sh", "-c", hostile];
+      await using stranger = startGeneration(
+        first.path,
+        await deadMark(),
+        ["prlimit", "--nofile=5000:5000", ...through, ...argv, HOSTILE, "4000"],
+        "5000",
+      );
+      await stranger.waitFor(/^up$/);
+      await using next = await startWrapper("", {
+        sock: binder.sock,
+        command: ["haproxy", "-f", first.path],
+      });
+      assertStrictEquals(await get(target), "first");
+      const why = /not taken over: neither root nor this user made them .*uids=65534/;
+      if (through[0] === BECOME) assertNotMatch(next.program.stderr, / taking over /);
+      else assertMatch(next.program.stderr, why);
+      assertMatch((await wrapperState(next)) ?? "", /^[RS]/);
+    },
+  });
+}
+
+/** Has a pipe that nobody writes to, and that looks like a generation's file of marks. */
+const PIPE = `
+import ctypes, os, signal, sys, tempfile
+libc = ctypes.CDLL(None)
+folder = tempfile.mkdtemp()
+assert libc.unshare(0x20000) == 0  # CLONE_NEWNS
+assert libc.mount(b"none", b"/", None, 0x44000, None) == 0  # MS_REC | MS_PRIVATE
+assert libc.mount(b"none", folder.encode(), b"tmpfs", 0, None) == 0
+path = folder + "/memfd:multibinder-generation"
+os.mkfifo(path)
+pipe = os.open(path, os.O_RDWR)
+os.unlink(path)
+assert libc.umount2(folder.encode(), 2) == 0  # MNT_DETACH
+os.rmdir(folder)
+print(os.readlink("/proc/self/fd/%d" % pipe), flush=True)
+signal.pause()
+`;
+
 Deno.test({
-  name: "a stranger's descriptors neither end nor delay the start of root's wrapper",
+  name: "a pipe that looks like a generation's file of marks is not waited for",
   ignore,
   async fn() {
     const target = { hostname: loopbackHost(), port: 80 };
     await using binder = await startBinder();
-    await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
-    first.program.signal("SIGTERM");
-    await first.program.exited;
-    // In a user namespace of his own he is root, and says so of all that he executes.
-    const [program = "", ...options] = UNPRIVILEGED;
-    const inNamespace = [
-      "prlimit",
-      "--nofile=5000",
-      "unshare",
-      "--user",
-      "--map-root-user",
-      "--net",
-    ];
-    const hostile = `ip link set lo up 2>/dev/null; exec python3 -c "$0" "$@"`;
-    const argv = [...inNamespace, "env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "sh", "-c", hostile];
-    await using stranger = startGeneration(
-      first.path,
-      await deadMark(),
-      ["prlimit", "--nofile=5000:5000", program, ...options, ...argv, HOSTILE, "4000"],
-      "5000",
-    );
-    await stranger.waitFor(/^up$/);
-    await using next = await startWrapper("", {
-      sock: binder.sock,
-      command: ["haproxy", "-f", first.path],
-    });
-    assertStrictEquals(await get(target), "first");
-    assertMatch(
-      next.program.stderr,
-      /not taken over: neither root nor this user made them .*uids=65534/,
-    );
-    assertMatch((await wrapperState(next)) ?? "", /^[RS]/);
+    // Without an environment its marks are looked for elsewhere.
+    await using piped = startProgram(["env", "-i", "/usr/bin/python3", "-c", PIPE]);
+    await piped.waitFor(/^\/memfd:multibinder-generation \(deleted\)$/);
+    await using _wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
+    assertStrictEquals(await get(target), "ok");
   },
 });
 
