@@ -67,8 +67,18 @@ export interface Controlled {
 /** Only the wrapper's own user, and root, can connect. */
 const MODE = 0o600;
 
-/** Of whom is let in, for a file by its mode. What changes anything is refused to all but root and the own user. */
-const RIGHTS: Rights = { served: true, trusted: true, maxFds: 0, maxBytes: MAX_MESSAGE_BYTES };
+/** Bytes of a request that is going to be refused anyway. */
+const MAX_STRANGER_BYTES = 4096;
+
+/**
+ * What a peer may do. A file lets in whom its mode does; a name in the abstract namespace has none. What changes
+ * anything is refused to all but root and the own user in any case.
+ */
+function rightsOf(peer: Peer, isFile: boolean): Rights {
+  const trusted = isTrusted(peer);
+  const served = trusted || isFile;
+  return { served, trusted, maxFds: 0, maxBytes: served ? MAX_MESSAGE_BYTES : MAX_STRANGER_BYTES };
+}
 
 /** See the module's description. */
 export class Control {
@@ -141,9 +151,8 @@ export class Control {
   #serve(socket: ControlSocket): ControlServer {
     const { poller, log } = this.controlled;
     this.#socket = socket;
-    const rights = socket.path.startsWith("@")
-      ? (peer: Peer) => ({ ...RIGHTS, served: isTrusted(peer) })
-      : () => RIGHTS;
+    const isFile = !socket.path.startsWith("@");
+    const rights = (peer: Peer) => rightsOf(peer, isFile);
     this.#server = new ControlServer(socket.fd, poller, this.#handle, log, rights);
     void this.#server.run();
     return this.#server;

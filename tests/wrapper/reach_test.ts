@@ -88,9 +88,23 @@ Deno.test({
       assertEquals(code, 1);
       assertMatch(stderr, /Not permitted: uid 65534/);
     }
+    // Its name in the abstract namespace is no secret. Who is not let in may not even have a long request read.
+    const [first = "", ...rest] = [...UNPRIVILEGED, "python3", "-c", LONG_REQUEST];
+    const { wrappers: [one] } = await binder.waitFor(() => true);
+    const { stdout } = await runProgram([first, ...rest, String(Object(one).control)]);
+    assertMatch(stdout, /^{.*message longer than 4096 bytes/);
     assert(!wrapper.ended);
   },
 });
+
+/** Sends one to the wrapper's own control socket. */
+const LONG_REQUEST = `
+import socket, sys
+control = socket.socket(socket.AF_UNIX)
+control.connect(sys.argv[1].replace("@", "\\0", 1))
+control.sendall(b'{"' + b"x" * 8000)
+print(control.recv(65536).decode())
+`;
 
 Deno.test("the binder's successor, and a binder after it, know the wrappers as well", async () => {
   using folder = tempDir();
