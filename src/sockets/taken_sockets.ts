@@ -18,7 +18,8 @@ import { acceptQueue, setOption } from "../../ffi/socket.ts";
 import { UserError } from "../errors.ts";
 import { commandOf, descriptorsOf, inodeIn, linkAt, processes } from "../proc.ts";
 import { type Address, formatAddress, hasFile, wholeOf } from "./address.ts";
-import { listeningAddress } from "./listen.ts";
+import { isTrusted } from "./folder.ts";
+import { listeningAddress, makerOf } from "./listen.ts";
 import { socketInode } from "./listener_state.ts";
 import { fileId } from "./place.ts";
 import { socketInodes } from "./port_holder.ts";
@@ -72,6 +73,19 @@ async function takeGroup(group: readonly Address[], holder: Holder): Promise<Tak
   if (inodes.size === 0 && holder === "auto") return [];
   const found = copiesOf(inodes, whole, holder);
   const { copies, others } = found;
+  const stranger = copies.find(({ fd }) => !isTrusted(makerOf(fd)));
+  if (holder === "auto" && stranger) {
+    const { pid } = stranger;
+    const uid = makerOf(stranger.fd);
+    copies.forEach(({ fd }) => discard(fd));
+    // Whoever listens there could keep what is meant for the server of this address.
+    throw cannotTake(
+      text,
+      `uid ${uid} has made the socket that ${
+        commandOf(pid)
+      } (pid ${pid}) has; if that is meant: --take ${pid}`,
+    );
+  }
   if (copies.length === group.length) {
     return copies.map(({ fd, pid }, index) => {
       const address = group[index] ?? whole;
@@ -86,7 +100,7 @@ async function takeGroup(group: readonly Address[], holder: Holder): Promise<Tak
       return { held, pid, command: commandOf(pid) };
     });
   }
-  copies.forEach(({ fd }) => fd.close());
+  copies.forEach(({ fd }) => discard(fd));
   const who = holder === "auto" ? "its holder" : `${commandOf(holder)} (pid ${holder})`;
   if (copies.length > 0) {
     const remedy = `,reuseport=${copies.length}`;
@@ -140,7 +154,7 @@ function copiesOf(inodes: ReadonlySet<number>, whole: Address, holder: Holder): 
         continue;
       }
       if (address) found.others.add(formatAddress(address));
-      fd.close();
+      discard(fd);
     }
   }
   return found;

@@ -6,7 +6,7 @@ import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { until } from "../../tests/support/process_status.ts";
 import { type Program, startProgram } from "../../tests/support/program.ts";
 import { freePort, loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
-import { ignoreUnless } from "../../tests/support/users.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../../tests/support/users.ts";
 import { UserError } from "../errors.ts";
 import { numericAddress, splitAddress } from "./address.ts";
 import { expandAddresses } from "./address_list.ts";
@@ -144,6 +144,28 @@ Deno.test("what is not to be had is refused with the reason, and nothing is take
     assertEquals(await take(`${host}:9`, "auto"), [], "there is nobody to take it from");
   });
   assertStrictEquals(other.ended, false);
+});
+
+Deno.test({
+  name:
+    "what another user has made is taken from the pid that is named, and not from whoever listens",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be another user needs root"),
+  async fn() {
+    const host = loopbackHost();
+    await using listener = await startListener([`tcp ${host} 8000 1`], [
+      ...UNPRIVILEGED,
+      ...["env", "PATH=/usr/bin:/bin"],
+    ]);
+    await leavesNoDescriptors(async () => {
+      assertMatch(
+        await refusal(`${host}:8000`, "auto"),
+        new RegExp(`uid 65534 has made the socket .* --take ${listener.pid}$`),
+      );
+      const [taken] = await take(`${host}:8000`, listener.pid);
+      assertStrictEquals(taken?.pid, listener.pid);
+      taken.held.fd.close();
+    });
+  },
 });
 
 Deno.test({
