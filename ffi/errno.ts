@@ -138,10 +138,14 @@ export function checkNonBlocking(
 
 /** Calls again while a signal interrupts it. @returns what the kernel does: -errno on failure */
 function uninterrupted(call: () => number | bigint): number {
+  const place = location ??= locate();
   for (;;) {
-    const result = Number(call());
+    const returned = call();
+    // At once: to call so much as a function gives the engine a chance to do what it has put off, with system
+    // calls of its own.
+    const value = place[0] ?? 0;
+    const result = Number(returned);
     if (result !== -1) return result;
-    const value = errno();
     if (value !== EINTR) return -value;
   }
 }
