@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 
+sys.dont_write_bytecode = True
 from strange_descriptors import lingering, queued
 
 GIFTS = 20
