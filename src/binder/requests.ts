@@ -139,8 +139,12 @@ export class Requests {
         throw new RpcError(RPC.invalidParams, `Invalid params: ${counts}`);
       }
       const meant = fds.map((fd, index) => ({ ...meaning(wanted[index] as Wanted, fd), fd }));
+      // Before anything is done, as it may be refused.
+      caller.attach([]);
       const outcomes = meant.map(({ fd, ...one }) => this.#adoption.adopt(one, fd, caller.peer));
-      caller.attach(meant.map(({ address }) => formatAddress(address)));
+      // What was refused is none of this binder's.
+      const held = meant.filter((_, index) => /^(adopted|held)$/.test(outcomes[index] ?? ""));
+      caller.attach(held.map(({ address }) => formatAddress(address)));
       return { result: outcomes, fds: [] };
     } finally {
       fds.forEach(discard);

@@ -51,8 +51,8 @@ export class Channel {
   #ended = false;
   /** How many descriptors to keep until {@link takeFds}; any more are closed as they arrive. */
   maxFds = 0;
-  /** Told how many bytes are going to be kept of what has not been given out; what it throws ends a receive. */
-  keep: ((bytes: number) => void) | undefined;
+  /** Told what is going to be kept of what has not been given out; what it throws ends a receive. */
+  keep: ((bytes: number, fds: number) => void) | undefined;
   /** Descriptors were lost on the way in, at this process's own limit. */
   truncated = false;
 
@@ -121,7 +121,7 @@ export class Channel {
   /** Keeps what was received, at once: all channels receive into the one buffer. */
   #append(received: { length: number } | undefined): number | undefined {
     if (!received?.length) return received?.length;
-    this.keep?.(this.#splitter.pending.length + received.length);
+    this.keep?.(this.#splitter.pending.length + received.length, this.#received.length);
     this.#splitter.push(buffer.subarray(0, received.length));
     return received.length;
   }

@@ -115,7 +115,7 @@ export class ControlClient implements Disposable {
       const answering = peerCredentials(fd);
       const channel = new Channel(new Fd(fd.release()), poller, undefined, MAX_ANSWER_BYTES);
       const client = new ControlClient(path, channel, timeout, peer, answering);
-      if (!client.#isTrusted) channel.refuseFds();
+      if (!client.#isTrusted) channel.guardFds();
       return client;
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;

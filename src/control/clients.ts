@@ -4,11 +4,14 @@ import type { Fd } from "../../ffi/fd.ts";
 import type { User } from "./budget.ts";
 import type { Channel } from "./channel.ts";
 import type { Caller, Peer } from "./handler.ts";
-import type { RequestId } from "./messages.ts";
+import { type RequestId, RPC, RpcError } from "./messages.ts";
 import type { AttachedWrapper, WrapperReport } from "./reports.ts";
 
 /** Bytes of unfinished requests that are handed over in all: nobody else is served while they are written. */
 const MAX_HANDED = 8 * 1024 * 1024;
+
+/** Attached connections of a user who is not trusted: neither silence nor others end one. */
+const MAX_ATTACHED = 64;
 
 /** A connection, as it is handed to a succeeding program. */
 export interface HandedConnection {
@@ -37,6 +40,8 @@ export interface Client {
   hasAsked?: boolean;
   /** Bytes that are kept of its request and of the answer. */
   kept: number;
+  /** Descriptors that came with a request which is not complete. */
+  keptFds: number;
   /** Names it to those who ask who is attached. */
   id: number;
   holds?: readonly string[];
@@ -72,6 +77,20 @@ export class Clients {
     return [...this.#all].flatMap(({ id, peer, holds, about }) =>
       holds ? [{ id, pid: peer.pid, uid: peer.uid, holds, report: about ?? null }] : []
     );
+  }
+
+  /**
+   * Keeps a client for as long as it likes.
+   * @throws {RpcError} when its user has enough of such
+   */
+  attach(client: Client, holds: readonly string[]): void {
+    const { trusted, uid } = client.user;
+    const isOne = ({ holds, user }: Client) => holds !== undefined && user.uid === uid;
+    if (!trusted && !client.holds && [...this.#all].filter(isOne).length >= MAX_ATTACHED) {
+      const why = `uid ${uid} has ${MAX_ATTACHED} connections already that stay (EAGAIN)`;
+      throw new RpcError(RPC.failed, why, { code: "EAGAIN" });
+    }
+    client.holds = holds;
   }
 
   /** Makes one the last to have asked; adds it if need be. */
@@ -154,12 +173,12 @@ function withRoom(clients: readonly Client[]): Set<Client> {
   return kept;
 }
 
-/** A client, as a handler sees it. @param id of its request */
-export function callerOf(client: Client, id: RequestId): Caller {
+/** A client, as a handler sees it. @param id of its request @param all those connected */
+export function callerOf(client: Client, id: RequestId, all: Clients): Caller {
   return {
     peer: client.peer,
     takeFds: () => client.channel.takeFds(),
-    attach: (holds) => client.holds = holds,
+    attach: (holds) => all.attach(client, holds),
     note: (about) => {
       if (client.holds) client.about = about;
       return client.holds !== undefined;

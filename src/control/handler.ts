@@ -37,6 +37,7 @@ export interface Caller {
   /**
    * Keeps the connection for as long as the client wants: neither silence nor others end it.
    * @param holds addresses whose sockets the client has
+   * @throws {RpcError} when its user, who is not trusted, has enough of such
    */
   attach(holds: readonly string[]): void;
   /**

@@ -23,6 +23,11 @@ export interface Sending {
   fdsAtOnce?: number | undefined;
 }
 
+/** Descriptors that were to be sent have been closed while there was no room for them; nothing was sent. */
+export class GoneFds extends Error {
+  override readonly name = "GoneFds";
+}
+
 /** Milliseconds until the next attempt to send what the kernel had no room for. */
 const PAUSE = 50;
 
@@ -30,6 +35,7 @@ const PAUSE = 50;
  * Sends a message. More descriptors than one sendmsg takes go with parts of its bytes, so that the last has
  * arrived when the message is complete.
  * @param fds stay the caller's
+ * @throws {GoneFds}
  * @throws {SystemError} EPIPE or ECONNRESET when the peer is gone; ETOOMANYREFS, ENOBUFS or ENOMEM when
  *   nothing could be sent, and another message may be
  */
@@ -43,6 +49,7 @@ export async function sendWhole(
     let { bytes, fds } = chunk;
     for (let tries = 0; bytes.length > 0; tries++) {
       try {
+        if (!begun && fds.some(({ closed }) => closed)) throw new GoneFds();
         const sent = send(bytes, fds);
         if (sent !== undefined) {
           begun = true;

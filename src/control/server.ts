@@ -111,11 +111,12 @@ export class ControlServer {
       served,
       user: { uid: peer.uid, trusted },
       kept: 0,
+      keptFds: 0,
       id: ++this.#lastId,
       ...(holds && { holds }),
       ...(about && { about }),
     };
-    channel.keep = (bytes) => this.#shares.keep(client, bytes);
+    channel.keep = (bytes, fds) => this.#shares.keep(client, bytes, fds);
     this.clients.touch(client);
     const attached = this.clients.attached.length;
     if (this.clients.size - attached > this.limits.clients) this.#dropIdlest();
@@ -247,7 +248,7 @@ export class ControlServer {
   /** A system call that fails for one request is that request's failure, and no end of the connection. */
   async #handle(request: Request, client: Client): Promise<Reply> {
     try {
-      return await this.handle(request, callerOf(client, request.id));
+      return await this.handle(request, callerOf(client, request.id, this.clients));
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       throw new RpcError(RPC.failed, messageOf(error), { code: error.code });

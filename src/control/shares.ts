@@ -5,12 +5,14 @@
 
 import { SO_SNDBUF, SOL_SOCKET } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import { fdLimit } from "../../ffi/rlimit.ts";
 import { setOption } from "../../ffi/socket.ts";
 import { giveTurn, Queue } from "../turns.ts";
 import { type Bounds, Budget } from "./budget.ts";
 import type { Client } from "./clients.ts";
 import { lacking } from "./refusal.ts";
-import { isLack } from "./sending.ts";
+import { RPC, RpcError } from "./messages.ts";
+import { GoneFds, isLack } from "./sending.ts";
 import { sendBuffer, Unread } from "./unread.ts";
 
 const MIB = 1024 * 1024;
@@ -24,6 +26,12 @@ const FREE = 8192;
 /** Bytes of a request that has to wait for its turn: others must not wait until it is even read. */
 const LONG = 4096;
 
+/** Descriptors of requests that are not complete; root and the own user could take as many in other ways. */
+function boundsOfReceived(): Bounds {
+  const limit = Number(fdLimit().soft);
+  return { user: Math.floor(limit / 4), others: Math.floor(limit / 2), all: Infinity };
+}
+
 /** An answer to send. */
 export interface Answer {
   bytes: Uint8Array<ArrayBuffer>;
@@ -33,6 +41,7 @@ export interface Answer {
 /** See the module's description. */
 export class Shares {
   readonly #bytes = new Budget(BYTES);
+  readonly #received = new Budget(boundsOfReceived());
   readonly #unread = new Unread();
   /** Turns of the users who are not trusted, for their long requests. */
   readonly #turns = new Map<number, Queue>();
@@ -44,9 +53,17 @@ export class Shares {
 
   /**
    * Counts what is kept of a client's request and answer, beyond what everybody may have.
+   * @param fds that came with a request which is not complete
    * @throws {RpcError} when it would be too much
    */
-  keep(client: Client, bytes: number): void {
+  keep(client: Client, bytes: number, fds = 0): void {
+    const more = fds - client.keptFds;
+    if (more > 0) {
+      if (!this.#received.take(client.user, more)) {
+        throw lacking("descriptors that it has sent", client.peer, "ENOBUFS");
+      }
+      client.keptFds = fds;
+    }
     if (bytes <= FREE || bytes <= client.kept) return;
     if (!this.#bytes.take(client.user, bytes - client.kept)) {
       throw lacking("requests and answers", client.peer, "ENOBUFS");
@@ -57,7 +74,8 @@ export class Shares {
   /** Nothing is kept of them any more. */
   forget(client: Client): void {
     this.#bytes.give(client.user, client.kept);
-    client.kept = 0;
+    this.#received.give(client.user, client.keptFds);
+    client.kept = client.keptFds = 0;
   }
 
   /**
@@ -96,6 +114,11 @@ export class Shares {
     try {
       await channel.sendBytes(bytes, fds, idle, this.#unread.atOnce(user));
     } catch (error) {
+      if (error instanceof GoneFds) {
+        const why =
+          "a socket was given up, or bound anew, while its answer waited; ask again (EAGAIN)";
+        throw new RpcError(RPC.failed, why, { code: "EAGAIN" });
+      }
       if (!isLack(error)) throw error;
       throw lacking(`what the kernel has room for (${error.message})`, peer, error.code);
     }

@@ -70,10 +70,11 @@ export function orAbsent<Value>(shape: Shape<Value>): Shape<Value | undefined> {
   return (value, at) => value === undefined ? undefined : shape(value, at);
 }
 
-/** A list of values that are alike. */
-export function list<Value>(shape: Shape<Value>): Shape<Value[]> {
+/** A list of values that are alike, so many at most. */
+export function list<Value>(shape: Shape<Value>, most = Infinity): Shape<Value[]> {
   return (value, at) => {
     if (!Array.isArray(value)) throw new ShapeError(at, "a list", value);
+    if (value.length > most) throw new ShapeError(at, `a list of at most ${most}`, value.length);
     return value.map((one, index) => shape(one, `${at}[${index}]`));
   };
 }

@@ -74,6 +74,9 @@ const requestId: Shape<string | number | null> = (value, at) => {
   throw new ShapeError(at, "a text, a number or null", value);
 };
 
+/** Generations that a wrapper tells of: more than it would let drain at once. */
+const MAX_GENERATIONS = 1000;
+
 /** Characters of a text that a wrapper tells. */
 const short = text("a text of at most 4096 characters", (one) => one.length <= 4096);
 
@@ -82,11 +85,14 @@ export const wrapperReport = object<WrapperReport>({
   service: short,
   self: pid,
   control: orAbsent(orNull(short)),
-  generations: list(object<GenerationReport>({
-    number: natural,
-    pid,
-    state: oneOf("starting", "serving", "draining"),
-  })),
+  generations: list(
+    object<GenerationReport>({
+      number: natural,
+      pid,
+      state: oneOf("starting", "serving", "draining"),
+    }),
+    MAX_GENERATIONS,
+  ),
   lastReload: orNull(object<NonNullable<WrapperReport["lastReload"]>>({
     at: short,
     ok: truth,

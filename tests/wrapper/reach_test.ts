@@ -89,7 +89,7 @@ Deno.test({
       assertMatch(stderr, /Not permitted: uid 65534/);
     }
     // Its name in the abstract namespace is no secret. Who is not let in may not even have a long request read.
-    const [first = "", ...rest] = [...UNPRIVILEGED, "python3", "-c", LONG_REQUEST];
+    const [first = "", ...rest] = [...UNPRIVILEGED, "/usr/bin/python3", "-c", LONG_REQUEST];
     const { wrappers: [one] } = await binder.waitFor(() => true);
     const { stdout } = await runProgram([first, ...rest, String(Object(one).control)]);
     assertMatch(stdout, /^{.*message longer than 4096 bytes/);

@@ -1,0 +1,59 @@
+"""A user who may hand sockets back, and asks for more than that: Python's standard library alone.
+
+  adopter.py SOCK UID MODE HOST    is that user, prints "done" and what came of it, and stays until its input ends
+
+MODE is `stay`: 200 connections that say that they have no sockets, which each has the binder keep; `unfinished`: 40,
+each with 8 messages of 253 sockets of a request that never ends; or `claim`: one, with a socket of its own making
+for HOST:2080 and HOST:2081.
+"""
+
+import array
+import json
+import os
+import socket
+import sys
+
+# What is imported when it is first used must be read before.
+array.array("i"), "x".encode("idna")
+
+path, uid, mode, host = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+os.setgroups([])
+os.setresgid(uid, uid, uid)
+os.setresuid(uid, uid, uid)
+kept = []
+
+
+def connect():
+    control = socket.socket(socket.AF_UNIX)
+    control.connect(path)
+    kept.append(control)
+    return control
+
+
+def adopt(addresses, sockets=()):
+    params = [{"address": host, "port": port} for port in addresses]
+    request = {"jsonrpc": "2.0", "id": 1, "method": "adopt", "params": params}
+    control = connect()
+    socket.send_fds(control, [json.dumps(request).encode()], [one.fileno() for one in sockets])
+    return json.loads(control.makefile().readline() or "{}")
+
+
+own = socket.create_server((host, 0))
+if mode == "stay":
+    answers = [adopt([]) for _ in range(200)]
+    codes = {answer["error"]["data"]["code"] for answer in answers if "error" in answer}
+    found = [sum("result" in answer for answer in answers), *sorted(codes)]
+elif mode == "unfinished":
+    found = [0]
+    for _ in range(40):
+        control = connect()
+        try:
+            for index in range(8):
+                socket.send_fds(control, [b" " if index else b"{"], [own.fileno()] * 253)
+                found[0] += 253
+        except OSError:
+            pass  # It was cut off.
+else:
+    found = adopt([2080, 2081], [own, own])["result"]
+print("done", *found, flush=True)
+sys.stdin.read()
