@@ -49,14 +49,17 @@ export function mend(held: Held): { why: string; how: Mending; error?: unknown }
   const options = hasFile(address)
     ? permissionsAt(address.path, held.fd)
     : optionsOf(held.fd, address);
-  // With it open, its name or port would be taken.
-  closeHeld(held);
+  // With it open its name or port would be taken, but for UDP's.
+  const dead = address.transport === "udp" ? held.fd : undefined;
+  if (dead === undefined) closeHeld(held);
   discardNow();
   try {
-    Object.assign(held, listen(address, backlog, options));
+    Object.assign(held, listen(address, backlog, options, dead));
     return { why, how: "anew" };
   } catch (error) {
     return { why, how: "gone", error };
+  } finally {
+    dead?.close();
   }
 }
 

@@ -40,6 +40,7 @@ export const DEFAULT_BACKLOG = 1000;
 /**
  * Binds a listening socket (a bound one for UDP), in the blocking mode, close-on-exec.
  * @param backlog length of the accept queue
+ * @param dead one of UDP that has the address, and is of no use any more: it is bound beside that
  * @returns the socket, its address with the port that the kernel chose if 0 was asked for, and the file
  *   of a UNIX socket, which the caller removes in the end
  * @throws {BindError}
@@ -48,6 +49,7 @@ export function listen(
   address: Address,
   backlog: number,
   options: SocketOptions = {},
+  dead?: Fd,
 ): { fd: Fd; address: Address; file?: FileId } {
   let fd: Fd | undefined;
   try {
@@ -56,7 +58,7 @@ export function listen(
       const file = listenAtPath(fd, address.path, backlog, permissionsOf(options));
       return { fd, address, file };
     }
-    fd = bound(address, backlog, options);
+    fd = bound(address, backlog, options, dead);
     if (address.transport !== "udp") listenSocket(fd, backlog);
     return { fd, address: withBoundPort(address, fd) };
   } catch (error) {
@@ -80,9 +82,12 @@ export function insistOnFree(address: Address, options: SocketOptions = {}): voi
 }
 
 /** A socket that is bound and does not listen yet. */
-function bound(address: Address, backlog: number, options: SocketOptions): Fd {
+function bound(address: Address, backlog: number, options: SocketOptions, dead?: Fd): Fd {
   const fd = unbound(address, options);
+  // The kernel binds a second one if both have it, and gives the later one what arrives.
+  const beside = dead ? [dead, fd] : [];
   try {
+    for (const one of beside) setOption(one, SOL_SOCKET, SO_REUSEADDR, 1);
     if (address.transport !== "unix") {
       // On UDP this option would let a stranger share the port.
       if (address.transport === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -94,6 +99,8 @@ function bound(address: Address, backlog: number, options: SocketOptions): Fd {
       setOptions(fd, address, options, backlog);
     }
     bindSocket(fd, toSocketAddress(address));
+    // Nobody else gets beside it.
+    if (dead) setOption(fd, SOL_SOCKET, SO_REUSEADDR, 0);
     return fd;
   } catch (error) {
     fd.close();

@@ -7,7 +7,16 @@ import {
   assertThrows,
   fail,
 } from "@std/assert";
-import { AF_UNIX, SO_TYPE, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET } from "../../ffi/constants.ts";
+import {
+  AF_UNIX,
+  SHUT_RDWR,
+  SO_DOMAIN,
+  SO_REUSEADDR,
+  SO_TYPE,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "../../ffi/constants.ts";
 import {
   acceptQueue,
   bindSocket,
@@ -16,6 +25,8 @@ import {
   createSocket,
   getOption,
   listenSocket,
+  setOption,
+  shutDown,
 } from "../../ffi/socket.ts";
 import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { asStranger } from "../../tests/support/file_user.ts";
@@ -240,4 +251,21 @@ Deno.test("an address that is refused leaves no descriptor open", async () => {
     await refusal("192.0.2.1:8080");
     await refusal(`unix:${dir.path}`);
   });
+});
+
+Deno.test("beside a dead UDP socket another one is bound, and nobody else's", async () => {
+  for (const text of [`udp:${loopbackHost()}:0`, "udp:[::1]:0"]) {
+    const { fd: dead, address } = await open(text);
+    using _dead = dead;
+    shutDown(dead, SHUT_RDWR);
+    assertThrows(() => listen(address, 0), BindError);
+    using fd = listen(address, 0, {}, dead).fd;
+    const found = boundAddress(fd);
+    assert(found !== undefined && found.family !== "unix");
+    using other = createSocket(getOption(fd, SOL_SOCKET, SO_DOMAIN), SOCK_DGRAM);
+    setOption(other, SOL_SOCKET, SO_REUSEADDR, 1);
+    assertObjectMatch(assertThrows(() => bindSocket(other, found)) as object, {
+      code: "EADDRINUSE",
+    });
+  }
 });
