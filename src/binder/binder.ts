@@ -201,7 +201,7 @@ class Binder {
     }
     void this.#server.run();
     try {
-      if (options.metrics !== undefined) await this.#openMetrics(options.metrics, before);
+      if (before?.metrics || options.metrics) await this.#openMetrics(options.metrics, before);
       own.add(options.addresses, await holdings.holdOwn(wanted, access.rules), policy);
       const { user } = rules;
       // A successor is that user already.
@@ -234,11 +234,11 @@ class Binder {
   }
 
   /** What no start needs is loaded when it is asked for. */
-  async #openMetrics(address: string, before: BinderState | undefined): Promise<void> {
+  async #openMetrics(address: string | undefined, before: BinderState | undefined): Promise<void> {
     const { MetricsSocket } = await import("../control/metrics_socket.ts");
     this.#metrics = new MetricsSocket(this.#poller, this.log, () => this.#view.metrics());
     if (before?.metrics) this.#metrics.resume(before.metrics);
-    else await this.#metrics.open(address);
+    else if (address !== undefined) await this.#metrics.open(address);
   }
 
   #shutDown(signal: string): void {
