@@ -104,6 +104,7 @@ KINDS = {
     "lingering": lingering,
     "TCP": lambda: made(socket.AF_INET),
     "TCP, listening": lambda: listening(socket.AF_INET, ("127.0.0.1", 0)),
+    "TCP, listening where they may be": lambda: listening(socket.AF_INET, ("127.0.0.1", 81)),
     "UNIX, listening": lambda: listening(socket.AF_UNIX, ""),
     "UDP": lambda: made(socket.AF_INET, socket.SOCK_DGRAM),
     "MPTCP": lambda: made(socket.AF_INET, socket.SOCK_STREAM, 262),
@@ -163,6 +164,9 @@ TEXTS = [
     b'{"method":"bind","id":1,"params":[{"address":"127.0.0.1","port":80}]}',
     b'{"method":"adopt","id":2,"params":[{"address":"127.0.0.1","port":81}]}',
     b'{"method":"adopt","id":3,"params":[]}',
+    b'{"method":"adopt","id":7,"params":[%s]}' % b",".join([b'{"address":"127.0.0.1","port":81}'] * 3),
+    b'{"method":"adopt","id":8,"params":[{"address":"unix:@x"},{"address":"udp:127.0.0.1","port":82}]}',
+    b'{"method":"report","id":9,"params":{"service":"x","self":1,"generations":[],"lastReload":null}}',
     b'{"method":"unbind","id":4,"params":[{"address":"127.0.0.1","port":83}]}',
     b'{"method":"status","id":5}',
     b'{"method":"none","id":6}',
@@ -187,7 +191,11 @@ for _ in range(CASES):
             control.connect(PATH)
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", sent))]
             flags = chosen.choice([0, 0, 0, socket.MSG_OOB])
-            control.sendmsg([chosen.choice(TEXTS)], ancillary, flags)
+            text = chosen.choice(TEXTS)
+            before = chosen.choice([0, 0, chosen.randrange(len(text))])
+            if before:
+                control.sendall(text[:before])
+            control.sendmsg([text[before:]], ancillary, flags)
             if chosen.random() < 0.5:
                 control.shutdown(socket.SHUT_WR)
                 while control.recv(65536):
