@@ -1,6 +1,6 @@
 /** Finding the control socket of what a command is for: --sock's own, or that of a wrapper of a binder. */
 
-import { ControlClient } from "../control/client.ts";
+import { ControlClient, RefusedError } from "../control/client.ts";
 import { PEERS } from "../control/peer.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
@@ -67,7 +67,8 @@ export async function connectTo(
     if (isIt) return client;
   } catch (error) {
     client?.close();
-    if (!(error instanceof UserError)) throw error;
+    // It says itself why it does not answer.
+    if (error instanceof RefusedError || !(error instanceof UserError)) throw error;
     throw new UserError(
       `${who} cannot be reached at ${
         escapeControls(control)
