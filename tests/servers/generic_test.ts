@@ -150,18 +150,19 @@ except ConnectionRefusedError: pass
 `);
     await using stranger = new Stranger();
     await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
+    let up: Promise<unknown> = scene.wrapper.serving();
     for (const kind of ["flushed", "nested"]) {
       await until(() => exists(asked) && Deno.readTextFileSync(asked) !== "");
       const name = Deno.readTextFileSync(asked);
       // More than there are threads that could close them.
       for (let count = 0; count < (kind === "flushed" ? 40 : 1); count++) {
-        await stranger.send(name, kind, "datagram", "READY=1").catch(() => {});
+        await stranger.send(name, kind, "datagram", "READY=1");
       }
       Deno.writeTextFileSync(go, "");
-      await scene.wrapper.serving();
+      await up;
       Deno.removeSync(asked);
       Deno.removeSync(go);
-      if (kind === "flushed") void scene.wrapper.reload();
+      if (kind === "flushed") up = scene.wrapper.reload();
     }
     scene.wrapper.program.signal("SIGTERM");
     await scene.wrapper.program.exited;

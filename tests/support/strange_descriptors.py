@@ -144,16 +144,16 @@ def run_send(uid):
 
 def send(path, fd, way, text):
     control = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if way == "datagram" else socket.SOCK_STREAM)
-    control.connect(path.replace("@", "\0", 1) if path.startswith("@") else path)
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
     try:
+        control.connect(path.replace("@", "\0", 1) if path.startswith("@") else path)
         if way in ("with", "datagram"):
             control.sendmsg([text], ancillary)
         else:
             control.sendall(text)
             control.sendmsg([b"x"], ancillary, socket.MSG_OOB if way == "urgent" else 0)
-    except (PermissionError, BrokenPipeError):
-        pass  # SO_PASSRIGHTS is off, or the connection has been closed.
+    except (PermissionError, ConnectionError):
+        pass  # SO_PASSRIGHTS is off, or the socket has been closed.
 
 
 def run_naive(path):
