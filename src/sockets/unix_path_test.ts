@@ -158,7 +158,16 @@ Deno.test("what is no lock is left, and no obstacle", () => {
     dir.file("a.sock.lock"),
     dir.file("precious"),
   ];
+  using locked = new DisposableStack();
+  const lockFile = (mode: number, owner: number | null) => {
+    const file = locked.use(Deno.openSync(lock, { createNew: true, write: true, mode }));
+    Deno.chownSync(lock, owner, null);
+    file.lockSync(true);
+  };
   const kinds = [
+    // Others can open it, and hold a lock on it for ever.
+    () => lockFile(0o644, null),
+    ...Deno.uid() === 0 ? [() => lockFile(0o600, 65534)] : [],
     () => Deno.mkdirSync(lock),
     () => Deno.symlinkSync(precious, lock),
     () => new Deno.Command("mkfifo", { args: [lock] }).outputSync(),
