@@ -33,8 +33,9 @@ need_tools haproxy wrk curl python3 strace gcc tmux promtool:prometheus podman r
   /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/include/stdio.h:libc6-dev \
   aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdio.h:libc6-dev-arm64-cross
 # Tests of a server that cannot be had are skipped, and say so.
-(need_tools nginx:nginx-light lighttpd gunicorn uvicorn puma unicorn node:nodejs \
+(need_tools nginx:nginx-light lighttpd gunicorn uvicorn puma unicorn node:nodejs pgbouncer \
   start_server:libserver-starter-perl) || true
+(need_tools php-fpm8.2:php8.2-fpm) || true
 # What surrounds this run must not reach the programs under test.
 unset MULTIBINDER_SOCK NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_USEC WATCHDOG_PID JOURNAL_STREAM
 export NO_COLOR=1 MULTIBINDER_BIN=$PWD/dist/multibinder

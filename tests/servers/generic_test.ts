@@ -200,7 +200,7 @@ Deno.test("a reload is refused that would not come up, and the old one goes on",
   const place = folder.file("place");
   const parse = "import ast, sys; ast.parse(open(sys.argv[1]).read())";
   const check = `[ ! -e ${place} ] || python3 -c '${parse}' $(cat ${place})`;
-  const args = ["--ready-notify", "--ready-timeout", "2s", "--check", check];
+  const args = ["--ready-notify", "--ready-timeout", "5s", "--check", check];
   await using scene = new Scene(binder.sock, ANSWER(`notify("READY=1")`), args);
   Deno.writeTextFileSync(place, scene.path);
   const { pid } = await scene.wrapper.serving();
@@ -211,7 +211,7 @@ Deno.test("a reload is refused that would not come up, and the old one goes on",
       "import os; os.fork() and os._exit(0); input()",
       /exited with code 0 before it served, though/,
     ],
-    [ANSWER(""), /^not ready within 2s/],
+    [ANSWER(""), /^not ready within 5s/],
     [ANSWER(`notify("READY=1"); os._exit(4)`), /^exited with code 4 before it served: /],
   ];
   for (const [script, why] of refused) {

@@ -162,10 +162,12 @@ mimetype.assign = (".txt" => "text/plain")
 $HTTP["url"] == "/slow" { proxy.server = ("" => (("host" => "127.0.0.1", "port" => ${backend}))) }
 `;
 
-const CADDYFILE = ({ reply, backend, listen }: Site) => `
+const CADDYFILE = ({ reply, backend, listen, folder }: Site) => `
 {
   admin off
   auto_https off
+  persist_config off
+  storage file_system ${folder}
 }
 http://:${listen.port} {
   bind fd/{$FD_HTTP}
@@ -265,4 +267,5 @@ export const CADDY: TestServer = {
   program: "caddy",
   files: (site) => ({ "Caddyfile": CADDYFILE(site) }),
   command: ({ folder }) => ["caddy", "run", "--config", `${folder}/Caddyfile`],
+  dropsAccepted: true,
 };
