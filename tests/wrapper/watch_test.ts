@@ -165,6 +165,17 @@ Deno.test("an upgrade in place goes on watching, and forgets neither a change no
   assertStrictEquals(await get(target), "two");
 });
 
+Deno.test("an upgrade in place waits for the command after a reload, whose output would be lost", async () => {
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(newTarget()), "one"), {
+    sock: binder.sock,
+    args: ["--after-reload", "sleep 1; echo done"],
+  });
+  assertStrictEquals((await wrapper.reload()).ok, true);
+  assertStrictEquals((await ask("upgrade", wrapper.control)).code, 0);
+  await wrapper.program.waitFor(/ info --after-reload: done$/);
+});
+
 Deno.test("a path to watch that is not there is refused at the start", async () => {
   const { code, stderr } = await runProgram(wrapperCommand("exec", {
     args: ["--listen", "127.0.0.1:61080", "--watch", "/no/such"],
