@@ -6,7 +6,7 @@ import { type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { createLog } from "../log.ts";
 import { Watch, type WatchState, type WatchTimes } from "./watch.ts";
-import { WatchedFiles } from "./watched_files.ts";
+import { type Contents, WatchedFiles } from "./watched_files.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;
@@ -17,9 +17,10 @@ const write = Deno.writeTextFileSync;
 class CountedFiles extends WatchedFiles {
   looks = 0;
 
-  override look(heed: (folder: string) => void): ReturnType<WatchedFiles["look"]> {
+  override async look(heed: (folder: string) => void): Promise<Contents> {
+    const contents = await super.look(heed);
     this.looks++;
-    return super.look(heed);
+    return contents;
   }
 }
 
@@ -167,6 +168,12 @@ Deno.test("a folder that is made again is watched as before, and files that come
     Deno.mkdirSync(certs);
     write(`${certs}/a.pem`, "three");
     await scene.reloaded(3);
+    // All that was told of so far is looked at, and the next look is for what comes.
+    for (let count = 0; count < 2; count++) {
+      const { looks } = scene.files;
+      write(folder.file("unrelated"), "");
+      await until(() => scene.files.looks > looks);
+    }
     write(`${certs}/a.pem`, "four");
     await scene.reloaded(4);
   });
