@@ -14,7 +14,7 @@ import { SystemError } from "../../ffi/errno.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import type { Log } from "../log.ts";
 import type { ReloadOutcome } from "./reloads.ts";
-import { ABSENT, type Contents, type WatchedFiles } from "./watched_files.ts";
+import { ABSENT, type Contents, MAX_FILES, type WatchedFiles } from "./watched_files.ts";
 
 /** How often, in milliseconds. */
 export interface WatchTimes {
@@ -39,6 +39,8 @@ export class Watch implements Disposable {
   #seen: Contents | undefined;
   #timer: number | undefined;
   #isOver = false;
+  /** Whether the last look has left files out. */
+  #isCut = false;
 
   /**
    * @param reload asks for one, and waits for its end
@@ -128,10 +130,18 @@ export class Watch implements Disposable {
     });
   }
 
-  #look(): Promise<Contents> {
-    return this.files.look((folder) => {
+  async #look(): Promise<Contents> {
+    const contents = await this.files.look((folder) => {
       if (!this.#isOver) this.#inotify?.add(folder);
     });
+    const isCut = contents.size >= MAX_FILES;
+    if (isCut && !this.#isCut) {
+      this.log.warn("too many files are watched: changes of some go unseen", {
+        watched: MAX_FILES,
+      });
+    }
+    this.#isCut = isCut;
+    return contents;
   }
 
   /** A path that holds something else than when the last reload began. */

@@ -9,7 +9,7 @@ import { dirname, resolve } from "node:path";
 import { UserError } from "../errors.ts";
 
 /** Files that are looked at: each look takes some 10 microseconds for one. */
-const MAX_FILES = 5000;
+export const MAX_FILES = 5000;
 
 /** Bytes of a file that is read; of a larger one size and time tell. */
 const MAX_SIZE = 4 * 1024 * 1024;

@@ -4,7 +4,7 @@ import { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { unblockSignals } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
-import { EXIT, UserError } from "../errors.ts";
+import { EXIT, messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Children } from "../process/children.ts";
 import { endOutputs } from "../process/output_of.ts";
@@ -183,7 +183,10 @@ class Wrapper {
     else await this.#begin();
     begun.resolve();
     unblockSignals();
-    void this.#watch?.run();
+    // Whatever is wrong with it, the server is not to suffer.
+    void this.#watch?.run().catch((error) =>
+      this.log.error("watching has ended", { error: messageOf(error) })
+    );
     return await this.#end.promise;
   }
 
