@@ -4,7 +4,7 @@
  * is kept in the cache.
  */
 
-import type { Engine } from "./engine.ts";
+import type { Engine } from "./containers.ts";
 
 const CACHE = `${Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME")}/.cache`}/multibinder`;
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -89,10 +89,19 @@ async function buildDeno(engine: Engine): Promise<void> {
   const folder = `${engine.folder.path}/deno`;
   const cache = `${CACHE}/deno-dir`;
   Deno.mkdirSync(`${folder}/bin`, { recursive: true });
-  await must(`${ROOT}/scripts/build.sh`, [`${folder}/program`], { DENO_DIR: cache });
+  const denort = Deno.env.get("DENORT_BIN");
+  if (denort) {
+    const modules = ["src/main.ts", "scripts/record_digest.ts", "scripts/package/sbom.ts"];
+    const commands = [...Deno.readDirSync(`${ROOT}/src/cli`)].map(({ name }) => `src/cli/${name}`);
+    const all = [...modules, ...commands].map((module) => ROOT + module);
+    const args = ["cache", "--quiet", "--no-check", "--frozen", ...all];
+    await must(Deno.execPath(), args, { DENO_DIR: cache });
+  } else {
+    // A build also gets the runtime that a program is made of.
+    await must(`${ROOT}/scripts/build.sh`, [`${folder}/program`], { DENO_DIR: cache });
+  }
   await must("cp", ["-r", cache, `${folder}/deno-dir`]);
   await must("cp", [Deno.execPath(), `${folder}/bin/deno`]);
-  const denort = Deno.env.get("DENORT_BIN");
   if (denort) await must("cp", [denort, `${folder}/bin/denort`]);
   const dockerfile = DENO + (denort ? "ENV DENORT_BIN=/usr/bin/denort\n" : "");
   await buildInline(engine, "docker.io/denoland/deno:2.4.2", dockerfile, folder);
@@ -120,15 +129,13 @@ export async function buildInline(
   engine: Engine,
   tag: string,
   dockerfile: string,
-  context = engine.folder.file("tmp"),
+  context = engine.folder.file("empty"),
 ): Promise<void> {
+  Deno.mkdirSync(context, { recursive: true });
   const file = engine.folder.file("Dockerfile");
   Deno.writeTextFileSync(file, dockerfile);
   await buildImage(engine, tag, file, context);
 }
-
-/** For a build without any network; the format is the one that has health checks. */
-export const BUILD_OPTIONS = ["--pull=never", "--format=docker", "--network=none"];
 
 /** Builds an image as `docker build` would. */
 export async function buildImage(
@@ -137,7 +144,9 @@ export async function buildImage(
   file: string,
   context: string,
 ): Promise<string> {
-  return await engine.run("build", ...BUILD_OPTIONS, "--tag", tag, "--file", file, context);
+  return await engine.run(
+    ...["build", ...engine.buildOptions, "--tag", tag, "--file", file, context],
+  );
 }
 
 async function must(

@@ -18,22 +18,30 @@ const OWN_VOLUME = [
   "--opt",
   "o=uid=65532,mode=0755",
 ];
-const READ_ONLY = ["--read-only", "--read-only-tmpfs=false"];
 
-for (
-  const [how, options] of [
-    ["NET_BIND_SERVICE", ["--cap-add", "NET_BIND_SERVICE"]],
-    ["the sysctl", ["--sysctl", "net.ipv4.ip_unprivileged_port_start=0"]],
-  ] as const
-) {
+const UNPRIVILEGED_PORTS: Record<string, readonly string[]> = {
+  "the sysctl": ["--sysctl", "net.ipv4.ip_unprivileged_port_start=0"],
+  ...engine.name === "docker"
+    ? { "Docker's own setting": [] }
+    : { NET_BIND_SERVICE: ["--cap-add", "NET_BIND_SERVICE"] },
+};
+
+for (const [how, options] of Object.entries(UNPRIVILEGED_PORTS)) {
   containerTest(`nobody is root, and every root is read-only: port 80 by ${how}`, async () => {
     await using site = await Site.start({
-      binder: ["--user", USER, "--cap-drop", "all", ...options, ...READ_ONLY],
+      binder: ["--user", USER, "--cap-drop", "all", ...options, ...engine.readOnly],
       args: ["--group", "99", "--mode", "0660", ":80"],
       volume: OWN_VOLUME,
     });
     const who = ["-e", "MULTIBINDER_BINDER_UID=65532"];
-    const v1 = await site.up("v1", [...who, "--cap-drop", "all", ...READ_ONLY, "--tmpfs", "/tmp"]);
+    const v1 = await site.up("v1", [
+      ...who,
+      "--cap-drop",
+      "all",
+      ...engine.readOnly,
+      "--tmpfs",
+      "/tmp",
+    ]);
     assertStrictEquals(await site.get(), "V1");
     assertStrictEquals(await userOf(site.binder), 65532);
     assertStrictEquals(await userOf(v1), 99);

@@ -1,10 +1,9 @@
-/** The commands in the example's README, run as they stand there, by a `docker` that is podman. */
+/** The commands in the example's README, run as they stand there. */
 
 import { assert, assertEquals, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { until } from "../support/process_status.ts";
-import { MARKER, type Program, startProgram } from "../support/program.ts";
+import type { Program } from "../support/program.ts";
 import { freePort } from "../support/temp_dir.ts";
-import { BUILD_OPTIONS } from "./bases.ts";
 import { Container, containerTest, engine } from "./engine.ts";
 import { buildImages, EXAMPLE } from "./images.ts";
 
@@ -35,6 +34,11 @@ containerTest("the README's commands work as they stand, and no request fails", 
     ["docker kill -s USR2 haproxy-v2", () => v2.log.waitFor(/ info reloaded /)],
     ["docker kill -s USR1 binder", async () => {
       await binder.log.waitFor(/ info upgraded .*upgrades=1$/);
+      await answers(/^(V2){9}/);
+      const again = cleanup.use(start(upgrade, port));
+      assertStrictEquals((await again.exited).code, 0, again.stderr);
+      await binder.log.waitFor(/ info upgraded .*upgrades=2$/);
+      await answers(/^(V2){9}/);
       await traffic?.[Symbol.asyncDispose]();
       assertNotMatch(traffic?.stdout ?? "", /\[failed\]/);
     }],
@@ -52,7 +56,9 @@ containerTest("the README's commands work as they stand, and no request fails", 
       await answers(/^(V2){9}/);
     }],
   ];
-  for (const block of shellBlocks(Deno.readTextFileSync(`${EXAMPLE}/README.md`))) {
+  const blocks = shellBlocks(Deno.readTextFileSync(`${EXAMPLE}/README.md`));
+  const upgrade = blocks.find((block) => block.includes("docker kill -s USR1")) ?? "";
+  for (const block of blocks) {
     const [what, event] = afterwards.shift() ?? [];
     assert(what && event && block.includes(what), `unexpected commands:\n${block}`);
     const program = cleanup.use(start(block, port));
@@ -64,28 +70,15 @@ containerTest("the README's commands work as they stand, and no request fails", 
   assertNotMatch(traffic?.stdout ?? "", /\[failed\]/);
 });
 
-/** Runs a shell's commands where the example lies, with a port of this test's. */
+/** Runs a shell's commands where the example lies. Podman's network and port are this test's own. */
 function start(commands: string, port: number): Program {
-  const bin = engine.folder.file("bin");
-  Deno.mkdirSync(bin, { recursive: true });
-  const podman = engine.command.join(" ");
-  Deno.writeTextFileSync(
-    `${bin}/docker`,
-    `#!/bin/sh
-case $1 in build) shift; set -- build ${BUILD_OPTIONS.join(" ")} "$@" ;; esac
-# Containers outlive the command that starts them.
-exec env -u ${MARKER} ${podman} "$@"
-`,
-    { mode: 0o755 },
-  );
-  const text = commands
+  const text = engine.name === "docker" ? commands : commands
     // It is there already.
     .replace("docker network create test", `docker network inspect ${engine.network}`)
     .replaceAll("--network test", `--network ${engine.network}`)
     .replace("-p 80:80", `-p ${port}:80`)
     .replace("./test.sh", `./test.sh http://127.0.0.1:${port}/`);
-  const env = { ...engine.environment, PATH: `${bin}:${engine.environment.PATH}` };
-  return startProgram(["sh", "-ec", text], { cwd: EXAMPLE, env });
+  return engine.shell(text, EXAMPLE);
 }
 
 /** The fenced blocks of a page that are for a shell. */

@@ -37,7 +37,7 @@ export class Site implements AsyncDisposable {
   static async start(options: SiteOptions = {}): Promise<Site> {
     await buildImages();
     await using cleanup = new AsyncDisposableStack();
-    const target = { hostname: "127.0.0.1", port: freePort() };
+    const target = { hostname: engine.hostname, port: freePort() };
     const volume = cleanup.use(await engine.volume(...options.volume ?? []));
     const publish = ["-p", `${target.port}:80`];
     const net = options.pause

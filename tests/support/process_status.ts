@@ -4,9 +4,12 @@
 const PATIENCE = 20_000;
 
 /** Waits for a state of the kernel's, which tells nobody when it changes: looks again and again. */
-export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  patience = PATIENCE,
+): Promise<void> {
   for (const start = performance.now(); !await holds();) {
-    if (performance.now() - start > PATIENCE) throw new Error(`it did not come to be: ${holds}`);
+    if (performance.now() - start > patience) throw new Error(`it did not come to be: ${holds}`);
     // Lets everything else that is due happen first.
     await Deno.stat("/proc/self");
   }

@@ -128,9 +128,7 @@ export class Program implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     // Right after its execve a process seems to have no environment, and so no mark.
     if (this.#exit === undefined) kill(this.pid);
-    for (let left = this.#marked(); left.length > 0; left = this.#marked()) {
-      for (const pid of left) kill(pid);
-    }
+    killMarked(this.#marker);
     // Without this, a writer whose reader is dead keeps the test from ending.
     await this.#input?.abort().catch(() => {});
     await Promise.all([this.#child.status, this.#outputs]);
@@ -151,7 +149,7 @@ export class Program implements AsyncDisposable {
   async #awaitExit(): Promise<void> {
     const { code, signal } = await this.#child.status;
     // Orphans that share the outputs would keep them open.
-    if (this.#marked().length === 0) await this.#outputs;
+    if (marked(this.#marker).length === 0) await this.#outputs;
     this.#exit = { code, signal };
     this.#watchers.forEach((watcher) => watcher());
   }
@@ -184,16 +182,21 @@ export class Program implements AsyncDisposable {
       this.#watchers.delete(watcher);
     }
   }
+}
 
-  #marked(): number[] {
-    return [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) => {
-      try {
-        return pid > 0 && Deno.readTextFileSync(`/proc/${pid}/environ`).includes(this.#marker);
-      } catch {
-        return false; // ended, or another user's
-      }
-    });
-  }
+/** Kills every process that has a mark in its environment, and those that they start meanwhile. */
+export function killMarked(marker: string): void {
+  for (let left = marked(marker); left.length > 0; left = marked(marker)) left.forEach(kill);
+}
+
+function marked(marker: string): number[] {
+  return [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) => {
+    try {
+      return pid > 0 && Deno.readTextFileSync(`/proc/${pid}/environ`).includes(marker);
+    } catch {
+      return false; // ended, or another user's
+    }
+  });
 }
 
 function kill(pid: number): void {
