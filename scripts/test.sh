@@ -151,7 +151,8 @@ build() {
 # The biggest files first, which take longest as a rule: a long one at the end would run by itself.
 system_tests() {
   local file
-  for file in $(find tests -name '*_test.ts' -print0 | xargs -0 ls -S); do
+  # A Docker engine, and three of them, are for the nights.
+  for file in $(find tests -path tests/docker -prune -o -name '*_test.ts' -print0 | xargs -0 ls -S); do
     [[ " ${ALONE[*]} " == *" $file "* || " ${ALONE[*]} " == *" ${file%/*} "* ]] || tests "$file" "$file"
   done
   finish_all
@@ -184,10 +185,28 @@ newest_tests() {
   unit_tests "$("$DENO" --version | sed -n '1s/ (.*//p'): "
 }
 
+# The wrapper's tests on each HAProxy that Debian has.
+haproxy_tests() {
+  local release haproxy
+  for release in bookworm trixie sid; do
+    if haproxy=$(scripts/check/debian_program.sh "$release" haproxy 2>"$work/why"); then
+      start tests "the wrapper with HAProxy $("$haproxy" -v | sed -n '1s/^HAProxy version \([0-9.]*\).*/\1/p')" \
+        env PATH="${haproxy%/*}:$PATH" "$DENO" test --allow-all --no-check tests/wrapper tests/servers/haproxy_test.ts
+    else
+      skipped=$((skipped + 1))
+      sed 's/^/  SKIP /' "$work/why"
+    fi
+  done
+}
+
 nightly() {
   build || return
   limit=3h at_once=1
   newest_tests
+  haproxy_tests
+  # What of these cannot be had is skipped, and said.
+  (need_tools dockerd:docker.io docker-compose) || true
+  for file in tests/docker/*_test.ts; do tests "$file" "$file"; done
   start step "100,000 conversations, twice" scripts/fuzz.sh 100000
   start tests "200 upgrades" env MULTIBINDER_UPGRADES=200 "$DENO" test --allow-all --no-check \
     --filter "upgrades under binds" tests/wrapper/upgrade_test.ts
