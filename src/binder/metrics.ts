@@ -1,7 +1,7 @@
 /** A binder's metrics. Their names and labels stay the same over versions. */
 
 import type { Trouble } from "../control/reports.ts";
-import { byLabel, expose, metric } from "../control/exposition.ts";
+import { byLabel, expose, labelled, Metric, metric } from "../control/exposition.ts";
 import { listenerMetrics } from "../control/listener_metrics.ts";
 import { ownMetrics } from "../process/own_metrics.ts";
 import type { Upgrade } from "../process/upgrade.ts";
@@ -24,20 +24,20 @@ export interface Observed {
   server: { connections: number; requests: number; errors: number };
 }
 
-/** As Prometheus's text. */
-export async function binderMetrics(observed: Observed): Promise<string> {
+/** As Prometheus's text, in pieces. */
+export async function binderMetrics(observed: Observed): Promise<Uint8Array<ArrayBuffer>[]> {
   const { started, upgrade, sockets, missing, clients, counters, server } = observed;
   const { served, troubles } = observed;
-  return await expose([
+  const alarms = new Metric(
+    "multibinder_listener_alarm",
+    "gauge",
+    "1 while something is wrong with a socket: nobody serves it, its queue is nearly full, or drops",
+  );
+  for (const { address, kind } of troubles) alarms.add(1, labelled({ address, kind }));
+  return expose([
     ...ownMetrics("binder", started, upgrade),
     ...await listenerMetrics(sockets, served),
-    {
-      name: "multibinder_listener_alarm",
-      type: "gauge",
-      help:
-        "1 while something is wrong with a socket: nobody serves it, its queue is nearly full, or drops",
-      samples: troubles.map(({ address, kind }) => ({ labels: { address, kind }, value: 1 })),
-    },
+    alarms,
     metric(
       "multibinder_addresses_missing",
       "gauge",

@@ -22,7 +22,7 @@ import type { View } from "./view.ts";
 export interface Resources extends AdoptionParts {
   ledger: Ledger;
   /** What is told of the binder. */
-  view: Pick<View, "page" | "status" | "metrics">;
+  view: Pick<View, "page" | "status" | "metricsText">;
   /** Who may do what is not for every client. */
   access: Pick<Access, "trusts" | "mayAdopt">;
   /** For `reload`. @returns what has changed */
@@ -58,7 +58,7 @@ export class Requests {
       case "status":
         return answer(this.resources.view.status());
       case "metrics":
-        return answer(this.resources.view.metrics());
+        return answer(this.resources.view.metricsText());
       case "reload":
         this.#insist(trusted, caller, "make the binder read its config again");
         return this.#reload();

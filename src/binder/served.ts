@@ -32,36 +32,38 @@ export class Served {
         .flatMap(({ holds }) => holds),
     );
     const others: Held[] = [];
+    const inodes = new Set<number>();
+    const isTold = (address: Held["address"]) => told.size > 0 && told.has(formatAddress(address));
     for (const held of sockets) {
-      if (!held.fd.closed && !told.has(formatAddress(held.address))) {
+      if (!held.fd.closed && !isTold(held.address)) {
         others.push(held);
         // The first time this is a system call; later it is known.
-        socketInode(held.fd);
+        inodes.add(socketInode(held.fd));
       }
       await giveTurn();
     }
-    const holders = await this.#search(others);
+    const holders = await this.#search(others, inodes);
     return ({ address, fd }) => {
-      if (told.has(formatAddress(address))) return true;
+      if (isTold(address)) return true;
       if (fd.closed) return undefined;
       if (holders.byInode.has(socketInode(fd))) return true;
       return holders.complete ? false : undefined;
     };
   }
 
-  async #search(sockets: readonly Held[]): Promise<Holders> {
-    const inodes = new Set(sockets.flatMap(({ fd }) => fd.closed ? [] : [socketInode(fd)]));
+  async #search(sockets: readonly Held[], inodes: ReadonlySet<number>): Promise<Holders> {
     const now = performance.now();
     const isFresh = this.#last !== undefined && now - this.#last.at < FRESH &&
       inodes.isSubsetOf(this.#last.inodes);
     if (this.#last === undefined || !isFresh) {
-      const holders = await findHolders(inodes, {
-        first: new Set(sockets.flatMap((held) => [...this.likely(held)])),
-        skip: new Set([Deno.pid]),
-        pause: giveTurn,
-        maxWork: MAX_SEARCH,
-      });
-      this.#last = { at: now, inodes, holders };
+      const first = new Set<number>();
+      for (const held of sockets) {
+        for (const pid of this.likely(held)) first.add(pid);
+        await giveTurn();
+      }
+      const skip = new Set([Deno.pid]);
+      const search = { first, skip, pause: giveTurn, maxWork: MAX_SEARCH };
+      this.#last = { at: now, inodes, holders: await findHolders(inodes, search) };
     }
     return this.#last.holders;
   }

@@ -64,8 +64,8 @@ export class View {
     };
   }
 
-  /** As Prometheus's text. */
-  async metrics(): Promise<string> {
+  /** As Prometheus's text, in pieces. */
+  async metrics(): Promise<Uint8Array<ArrayBuffer>[]> {
     // What no start needs is loaded when it is asked for.
     const { binderMetrics } = await import("./metrics.ts");
     const { alarm, clients, counters, own, registry, upgrade } = this.seen;
@@ -81,5 +81,11 @@ export class View {
       counters: counters.state,
       server: clients.counters,
     });
+  }
+
+  /** The same as one text. */
+  async metricsText(): Promise<string> {
+    const { textOf } = await import("../control/exposition.ts");
+    return textOf(await this.metrics());
   }
 }

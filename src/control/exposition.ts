@@ -1,29 +1,63 @@
 /**
  * Metrics as text: Prometheus's text format, version 0.0.4
  * (https://prometheus.io/docs/instrumenting/exposition_formats/).
+ *
+ * Every Prometheus asks for OpenMetrics as well and takes this instead. OpenMetrics would add nothing that is told
+ * here (exemplars, times of creation), and a counter's name in its HELP lines is another one than in this format, so
+ * that each metric would have two texts: there is one, whatever a scraper's Accept header prefers.
  * @module
  */
-
-import { giveTurn } from "../turns.ts";
 
 /** The Content-Type of the text. */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** One value of a metric. */
-export interface Sample {
-  labels?: Readonly<Record<string, string>>;
-  value: number;
-  /** Appended to the metric's name, for the parts of a histogram. */
-  suffix?: string;
+/** Lines that are made into bytes at once. */
+const LINES_AT_ONCE = 200;
+
+const encoder = new TextEncoder();
+
+/**
+ * A metric, whose values become bytes as they are added: there may be tens of thousands, and as objects they would be
+ * as much garbage at each scrape.
+ */
+export class Metric {
+  readonly #pieces: Uint8Array<ArrayBuffer>[] = [];
+  #lines: string[];
+
+  /** @param help a sentence without a full stop */
+  constructor(readonly name: string, type: "counter" | "gauge" | "histogram", help: string) {
+    this.#lines = [`# HELP ${name} ${escape(help)}\n# TYPE ${name} ${type}\n`];
+  }
+
+  /**
+   * Adds a value.
+   * @param labels as {@link labelled} makes them
+   * @param suffix appended to the name, for the parts of a histogram
+   */
+  add(value: number, labels = "", suffix = ""): this {
+    this.#lines.push(`${this.name}${suffix}${labels} ${value}\n`);
+    if (this.#lines.length >= LINES_AT_ONCE) this.#encode();
+    return this;
+  }
+
+  /** The text so far: whole lines, in pieces of a few KiB. */
+  get pieces(): readonly Uint8Array<ArrayBuffer>[] {
+    this.#encode();
+    return this.#pieces;
+  }
+
+  #encode(): void {
+    if (this.#lines.length === 0) return;
+    this.#pieces.push(encoder.encode(this.#lines.join("")) as Uint8Array<ArrayBuffer>);
+    this.#lines = [];
+  }
 }
 
-/** A metric with all its values. */
-export interface Metric {
-  name: string;
-  type: "counter" | "gauge" | "histogram";
-  /** A sentence without a full stop. */
-  help: string;
-  samples: readonly Sample[];
+/** Labels as they stand after a metric's name. */
+export function labelled(labels: Readonly<Record<string, string>>): string {
+  return `{${
+    Object.entries(labels).map(([name, text]) => `${name}="${escapeValue(text)}"`).join(",")
+  }}`;
 }
 
 /** A counter or a gauge with one value. */
@@ -33,7 +67,7 @@ export function metric(
   help: string,
   value: number,
 ): Metric {
-  return { name, type, help, samples: [{ value }] };
+  return new Metric(name, type, help).add(value);
 }
 
 /** A counter or a gauge with a value for each name of one label. */
@@ -44,39 +78,28 @@ export function byLabel(
   label: string,
   values: Readonly<Record<string, number>>,
 ): Metric {
-  const samples = Object.entries(values).map(([text, value]) => ({
-    labels: { [label]: text },
-    value,
-  }));
-  return { name, type, help, samples };
+  const made = new Metric(name, type, help);
+  for (const [text, value] of Object.entries(values)) made.add(value, labelled({ [label]: text }));
+  return made;
 }
 
-/** Lines that are made before others have their turn. */
-const LINES_AT_ONCE = 100;
-
-/** Makes the text, in pieces: there may be tens of thousands of lines. */
-export async function expose(metrics: readonly Metric[]): Promise<string> {
-  const parts: string[] = [];
-  for (const { name, type, help, samples } of metrics) {
-    parts.push(`# HELP ${name} ${escape(help)}\n# TYPE ${name} ${type}\n`);
-    for (let at = 0; at < samples.length; at += LINES_AT_ONCE) {
-      parts.push(samples.slice(at, at + LINES_AT_ONCE).map((one) => line(name, one)).join(""));
-      await giveTurn();
-    }
-  }
-  return parts.join("");
+/** The text of metrics, in pieces of whole lines. */
+export function expose(metrics: readonly Metric[]): Uint8Array<ArrayBuffer>[] {
+  return metrics.flatMap(({ pieces }) => pieces);
 }
 
-function line(name: string, { labels = {}, value, suffix = "" }: Sample): string {
-  const pairs = Object.entries(labels).map(([label, text]) => `${label}="${escapeValue(text)}"`);
-  return `${name}${suffix}${pairs.length > 0 ? `{${pairs.join(",")}}` : ""} ${value}\n`;
+/** The pieces as one text. */
+export function textOf(pieces: readonly Uint8Array<ArrayBuffer>[]): string {
+  const decoder = new TextDecoder();
+  return pieces.map((piece) => decoder.decode(piece)).join("");
 }
 
 function escape(text: string): string {
-  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
+  return /[\\\n]/.test(text) ? text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n") : text;
 }
 
 /** What a label may hold is any text: the format has a way to write each character. */
 function escapeValue(text: string): string {
-  return escape(text.toWellFormed()).replaceAll('"', '\\"');
+  const escaped = escape(text.toWellFormed());
+  return escaped.includes('"') ? escaped.replaceAll('"', '\\"') : escaped;
 }

@@ -11,6 +11,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { receiveBytes, sendMessage } from "../../ffi/fd_passing.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { setOption, shutDown } from "../../ffi/socket.ts";
+import { giveTurn } from "../turns.ts";
 
 /** Milliseconds from the accept to the last byte of the answer. */
 export const REQUEST_TIME = 10_000;
@@ -27,7 +28,8 @@ const READY_PATH = "/ready";
 /** Of a 200. */
 export interface Content {
   type: string;
-  bytes: Uint8Array<ArrayBuffer>;
+  /** What is sent, in pieces between which others have their turns: bytes of each pass through the kernel at once. */
+  pieces: readonly Uint8Array<ArrayBuffer>[];
 }
 
 /**
@@ -50,7 +52,10 @@ export async function answerRequest(
     const head = await receiveHead(fd, poller, deadline);
     if (head === undefined) return;
     const answer = await answerTo(head, content, unready);
-    for (const bytes of answer) await sendAll(fd, poller, bytes, deadline);
+    for (const bytes of answer) {
+      await sendAll(fd, poller, bytes, deadline);
+      await giveTurn();
+    }
     if (!fd.closed) shutDown(fd, SHUT_WR);
   } catch (error) {
     // The client has gone away.
@@ -105,8 +110,9 @@ async function answerTo(
   } catch {
     return plain("500 Internal Server Error", "the metrics could not be read");
   }
-  const start = headOf("200 OK", found.type, found.bytes.length);
-  return method === "HEAD" ? [start] : [start, found.bytes];
+  const length = found.pieces.reduce((sum, piece) => sum + piece.length, 0);
+  const start = headOf("200 OK", found.type, length);
+  return method === "HEAD" ? [start] : [start, ...found.pieces];
 }
 
 function plain(status: string, text: string, fields = ""): Uint8Array<ArrayBuffer>[] {

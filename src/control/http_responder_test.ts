@@ -16,7 +16,7 @@ function bytesOf(text: string): Uint8Array<ArrayBuffer> {
 }
 
 const content = (): Promise<Content> =>
-  Promise.resolve({ type: "text/plain", bytes: bytesOf("a 1\n") });
+  Promise.resolve({ type: "text/plain", pieces: [bytesOf("a "), bytesOf("1\n")] });
 
 /** Has one connection answered. @returns what the client gets */
 async function answer(
@@ -77,7 +77,7 @@ Deno.test("who says nothing, or too little, gets no answer when the time is over
 
 Deno.test("who does not read the answer is let go when the time is over", async () => {
   const much = () =>
-    Promise.resolve({ type: "text/plain", bytes: new Uint8Array(4 * 1024 * 1024) });
+    Promise.resolve({ type: "text/plain", pieces: [new Uint8Array(4 * 1024 * 1024)] });
   const text = await answer(["GET /metrics HTTP/1.1\r\n\r\n"], much, 50);
   assertMatch(text, /^HTTP\/1\.1 200 OK\r\n/);
 });

@@ -10,6 +10,7 @@
 import { UserError } from "../errors.ts";
 import { type AddressParts, isUnix, parsePort } from "../sockets/address.ts";
 import { MAX_BACKLOG, readOptions } from "../sockets/socket_options.ts";
+import { giveTurn } from "../turns.ts";
 
 /** JSON-RPC's own error codes, the original's for a bind that failed, and ours above it. */
 export const RPC = {
@@ -151,6 +152,39 @@ const encoder = new TextEncoder();
 export function encodeMessage(message: object): Uint8Array<ArrayBuffer> {
   const text = JSON.stringify({ jsonrpc: "2.0", ...message }) + "\n";
   return encoder.encode(text) as Uint8Array<ArrayBuffer>;
+}
+
+/** Characters of a text that are made into JSON at once. */
+const AT_ONCE = 64 * 1024;
+
+/**
+ * The answer to a request as it goes over the wire.
+ * @param pause called after each piece of a long text; what it returns is waited for
+ */
+export async function encodeAnswer(
+  id: RequestId,
+  result: unknown,
+  pause: () => Promise<void> | undefined = giveTurn,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const isLong = typeof result === "string" && result.length > AT_ONCE;
+  if (!isLong) return encodeMessage({ id, result });
+  const parts = [encoder.encode(JSON.stringify({ jsonrpc: "2.0", id, result: "" }).slice(0, -2))];
+  for (let at = 0; at < result.length; at += AT_ONCE) {
+    // Half of a character that is cut in two is written as an escape, and so is the other half.
+    parts.push(encoder.encode(JSON.stringify(result.slice(at, at + AT_ONCE)).slice(1, -1)));
+    await pause();
+  }
+  return joined([...parts, encoder.encode('"}\n')]);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }
 
 function parseObject(text: string, fail: (why: string) => Error): Record<string, unknown> {

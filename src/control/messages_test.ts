@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch, assertStrictEquals, fail } from "@st
 import fc from "fast-check";
 import { ignoreIfEmulated } from "../../tests/support/emulated.ts";
 import {
+  encodeAnswer,
   encodeMessage,
   parseAnswer,
   parseBindParams,
@@ -150,6 +151,19 @@ Deno.test("an answer is read back as it was written", () => {
     const text = new TextDecoder().decode(encodeMessage(answer));
     assertMatch(text, /^\{"jsonrpc":"2\.0",[^\n]*\}\n$/);
     assertEquals(parseAnswer(text), answer);
+  }
+});
+
+Deno.test("a long text is answered in pieces, and read back as it was", async () => {
+  const odd = '\u{1f600}"\\\n\u00e9';
+  for (const length of [0, 1, 2, 3]) {
+    const text = "a".repeat(length) + odd.repeat(100_000);
+    let turns = 0;
+    const bytes = await encodeAnswer("id", text, () => void turns++);
+    assert(turns >= text.length / 65_536, `${turns} turns were offered`);
+    const answer = parseAnswer(new TextDecoder().decode(bytes));
+    assertStrictEquals(answer.id, "id");
+    assert(answer.result === text, "it is the same text");
   }
 });
 

@@ -43,13 +43,13 @@ export class MetricsSocket {
 
   /**
    * One that does not listen yet.
-   * @param collect reads the metrics, as text
+   * @param collect reads the metrics, as text in pieces
    * @param unready why clients are not to be sent here, for load balancers; undefined when they are
    */
   constructor(
     readonly poller: Poller,
     readonly log: Log,
-    readonly collect: () => Promise<string>,
+    readonly collect: () => Promise<Content["pieces"]>,
     readonly unready?: () => string | undefined,
   ) {}
 
@@ -139,7 +139,6 @@ export class MetricsSocket {
   }
 
   async #read(): Promise<Content> {
-    const bytes = new TextEncoder().encode(await this.collect()) as Uint8Array<ArrayBuffer>;
-    return { type: CONTENT_TYPE, bytes };
+    return { type: CONTENT_TYPE, pieces: await this.collect() };
   }
 }

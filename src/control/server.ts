@@ -14,7 +14,7 @@ import { callerOf, type Client, Clients, type HandedConnection } from "./clients
 import { type ConnectionState, parseConnection } from "./connection_state.ts";
 import type { Handler, Peer, Reply, Rights } from "./handler.ts";
 import {
-  encodeMessage,
+  encodeAnswer,
   parseRequest,
   type Request,
   type RequestId,
@@ -242,7 +242,7 @@ export class ControlServer {
     const request = parseRequest(text);
     identify(request.id);
     const { result, fds } = await this.#handle(request, client);
-    return { bytes: encodeMessage({ id: request.id, result }), fds };
+    return { bytes: await encodeAnswer(request.id, result), fds };
   }
 
   /** A system call that fails for one request is that request's failure, and no end of the connection. */

@@ -1,6 +1,6 @@
 /** The metrics that both roles have. */
 
-import { type Metric, metric } from "../control/exposition.ts";
+import { labelled, Metric, metric } from "../control/exposition.ts";
 import { VERSION } from "../version.ts";
 import type { Upgrade } from "./upgrade.ts";
 
@@ -15,12 +15,11 @@ export function ownMetrics(
 ): Metric[] {
   const { upgrades, lastUpgrade } = upgrade.describe();
   return [
-    {
-      name: "multibinder_build_info",
-      type: "gauge",
-      help: "Always 1: the role of this process and the version that it runs",
-      samples: [{ labels: { role, version: VERSION }, value: 1 }],
-    },
+    new Metric(
+      "multibinder_build_info",
+      "gauge",
+      "Always 1: the role of this process and the version that it runs",
+    ).add(1, labelled({ role, version: VERSION })),
     metric(
       "multibinder_start_time_seconds",
       "gauge",

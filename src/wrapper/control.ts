@@ -163,7 +163,7 @@ export class Control {
       case "status":
         return Promise.resolve({ result: this.#describe(), fds: [] });
       case "metrics":
-        return this.#exposeMetrics().then((result) => ({ result, fds: [] }));
+        return this.#metricsText();
       case "reload":
         insistOnTrust(caller);
         return this.#reload();
@@ -214,13 +214,18 @@ export class Control {
     else await this.#metrics.open(metrics);
   }
 
-  async #exposeMetrics(): Promise<string> {
+  async #exposeMetrics(): Promise<Uint8Array<ArrayBuffer>[]> {
     const { wrapperMetrics } = await import("./metrics.ts");
     return await wrapperMetrics({
       ...this.controlled,
       started: this.#started,
       upgrade: this.#upgrade,
     });
+  }
+
+  async #metricsText(): Promise<Reply> {
+    const { textOf } = await import("../control/exposition.ts");
+    return { result: textOf(await this.#exposeMetrics()), fds: [] };
   }
 
   #describe(): object {

@@ -1,7 +1,6 @@
 /** What a wrapper has done so far, counted for metrics: it follows what the supervisor is told and decides. */
 
-import type { Metric } from "../control/exposition.ts";
-import { byLabel, metric } from "../control/exposition.ts";
+import { byLabel, type Metric, metric } from "../control/exposition.ts";
 import { natural, object, orAbsent, table } from "../process/shape.ts";
 import type { Action, Event } from "./events.ts";
 import { Histogram, histogramShape, type HistogramState } from "./histogram.ts";

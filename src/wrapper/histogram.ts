@@ -1,6 +1,6 @@
 /** How long things have taken, counted by upper bounds. */
 
-import type { Metric } from "../control/exposition.ts";
+import { labelled, Metric } from "../control/exposition.ts";
 import { list, natural, object, type Shape, ShapeError } from "../process/shape.ts";
 
 /** For a successor. */
@@ -50,12 +50,12 @@ export class Histogram {
 
   /** As a metric, whose counts are cumulative. */
   metric(name: string, help: string): Metric {
+    const metric = new Metric(name, "histogram", help);
     let count = 0;
-    const buckets = this.#counts.map((one, index) => {
+    this.#counts.forEach((one, index) => {
       const le = String(this.bounds[index] ?? "+Inf");
-      return { suffix: "_bucket", labels: { le }, value: count += one };
+      metric.add(count += one, labelled({ le }), "_bucket");
     });
-    const rest = [{ suffix: "_sum", value: this.#sum }, { suffix: "_count", value: count }];
-    return { name, type: "histogram", help, samples: [...buckets, ...rest] };
+    return metric.add(this.#sum, "", "_sum").add(count, "", "_count");
   }
 }

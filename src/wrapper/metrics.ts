@@ -21,13 +21,13 @@ export interface Observed {
   counters: Counters;
 }
 
-/** As Prometheus's text. */
-export async function wrapperMetrics(observed: Observed): Promise<string> {
+/** As Prometheus's text, in pieces. */
+export async function wrapperMetrics(observed: Observed): Promise<Uint8Array<ArrayBuffer>[]> {
   const { started, upgrade, supervisor, sockets, reloads, counters } = observed;
   const generations = { starting: 0, serving: 0, draining: 0 };
   for (const { state } of supervisor.snapshot().generations) generations[state]++;
   const { binder } = sockets;
-  return await expose([
+  return expose([
     ...ownMetrics("wrapper", started, upgrade),
     byLabel(
       "multibinder_generations",

@@ -95,7 +95,7 @@ export async function startLocalBinder(
     view: {
       page: (from) => listing.page(from),
       status: () => Promise.resolve({ role: "binder" }),
-      metrics: () => Promise.resolve(""),
+      metricsText: () => Promise.resolve(""),
     },
     access: { trusts, mayAdopt: trusts },
     isControl: (fd: Fd) => socketCookie(fd) === socketCookie(control.fd),
