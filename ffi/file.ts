@@ -59,6 +59,7 @@ function open(path: string, flags: number, mode: number): Fd {
 
 /** Bytes of names that are read at once: some hundred. */
 const NAMES = 8192;
+const decoder = new TextDecoder();
 
 /**
  * The names in a folder (getdents64(2)), read as they are asked for: there may be a million.
@@ -77,7 +78,7 @@ export function* folderNames(path: string): Generator<string> {
     // struct linux_dirent64 { u64 d_ino; s64 d_off; unsigned short d_reclen; unsigned char d_type; char d_name[]; }
     for (let at = 0; at < length; at += entries.i16(at + 16)) {
       const end = entries.bytes.indexOf(0, at + 19);
-      const text = new TextDecoder().decode(entries.bytes.subarray(at + 19, end));
+      const text = decoder.decode(entries.bytes.subarray(at + 19, end));
       if (text !== "." && text !== "..") yield text;
     }
   }

@@ -148,8 +148,10 @@ export function boundInterface(fd: Fd): string | undefined {
 
 /** Reads an integer option. */
 export function getOption(fd: Fd, level: number, name: number): number {
-  const struct = readOption(fd, level, name, 4);
-  return struct.i32(0);
+  LENGTH[0] = 4;
+  VALUE[0] = 0;
+  check("getsockopt", () => libc().getsockopt(fd.number, level, name, VALUE, LENGTH));
+  return VALUE[0];
 }
 
 /**
@@ -248,9 +250,10 @@ export function receiveMemory(fd: Fd): { used: number; limit: number; drops: num
   };
 }
 
-/** For what is read of thousands of sockets, one after the other. */
+/** For what is read of thousands of sockets, one after the other: a buffer for each call costs more than the call. */
 const LOOKED_AT = new Struct(LAYOUT.tcp_info.size);
 const LENGTH = new Uint32Array(1);
+const VALUE = new Int32Array(1);
 
 function readOption(
   fd: Fd,

@@ -1,6 +1,6 @@
 /**
- * What looking costs: how long a bind takes with 10,000 sockets held, alone and while `multibinder ls` runs once a
- * second; and how long `ls` takes.
+ * What looking costs: how long a bind takes with 10,000 sockets held, alone, while `multibinder ls` runs once a
+ * second, and while the metrics are scraped once a second; and how long these take.
  *
  *     MULTIBINDER_BIN=dist/multibinder deno run --allow-all scripts/bench/looks.ts [SOCKETS]
  */
@@ -17,7 +17,8 @@ const PAUSE = 2;
 
 const count = Number(Deno.args[0] ?? 10_000);
 const hosts = Array.from({ length: Math.ceil(count / 10_000) }, loopbackHost);
-await using binder = await startBinder();
+const metrics = `${loopbackHost()}:9601`;
+await using binder = await startBinder([], { args: ["--metrics", metrics] });
 using connection = await ControlConnection.open(binder.sock);
 const params = Array.from({ length: count }, (_, index) => {
   return { address: hosts[Math.floor(index / 10_000)] ?? "", port: 20_000 + index % 10_000 };
@@ -47,21 +48,27 @@ function describe(name: string, took: readonly number[]): void {
   );
 }
 
+/** Binds while a program is run once a second. */
+async function whileRunning(name: string, words: [string, ...string[]]): Promise<void> {
+  const looks: number[] = [];
+  let isOver = false;
+  const looking = (async () => {
+    while (!isOver) {
+      const start = performance.now();
+      const { code, stderr } = await runProgram(words);
+      if (code !== 0) throw new Error(stderr);
+      looks.push(performance.now() - start);
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, 1000 - (looks.at(-1) ?? 0))));
+    }
+  })();
+  describe(`with ${name} once a second`, await bindFor(SECONDS));
+  isOver = true;
+  await looking;
+  looks.sort((a, b) => a - b);
+  const median = looks[Math.floor(looks.length / 2)] ?? 0;
+  console.log(`${name}: ${looks.length} times, median ${median.toFixed(0)} ms`);
+}
+
 describe("alone", await bindFor(SECONDS));
-const looks: number[] = [];
-let isOver = false;
-const looking = (async () => {
-  while (!isOver) {
-    const start = performance.now();
-    const { code, stderr } = await runProgram([multibinder(), "ls", "--sock", binder.sock]);
-    if (code !== 0) throw new Error(stderr);
-    looks.push(performance.now() - start);
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, 1000 - (looks.at(-1) ?? 0))));
-  }
-})();
-describe("with ls once a second", await bindFor(SECONDS));
-isOver = true;
-await looking;
-looks.sort((a, b) => a - b);
-const median = looks[Math.floor(looks.length / 2)] ?? 0;
-console.log(`ls: ${looks.length} times, median ${median.toFixed(0)} ms`);
+await whileRunning("ls", [multibinder(), "ls", "--sock", binder.sock]);
+await whileRunning("curl", ["curl", "-sSf", "-o", "/dev/null", `http://${metrics}/metrics`]);

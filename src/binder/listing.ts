@@ -2,8 +2,8 @@
 
 import type { Clients } from "../control/clients.ts";
 import type { SocketReport, SocketsPage } from "../control/reports.ts";
-import { formatAddress } from "../sockets/address.ts";
-import { optionsOf } from "../sockets/kernel_options.ts";
+import { formatAddress, hasFile, toParts } from "../sockets/address.ts";
+import { recentOptionsOf } from "../sockets/kernel_options.ts";
 import {
   listenerState,
   readUnixQueues,
@@ -11,13 +11,15 @@ import {
   type UnixQueues,
 } from "../sockets/listener_state.ts";
 import type { Held } from "../sockets/held.ts";
+import { identity, isSame } from "../sockets/place.ts";
 import type { Registry } from "../sockets/registry.ts";
+import type { SocketOptions } from "../sockets/socket_options.ts";
 import { giveTurn } from "../turns.ts";
 import type { Alarm } from "./alarm.ts";
 import type { Ledger } from "./ledger.ts";
 
-/** Sockets of a page: a millisecond or two of work, and of one that is made into JSON. */
-const PAGE = 200;
+/** Sockets of a page: a millisecond of work, and JSON that fits into the send buffer of a connection (unread.ts). */
+const PAGE = 100;
 
 /** Milliseconds for which the queues of UNIX sockets, which the kernel tells all at once, are taken for true. */
 const FRESH = 500;
@@ -63,7 +65,7 @@ export class Listing {
         lentTo: this.listed.ledger.of(held),
         wrappers: wrappers.filter(({ holds }) => holds.has(address)).map(({ id }) => id),
         ...(held.mended && { mended: held.mended }),
-        options: { backlog: held.backlog, ...optionsOf(held.fd, held.address) },
+        options: optionsTold(held),
       });
       await giveTurn();
     }
@@ -90,5 +92,29 @@ export class Listing {
     let set = this.#sets.get(holds);
     if (set === undefined) this.#sets.set(holds, set = new Set(holds));
     return set;
+  }
+}
+
+/** All options of a socket, as a request for the same would name them: of its address, its file, and the kernel's. */
+function optionsTold(held: Held): SocketOptions {
+  const { address, backlog, fd } = held;
+  return {
+    ...(address.transport !== "udp" && { backlog }),
+    ...toParts(address).options,
+    ...recentOptionsOf(fd, address),
+    ...permissionsOf(held),
+  };
+}
+
+/** Who may connect to a UNIX socket; nothing when its file is gone, or another one's by now. */
+function permissionsOf({ address, file }: Held): SocketOptions {
+  if (!hasFile(address) || file === undefined) return {};
+  try {
+    const info = Deno.lstatSync(address.path);
+    if (!isSame(identity(info), file)) return {};
+    const mode = ((info.mode ?? 0) & 0o777).toString(8);
+    return { mode, user: String(info.uid), group: String(info.gid) };
+  } catch {
+    return {};
   }
 }

@@ -3,7 +3,7 @@
 import { acceptQueue } from "../../ffi/socket.ts";
 import type { Clients } from "../control/clients.ts";
 import { formatAddress } from "../sockets/address.ts";
-import { optionsOf } from "../sockets/kernel_options.ts";
+import { recentOptionsOf } from "../sockets/kernel_options.ts";
 import type { Registry } from "../sockets/registry.ts";
 import type { SocketOptions } from "../sockets/socket_options.ts";
 import { giveTurn } from "../turns.ts";
@@ -27,7 +27,7 @@ export async function heldSockets(registry: Registry, clients: Clients): Promise
       address: text,
       backlog,
       ...(address.transport === "tcp" && { queue: acceptQueue(held.fd) }),
-      ...optionsShown(optionsOf(held.fd, address)),
+      ...optionsShown(recentOptionsOf(held.fd, address)),
       holders: holders.get(text) ?? [],
       ...(held.mended && { mended: held.mended }),
     });

@@ -71,6 +71,23 @@ export function optionsOf(fd: Fd, address: Address): SocketOptions {
   };
 }
 
+const known = new WeakMap<Fd, { options: SocketOptions; at: number }>();
+/** Milliseconds for which what was read is taken for true, but for what is set here. */
+const FRESH = 60_000;
+
+/**
+ * As {@link optionsOf}, for those who look at thousands of sockets: each option is a system call, and whoever shares a
+ * socket seldom sets one.
+ */
+export function recentOptionsOf(fd: Fd, address: Address): SocketOptions {
+  const now = performance.now();
+  let entry = known.get(fd);
+  if (entry === undefined || now - entry.at > FRESH) {
+    known.set(fd, entry = { options: optionsOf(fd, address), at: now });
+  }
+  return entry.options;
+}
+
 /** The first of some options that a socket does not have. */
 export function lackingOption(
   fd: Fd,
@@ -99,6 +116,7 @@ export function setOptions(
       "have it given up first (multibinder unbind), or leave mptcp out";
     throw new BindError(formatAddress(address), "EBUSY", why, undefined, true);
   }
+  known.delete(fd);
   for (const name of NAMES) {
     const value = options[name];
     if (value === undefined || valueOf(fd, address, name) === value) continue;
