@@ -7,6 +7,7 @@ import { messageOf, UserError } from "../errors.ts";
 import { list, natural, object, oneOf, orAbsent, orNull, record, text } from "../process/shape.ts";
 import { findHolders, type Holder, type Holders } from "../process/socket_holders.ts";
 import { wrapperReport } from "../process/state.ts";
+import { KnownGenerations } from "./known_generations.ts";
 
 /** A process that serves a socket; null is what cannot be told. */
 export interface ServingProcess {
@@ -54,6 +55,7 @@ export async function listSockets(sock: string): Promise<ListedSocket[]> {
     pause: () => undefined,
     maxWork: MAX_SEARCH,
   });
+  const known = new KnownGenerations([...wrappers.values()]);
   const wrongs = Map.groupBy(troubles, ({ address }) => address);
   const now = Date.now();
   return reports.map((report) => {
@@ -61,7 +63,7 @@ export async function listSockets(sock: string): Promise<ListedSocket[]> {
     return {
       address,
       type,
-      ...serviceOf(report, wrappers, holders),
+      ...serviceOf(report, wrappers, holders, known),
       queue,
       limit,
       drops,
@@ -142,11 +144,13 @@ function serviceOf(
   { inode, wrappers: ids }: SocketReport,
   wrappers: ReadonlyMap<number, AttachedWrapper>,
   { byInode, complete }: Holders,
+  known: KnownGenerations,
 ): Pick<ListedSocket, "state" | "servedBy"> {
   const found = byInode.get(inode) ?? [];
   if (found.length > 0) {
-    const isOld = found.every((holder) => isDraining(holder, [...wrappers.values()]));
-    return { state: isOld ? "draining" : "serving", servedBy: found.map(serverOf) };
+    const isOld = found.every((holder) => known.of(holder)?.isDraining);
+    const servedBy = found.map((holder) => serverOf(holder, known.of(holder)?.number ?? null));
+    return { state: isOld ? "draining" : "serving", servedBy };
   }
   if (complete) return { state: "unserved", servedBy: [] };
   const told = ids.flatMap((id) => wrappers.get(id)?.report?.generations ?? [])
@@ -161,16 +165,9 @@ function serviceOf(
   };
 }
 
-function serverOf({ pid, command, unit, container, generation }: Holder): ServingProcess {
-  return { pid, command, generation: generation?.number ?? null, unit, container };
-}
-
-/** Whether a process is of a generation that has given way to another. */
-function isDraining({ generation }: Holder, wrappers: readonly AttachedWrapper[]): boolean {
-  if (generation === null) return false;
-  const { service, wrapper, number } = generation;
-  return wrappers.some(({ report }) =>
-    report?.service === service && report.self === wrapper &&
-    report.generations.some((one) => one.number === number && one.state === "draining")
-  );
+function serverOf(
+  { pid, command, unit, container }: Holder,
+  generation: number | null,
+): ServingProcess {
+  return { pid, command, generation, unit, container };
 }

@@ -45,6 +45,8 @@ Deno.test({
     assert(first !== undefined && first.count >= 1 && Date.parse(first.last) <= Date.now());
     for (const { ageSeconds } of list) assert(ageSeconds >= 0 && ageSeconds < 60);
     const common = { ageSeconds: 0, mended: 0, options: { backlog: 7 }, troubles: [] };
+    const mode = ((Deno.lstatSync(folder.file("site.sock")).mode ?? 0) & 0o777).toString(8);
+    const file = { mode, user: String(Deno.uid()), group: String(Deno.gid()) };
     const server = { pid, command: "haproxy", generation, unit: null, container: null };
     const unserved = { state: "unserved", servedBy: [], lentTo: [] } as const;
     const bytes = list[3]?.limit ?? null;
@@ -64,10 +66,36 @@ Deno.test({
           ...common,
         },
         { address: idle, type: "tcp", ...unserved, queue: 3, limit: 7, drops: 0, ...common },
-        { address: unix, type: "unix", ...unserved, queue: 1, limit: 7, drops: null, ...common },
-        { address: udp, type: "udp", ...unserved, queue: 0, limit: bytes, drops: 0, ...common },
+        {
+          address: unix,
+          type: "unix",
+          ...unserved,
+          queue: 1,
+          limit: 7,
+          drops: null,
+          ...common,
+          options: { backlog: 7, ...file },
+        },
+        {
+          address: udp,
+          type: "udp",
+          ...unserved,
+          queue: 0,
+          limit: bytes,
+          drops: 0,
+          ...common,
+          options: {},
+        },
       ].map((one) => Object.fromEntries(Object.entries(one))) as unknown as ListedSocket[],
     );
+
+    const described = Deno.readTextFileSync("docs/watching.md").split("\n")
+      .filter((line) => line.startsWith("|")).join("\n");
+    const fields = [...list, ...list.flatMap(({ servedBy }) => servedBy ?? []), first, file]
+      .flatMap(Object.keys);
+    for (const field of new Set(fields)) {
+      assert(described.includes(`\`${field}\``), `docs/watching.md describes ${field}`);
+    }
 
     // For people: trouble first.
     const { stdout } = await runProgram([multibinder(), "ls", "--sock", binder.sock]);
