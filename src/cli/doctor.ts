@@ -98,7 +98,7 @@ async function examineServer(
   children: Children,
 ): Promise<Finding[]> {
   const server = words.length > 0 ? undefined : running?.server;
-  const [program, ...rest] = server === undefined ? words : commandOf(server, running?.isTrusted);
+  const [program, ...rest] = server === undefined ? words : commandOf(server, running);
   if (program === undefined && server === undefined) return [];
   if (program === undefined) {
     return [{
@@ -135,22 +135,32 @@ async function examineServer(
 
 /**
  * The words of a running process; its relative paths are ours from then on. It can put any words there, so that
- * what is run is the file that it was executed from, by root or this user, as the kernel has it.
- * @param isTrusted whether root or this user has told of it
+ * what is run is the file that it was executed from, by root or this user, as the kernel has it. Some servers show a
+ * title in the place of their words: then those count with which their wrapper was started.
  */
-function commandOf(pid: number, isTrusted = false): string[] {
-  if (!isTrusted || !isExecutedBy([0, effectiveUid()], pid)) return [];
+function commandOf(pid: number, running: Running | undefined): string[] {
+  const own = [0, effectiveUid()];
+  if (!running?.isTrusted || !isExecutedBy(own, pid)) return [];
   try {
-    const [, ...words] = Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0").slice(0, -1);
+    const [title = "", ...words] = wordsOf(pid);
     const program = Deno.readLinkSync(`/proc/${pid}/exe`);
     const [its, ours] = [`/proc/${pid}/exe`, program].map((path) => Deno.statSync(path));
     // It has been replaced, or is another one's in the process's container.
     if (its?.ino !== ours?.ino || its?.dev !== ours?.dev) return [];
     Deno.chdir(`/proc/${pid}/cwd`);
-    return [program, ...words];
+    if (words.length > 0 || !title.includes(" ")) return [program, ...words];
+    const wrapper = running.pid;
+    if (wrapper === undefined || !isExecutedBy(own, wrapper)) return [];
+    const all = wordsOf(wrapper);
+    Deno.chdir(`/proc/${wrapper}/cwd`);
+    return all.includes("--") ? [program, ...all.slice(all.indexOf("--") + 2)] : [];
   } catch {
     return []; // It has just ended, or is not ours to look at.
   }
+}
+
+function wordsOf(pid: number): string[] {
+  return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0").slice(0, -1);
 }
 
 const STYLES = { ok: green, unknown: String, warning: yellow, failure: red } as const;

@@ -10,6 +10,7 @@
 import type { SignalName } from "../../ffi/constants.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
 import { UserError } from "../errors.ts";
+import { type Finding, fine } from "../finding.ts";
 import type { Level } from "../log.ts";
 import type { Child } from "../process/children.ts";
 import { checkConfig } from "./check.ts";
@@ -20,6 +21,9 @@ import { READY_VARIABLE, startWithReadiness } from "./readiness.ts";
 import type { Server, Service, ServiceOptions, Started } from "./service.ts";
 
 const EXAMPLE = "python3 server.py --fd {http}";
+
+/** Programs that start the real one and stay between it and whoever signals. */
+const BETWEEN = /^(?:(?:ba|da|z|k|a)?sh|npm|npx|yarn|pnpm)$/;
 
 const HELP = `\
 generic     any other program: --check, --stop-signal and --kill-signal say how it is
@@ -134,6 +138,21 @@ class Generic implements Service {
 
   levelOf(): Level | undefined {
     return undefined;
+  }
+
+  examine(): Promise<Finding[]> {
+    const [program] = this.#argv;
+    const check = "program";
+    const name = program.replace(/^.*\//, "");
+    if (!BETWEEN.test(name)) return Promise.resolve([fine(check, `signals go to ${program}`)]);
+    return Promise.resolve([{
+      check,
+      level: "warning",
+      message:
+        `signals go to ${program}, which may not pass them on to the server that it starts: a ` +
+        "generation that is told to stop may go on, or its clients be cut",
+      remedy: "name the server's own program, or start it by exec as the last line of the script",
+    }]);
   }
 }
 

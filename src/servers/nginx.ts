@@ -11,11 +11,14 @@
 import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
 import { messageOf, UserError } from "../errors.ts";
+import type { Finding } from "../finding.ts";
 import type { Level, Log } from "../log.ts";
 import type { Child } from "../process/children.ts";
+import { outputOf } from "../process/output_of.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 import { checkConfig } from "./check.ts";
 import type { Launch, Words } from "./launch.ts";
+import { defaultConfig, examineBuild, examineConfig } from "./nginx/diagnosis.ts";
 import { keyOf, type NginxConfig, readConfig, unservedLines } from "./nginx/listen_lines.ts";
 import { startWithReadiness } from "./readiness.ts";
 import type { Server, Service, ServiceOptions, Started } from "./service.ts";
@@ -31,6 +34,9 @@ could not bind it. nginx runs in the foreground, its pid file is kept.
 
 /** Options that take a value as a word of their own (ngx_get_options of core/nginx.c). */
 const WITH_VALUE = ["-c", "-p", "-g", "-e", "-s"];
+
+/** Milliseconds for nginx to say what it is. */
+const EXAMINE_TIME = 5000;
 
 /** Bytes of a config that are read. */
 const MAX_DUMP = 16 * 1024 * 1024;
@@ -113,6 +119,17 @@ class Nginx implements Service {
     return [program, ...rest.map((word) => files.get(word) ?? word)];
   }
 
+  async examine(launch: Launch): Promise<Finding[]> {
+    const [program] = this.words;
+    const { text: said } = await outputOf(
+      (outputs) => launch.start([program, "-V"], outputs),
+      EXAMINE_TIME,
+    );
+    const path = this.configs[0] ?? defaultConfig(said);
+    const directives = this.words.filter((_, index) => this.words[index - 1] === "-g").join(" ");
+    return [examineBuild(said), ...examineConfig(path, readText(path), directives)];
+  }
+
   levelOf(line: string): Level | undefined {
     if (/\[(notice|info|debug)\]/.test(line)) return "info";
     if (line.includes("[warn]")) return "warn";
@@ -155,4 +172,12 @@ function compare({ listens }: NginxConfig, { sockets, named, log }: Launch): boo
 function reasonOf(output: readonly string[], end: string | undefined): string | undefined {
   const reason = output.find((line) => line.includes("[emerg]")) ?? end ?? output[0];
   return reason?.replace(/^nginx: \[emerg\] /, "");
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return undefined;
+  }
 }

@@ -141,6 +141,38 @@ Deno.test({
   },
 });
 
+Deno.test("servers that no wrapper runs yet: an nginx's config, and who gets the signals of any other", async () => {
+  using folder = tempDir();
+  const sock = folder.file("nobody.sock");
+  const look = async (...command: string[]) =>
+    (await doctor(["--sock", sock, "--", ...command])).found;
+  const path = folder.file("nginx.conf");
+  const [bad, good] = [
+    "http { server { listen 81 reuseport; } }",
+    "http { server { listen 81; } }",
+  ];
+  Deno.writeTextFileSync(path, `events {}\n${bad}\n`);
+  const nginx = await look("nginx", "-c", path);
+  assertStrictEquals(nginx.get("reuseport")?.level, "failure");
+  assertMatch(nginx.get("reuseport")?.message ?? "", /nginx\.conf:2: listen 81 reuseport: /);
+  assertStrictEquals(nginx.get("worker_shutdown_timeout")?.level, "warning");
+  Deno.writeTextFileSync(path, `events {}\n${good}\n`);
+  const directives = await look("nginx", "-g", "worker_shutdown_timeout 5m;", "-c", path);
+  assertStrictEquals(directives.get("reuseport"), undefined);
+  assertStrictEquals(directives.get("worker_shutdown_timeout")?.level, "ok");
+  assertStrictEquals(
+    (await look("nginx", "-c", folder.file("none"))).get("config")?.level,
+    "unknown",
+  );
+
+  assertStrictEquals(
+    (await look("sh", "-c", "python3 server.py")).get("program")?.level,
+    "warning",
+  );
+  assertStrictEquals((await look("npm", "start")).get("program")?.level, "warning");
+  assertStrictEquals((await look("python3", "server.py")).get("program")?.level, "ok");
+});
+
 Deno.test("a command that is to be run, and people who read", async () => {
   using folder = tempDir();
   const path = folder.file("site.cfg.eta");

@@ -1,12 +1,12 @@
 /** nginx by its plain config: listen lines and sockets, the check, the pid file. */
 
 import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
-import { startBinder } from "../support/binder.ts";
+import { multibinder, startBinder } from "../support/binder.ts";
 import { Wrapper, wrapperCommand } from "../support/haproxy.ts";
 import { get, newTarget, type Target } from "../support/http_client.ts";
 import { childrenOf, hasEnded, processStatus, until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
-import { ask } from "../support/status.ts";
+import { ask, type BinderStatus } from "../support/status.ts";
 import { SERVERS } from "../support/servers.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { hasProgram, ignoreUnless } from "../support/users.ts";
@@ -106,6 +106,49 @@ Deno.test({
     });
     wrapper.program.signal("SIGTERM");
     assertEquals((await wrapper.program.exited).code, 0);
+  },
+});
+
+Deno.test({
+  name:
+    "nginx: ls numbers its generations, whose environment is overwritten, and doctor looks at it",
+  ignore: ignore || ignoreUnless(Deno.uid() === 0, "to see who serves needs root"),
+  async fn() {
+    await using binder = await startBinder();
+    await using scene = new Scene(binder.sock);
+    const wrapper = scene.start();
+    await wrapper.serving();
+    assertStrictEquals((await wrapper.reload()).ok, true);
+    await wrapper.drained();
+    const { pid } = await wrapper.serving();
+    const known = ({ wrappers }: BinderStatus) =>
+      wrappers.some(({ generations = [] }) =>
+        generations.length === 1 && generations[0]?.state === "serving" &&
+        generations[0].number === 2
+      );
+    await binder.waitFor(known);
+    const ls = await runProgram([multibinder(), "ls", "--sock", binder.sock, "--json"]);
+    const servedBy: { pid: number; command: string; generation: number | null }[] =
+      JSON.parse(ls.stdout)[0].servedBy;
+    assertEquals(servedBy.map((one) => one.pid).sort(), [pid, ...childrenOf(pid)].sort());
+    for (const { command, generation } of servedBy) {
+      assertEquals([command, generation], ["nginx", 2]);
+    }
+
+    const doctor = async () => {
+      const words = [multibinder(), "doctor", "--sock", wrapper.control, "--json"] as const;
+      const found: { check: string; level: string }[] = JSON.parse(
+        (await runProgram([...words])).stdout,
+      );
+      return new Map(found.map(({ check, level }) => [check, level]));
+    };
+    const first = await doctor();
+    assertEquals(["server_version", "worker_shutdown_timeout"].map((one) => first.get(one)), [
+      "ok",
+      "warning",
+    ]);
+    scene.configure("two", (text) => `worker_shutdown_timeout 10m;\n${text}`);
+    assertStrictEquals((await doctor()).get("worker_shutdown_timeout"), "ok");
   },
 });
 

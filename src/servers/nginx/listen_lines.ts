@@ -22,6 +22,8 @@ export interface NginxConfig {
   listens: Listen[];
   /** Where nginx writes its pid, if the config says so. */
   pidFile?: string;
+  /** After which workers that are told to finish are ended, if the config says so. */
+  shutdownTimeout?: string;
 }
 
 /** One address that nginx listens on. */
@@ -48,9 +50,15 @@ export function readConfig(dump: string): NginxConfig {
       ? listensOf({ ...statement, words: ["server"] }, "80", [])
       : [];
   });
-  const pidFile = statements.find(({ words, blocks }) => words[0] === "pid" && blocks.length === 0)
-    ?.words[1];
-  return { listens, ...(pidFile !== undefined && { pidFile }) };
+  const valueOf = (directive: string) =>
+    statements.find(({ words, blocks }) => words[0] === directive && blocks.length === 0)?.words[1];
+  const pidFile = valueOf("pid");
+  const shutdownTimeout = valueOf("worker_shutdown_timeout");
+  return {
+    listens,
+    ...(pidFile !== undefined && { pidFile }),
+    ...(shutdownTimeout !== undefined && { shutdownTimeout }),
+  };
 }
 
 /** Whether a block, whose statement this is, has a listen line. */
