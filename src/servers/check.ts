@@ -29,6 +29,15 @@ export class RefusedConfig extends UserError {
   }
 }
 
+/** The error of a check, without what is to be hidden of what the server has said. */
+export function hidden(error: unknown, hide: (text: string) => string): unknown {
+  if (!(error instanceof UserError)) return error;
+  const { message, exitCode } = error;
+  if (!(error instanceof RefusedConfig)) return new UserError(hide(message), { exitCode });
+  const { output, reason } = error;
+  return new RefusedConfig(hide(message), exitCode, output.map(hide), reason && hide(reason));
+}
+
 /** How to check a config, and what to say of a refusal. */
 export interface Check {
   /** What checks, at the beginning of a sentence. */

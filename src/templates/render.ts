@@ -9,6 +9,7 @@ import { checksOf, excerpt } from "./printable.ts";
 import { rubyCommand, rubyConstruct, rubyInterpolation } from "./ruby.ts";
 import { newlines, type Piece, scan, type Tag } from "./scan.ts";
 import { Refused, scopeOf, type SocketRequest } from "./scope.ts";
+import { hiderOf } from "./secrets.ts";
 import { whyNotCompiled, whyThrown } from "./why.ts";
 
 export type { SocketRequest };
@@ -93,7 +94,8 @@ export function render(template: string, options: RenderOptions): string {
   } catch (cause) {
     const place = whereThrown(pieces, emitted.parts, cause, context.origin);
     const original = cause instanceof Refused ? cause.cause : cause;
-    throw new TemplateError(file, whyThrown(cause, place), place, original);
+    const hide = hiderOf(options.env, [template]);
+    throw new TemplateError(file, hide(whyThrown(cause, place)), place, original);
   }
 }
 

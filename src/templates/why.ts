@@ -10,8 +10,9 @@ import { rubyArithmetic, rubyConstruct, rubyMethod, rubyWord } from "./ruby.ts";
 export function whyThrown(thrown: unknown, at: Place | undefined): string {
   if (!(thrown instanceof Error)) return String(thrown);
   if (thrown instanceof Unprintable) return whyUnprintable(thrown);
-  // V8 quotes the code, in which checks stand around operands.
-  const why = (thrown.message || thrown.name).replaceAll(`${DATA}.list(...)`, "its list");
+  // V8 quotes the code, in which checks stand around operands; and of a text that is no JSON a part, perhaps of a secret.
+  const why = (thrown.message || thrown.name).replaceAll(`${DATA}.list(...)`, "its list")
+    .replace(/^Unexpected token .* is not valid JSON$/s, "the text is not valid JSON");
   const statement = at ? failingCode(at).trim() : "";
   // Both languages have a File.
   if (/^File\.\w+ is not a function/.test(why)) return withRuby(rubyWord("File"), why);

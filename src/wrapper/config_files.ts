@@ -9,6 +9,7 @@ import { EXIT, messageOf, UserError } from "../errors.ts";
 import type { BindParam } from "../control/messages.ts";
 import { decode, encode } from "../templates/bytes.ts";
 import { render, type SocketRequest } from "../templates/render.ts";
+import { type Hide, hiderOf } from "../templates/secrets.ts";
 import { writeOutputFile } from "./output_file.ts";
 
 /** Endings that make a config file a template; the rendered file has the name without it. */
@@ -69,6 +70,27 @@ export function passedOver(configs: readonly string[]): string[] {
     [...Deno.readDirSync(folder)].filter(({ name }) => TEMPLATE.test(name))
       .map(({ name }) => `${folder}/${name}`)
   ).toSorted();
+}
+
+/** Bytes of a config that is looked through for variables: a server's own program may be among its words. */
+const MAX_LOOKED_AT = 1024 * 1024;
+
+/** Hides what a server's config files, templates or not, take from the environment. */
+export function hiderFor(configs: readonly string[], env: Readonly<Record<string, string>>): Hide {
+  const files = configs.flatMap((path) =>
+    isFolder(path) ? [...Deno.readDirSync(path)].map(({ name }) => `${path}/${name}`) : path
+  );
+  return hiderOf(env, files.flatMap(textOf));
+}
+
+function textOf(path: string): string[] {
+  try {
+    const { isFile, size } = Deno.statSync(path);
+    // A pipe gives what is in it once.
+    return isFile && size <= MAX_LOOKED_AT ? [decode(Deno.readFileSync(path))] : [];
+  } catch {
+    return []; // Whoever needs it will say so.
+  }
 }
 
 function isFolder(path: string): boolean {

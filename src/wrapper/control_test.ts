@@ -101,7 +101,7 @@ class Scene {
   /** Lets the start or reload under way succeed. */
   succeed(pid: number): void {
     this.tell(
-      { type: "prepared", preparation: { sockets: [], env: {} } },
+      { type: "prepared", preparation: { sockets: [], env: {}, hide: String } },
       { type: "started", pid },
       {
         type: "ready",
@@ -253,7 +253,10 @@ Deno.test("a wrapper that is stopping neither reloads nor upgrades", () =>
 
 Deno.test("a wrapper whose only generation did not come up is stopping", () =>
   withControl(async (scene, client) => {
-    scene.tell({ type: "reload" }, { type: "prepared", preparation: { sockets: [], env: {} } }, {
+    scene.tell({ type: "reload" }, {
+      type: "prepared",
+      preparation: { sockets: [], env: {}, hide: String },
+    }, {
       type: "started",
       pid: 10,
     });

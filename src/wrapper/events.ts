@@ -57,7 +57,8 @@ export interface GenerationEvents {
   "drain-timeout": { pid: number };
   /** It should have obeyed the hard stop by now. */
   "kill-timeout": { pid: number };
-  exited: { pid: number; status: ExitStatus };
+  /** It has ended; of one that has not served yet with what it said last, as far as that can be read. */
+  exited: { pid: number; status: ExitStatus; said?: readonly string[] };
 }
 
 type Events = WholeEvents & GenerationEvents;

@@ -1,13 +1,14 @@
 /** Doing with generations what the supervisor decides: preparing, starting and stopping them. */
 
 import type { Fd } from "../../ffi/fd.ts";
-import { sendSignal } from "../../ffi/process.ts";
+import { type ExitStatus, sendSignal } from "../../ffi/process.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 import { isJournal, type Log, stackOf } from "../log.ts";
 import { clientConnections } from "../process/client_connections.ts";
 import { RefusedConfig } from "../servers/check.ts";
 import type { Service, Started } from "../servers/service.ts";
-import type { Event } from "./events.ts";
+import { type Event, HARD_STOP_TIME } from "./events.ts";
+import { lastWords } from "./last_words.ts";
 import type { Launcher, Preparation } from "./launcher.ts";
 import type { SoftStop } from "./soft_stop.ts";
 import { createOutputPipe, ServerOutput } from "./server_output.ts";
@@ -18,10 +19,15 @@ export class Generations {
   readonly #processes = new Map<number, ServerProcess>();
   readonly #outputs = new Map<number, ServerOutput>();
 
+  /**
+   * @param isStarting whether a generation is wanted, and not up yet
+   * @param tell takes what happens
+   */
   constructor(
     readonly launcher: Launcher,
     readonly softStop: SoftStop,
     readonly log: Log,
+    readonly isStarting: (pid: number) => boolean,
     readonly tell: (event: Event) => void,
   ) {}
 
@@ -60,10 +66,12 @@ export class Generations {
     }
     if (pipe) this.listen(started.pid, pipe.reader);
     const { pid, ready } = started;
-    void ready.then((why) =>
-      this.tell(why === undefined ? { type: "ready", pid } : { type: "unready", pid, why })
-    );
-    this.watch(started);
+    void ready.then((why) => {
+      // It has ended, and is asked for its reasons.
+      if (!this.#processes.has(pid)) return;
+      this.tell(why === undefined ? { type: "ready", pid } : { type: "unready", pid, why });
+    });
+    this.watch(started, (status) => this.#hear(pid, status, preparation, number));
     this.tell({ type: "started", pid });
   }
 
@@ -81,15 +89,22 @@ export class Generations {
     });
   }
 
-  /** Follows a generation's process until it ends. */
-  watch({ pid, exited, mainPid }: Pick<Started, "pid" | "exited" | "mainPid">): void {
+  /**
+   * Follows a generation's process until it ends.
+   * @param hear finds out what it said last
+   */
+  watch(
+    { pid, exited, mainPid }: Pick<Started, "pid" | "exited" | "mainPid">,
+    hear?: (status: ExitStatus) => Promise<string[]>,
+  ): void {
     const process = new ServerProcess(pid, exited, mainPid);
     this.#processes.set(pid, process);
-    void process.exited.then((status) => {
+    void process.exited.then(async (status) => {
       this.#processes.delete(pid);
       this.#outputs.get(pid)?.drain();
       this.#outputs.delete(pid);
-      this.tell({ type: "exited", pid, status });
+      const said = await hear?.(status);
+      this.tell({ type: "exited", pid, status, ...(said && { said }) });
     });
   }
 
@@ -101,6 +116,39 @@ export class Generations {
         return main === undefined ? [] : [[pid, main]];
       }),
     );
+  }
+
+  /** What a generation has to say that has failed to come up. */
+  async #hear(
+    pid: number,
+    status: ExitStatus,
+    preparation: Preparation,
+    number: number,
+  ): Promise<string[]> {
+    // One that ends well has gone into the background: there are not to be two of it.
+    const isFailed = "code" in status && status.code !== 0;
+    if (!isFailed || !this.isStarting(pid)) return [];
+    try {
+      const words = await lastWords(
+        (output) => this.launcher.start(preparation, number, output),
+        (line) => this.#service.levelOf(line) === "error",
+        (started, isUp) => this.#dismiss(started, isUp),
+      );
+      return words.map(preparation.hide);
+    } catch (error) {
+      this.log.debug("cannot start it once more", { error: messageOf(error) });
+      return [];
+    }
+  }
+
+  /** Ends what was not to come up; what it has accepted it finishes. */
+  #dismiss({ pid, exited, mainPid }: Started, isUp: boolean): void {
+    const process = new ServerProcess(pid, exited, mainPid);
+    const { hard } = this.#service.stopSignals;
+    this.log.warn("started once more to hear why it had ended, it goes on: stopping it", { pid });
+    process.after(isUp ? this.launcher.checkTimeout : 0, () => process.signal(hard));
+    process.after(this.launcher.checkTimeout + HARD_STOP_TIME, () => process.signal("SIGKILL"));
+    if (isUp) this.softStop.tell(pid, process.signal.bind(process));
   }
 
   /** Stops a generation, if it still runs. */

@@ -5,11 +5,13 @@ import type { Poller } from "../../ffi/poll.ts";
 import type { Log } from "../log.ts";
 import type { Children } from "../process/children.ts";
 import { marksFor } from "../process/marks.ts";
+import { hidden } from "../servers/check.ts";
 import { Launch } from "../servers/launch.ts";
 import type { NamedSocket } from "../servers/named_sockets.ts";
 import type { Service, Started } from "../servers/service.ts";
 import { environmentWith } from "./environment_file.ts";
-import { renderFiles, targetsOf, type Template, writeFiles } from "./config_files.ts";
+import { type Hide, hidingLog } from "../templates/secrets.ts";
+import { hiderFor, renderFiles, targetsOf, type Template, writeFiles } from "./config_files.ts";
 import type { Sockets } from "./sockets.ts";
 
 /** What was prepared for a generation, whose config has passed its check. */
@@ -18,6 +20,8 @@ export interface Preparation {
   readonly sockets: readonly Fd[];
   /** Its environment. */
   readonly env: Readonly<Record<string, string>>;
+  /** For what is told of it: hides what its config has from the environment. */
+  readonly hide: Hide;
 }
 
 /** Prepares and starts the generations of one service. */
@@ -47,8 +51,13 @@ export class Launcher {
     const rendered = renderFiles(this.templates, env, socketNames, this.named);
     const sockets = await this.sockets.prepare(rendered.sockets);
     writeFiles(rendered.files);
-    const preparation = { sockets, env };
-    await this.service.check(this.#launch(preparation), this.checkTimeout);
+    const hide = hiderFor(this.service.configs, env);
+    const preparation = { sockets, env, hide };
+    try {
+      await this.service.check(this.#launch(preparation), this.checkTimeout);
+    } catch (error) {
+      throw hidden(error, hide);
+    }
     return preparation;
   }
 
@@ -63,8 +72,13 @@ export class Launcher {
     return this.service.start(this.#launch(preparation, marks, stderr));
   }
 
-  #launch({ sockets, env }: Preparation, marks?: Record<string, string>, stderr?: Fd): Launch {
-    const { children, poller, log, named } = this;
+  #launch(
+    { sockets, env, hide }: Preparation,
+    marks?: Record<string, string>,
+    stderr?: Fd,
+  ): Launch {
+    const { children, poller, named } = this;
+    const log = hidingLog(this.log, hide);
     const files = targetsOf(this.templates);
     return new Launch({ children, poller, log, files, env, sockets, named, marks, stderr });
   }

@@ -31,12 +31,12 @@ async function withReporter(
   }, reporter);
 }
 
-const FIRST: Event[] = [{ type: "prepared", preparation: { sockets: [], env: {} } }, {
+const FIRST: Event[] = [{ type: "prepared", preparation: { sockets: [], env: {}, hide: String } }, {
   type: "started",
   pid: 11,
 }];
 const SECOND: Event[] = [
-  { type: "prepared", preparation: { sockets: [], env: {} } },
+  { type: "prepared", preparation: { sockets: [], env: {}, hide: String } },
   { type: "started", pid: 12 },
   { type: "ready", pid: 12 },
 ];

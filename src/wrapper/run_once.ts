@@ -8,10 +8,11 @@ import { type Child, Children } from "../process/children.ts";
 import type { BindParam } from "../control/messages.ts";
 import type { Log } from "../log.ts";
 import { leaveSignals } from "../process/signals.ts";
+import { hidden } from "../servers/check.ts";
 import { exitCodeOf, Launch } from "../servers/launch.ts";
 import type { Service } from "../servers/service.ts";
 import { environmentWith } from "./environment_file.ts";
-import { planTargets, renderFiles, targetsOf, writeFiles } from "./config_files.ts";
+import { hiderFor, planTargets, renderFiles, targetsOf, writeFiles } from "./config_files.ts";
 import { chooseSockets } from "./sockets.ts";
 import { socketsForCheck } from "./stand_ins.ts";
 import type { WrapperOptions } from "./wrapper.ts";
@@ -61,7 +62,13 @@ export async function runOnce(
   const rendered = renderFiles(templates, env, socketNames, named);
   const sockets = await socketsFor(rendered.sockets, options, poller, log);
   writeFiles(rendered.files);
-  return await end(service.run(new Launch({ children, poller, log, files, env, sockets, named })));
+  try {
+    return await end(
+      service.run(new Launch({ children, poller, log, files, env, sockets, named })),
+    );
+  } catch (error) {
+    throw hidden(error, hiderFor(service.configs, env));
+  }
 }
 
 /** The real sockets where a check is to be strict; else those that a binder holds, and stand-ins. */

@@ -58,6 +58,11 @@ export class Supervisor {
     return this.#state.lastServed !== undefined;
   }
 
+  /** Whether a process is the candidate, wanted still, and not up yet. */
+  isStarting(pid: number): boolean {
+    return this.#state.generations.some((one) => one.pid === pid && one.role === "starting");
+  }
+
   /** The generations, oldest first. */
   snapshot(): SupervisorSnapshot {
     const { generations, lastNumber } = this.#state;

@@ -107,7 +107,7 @@ class Scenario {
 }
 
 const reload: Event = { type: "reload" };
-const prepared: Event = { type: "prepared", preparation: { sockets: [], env: {} } };
+const prepared: Event = { type: "prepared", preparation: { sockets: [], env: {}, hide: String } };
 const stop: Event = { type: "stop" };
 const failed: Event = { type: "failed", why: "bad config", exitCode: 7 };
 const started = (pid: number): Event => ({ type: "started", pid });
@@ -628,6 +628,9 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
   it.expect([ready(30), exited(30, { signal: 11 })], ["settle timer 30", "rollback"]);
   it.startNext(40);
   it.expect([timeout("ready", 40)], ["kill timer 40", "hard 40", "rollback"]);
+  it.startNext(45);
+  const said = ["cannot bind socket", "exiting"];
+  it.expect([{ type: "exited", pid: 45, status: { code: 1 }, said }], ["rollback"]);
   it.replace(10, 50);
   it.expect([reload, stop], ["prepare", "soft 50", "drain timer 50"]);
   it.expect([prepared], ["rollback"]);
@@ -637,7 +640,8 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
     "failed: exited with code 3 before it served: see its lines in the wrapper's log",
     "failed: ended by signal 11 before it served: see its lines in the wrapper's log",
     "failed: not ready within 60ms",
-    "ok: generation 5 serves",
+    "failed: exited with code 1 before it served; it said: cannot bind socket | exiting",
+    "ok: generation 6 serves",
     "failed: stopped",
   ]);
 });

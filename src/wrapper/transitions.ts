@@ -146,13 +146,20 @@ function giveUpLate(step: Step, candidate: Generation): void {
 }
 
 /** The candidate has ended. */
-function comeToNothing(step: Step, candidate: Generation, { status }: EventOf<"exited">): void {
+function comeToNothing(
+  step: Step,
+  candidate: Generation,
+  { status, said = [] }: EventOf<"exited">,
+): void {
   remove(step, candidate);
   // One that goes into the background ends so, and leaves a process that nobody knows.
   const hint = "code" in status && status.code === 0
     ? ", though it must stay in the foreground"
     : "";
-  const why = `${describe(status)} before it served${hint}: see its lines in the wrapper's log`;
+  const words = said.length > 0
+    ? `; it said: ${said.join(" | ")}`
+    : ": see its lines in the wrapper's log";
+  const why = `${describe(status)} before it served${hint}${words}`;
   if (isStop(step.state.phase)) return conclude(step, { why });
   fail(step, { why, exitCode: codeOf(status) || EXIT.failure });
 }

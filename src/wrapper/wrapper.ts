@@ -129,7 +129,13 @@ class Wrapper {
     // At the stop of what has its sockets from nobody else, nobody is left to accept from them.
     const isShared = () => !this.#supervisor.stopping || this.#sockets.binder !== null;
     const softStop = new SoftStop(service, isShared, this.#poller, this.#children, log);
-    this.#generations = new Generations(launcher, softStop, log, (event) => this.#tell(event));
+    this.#generations = new Generations(
+      launcher,
+      softStop,
+      log,
+      (pid) => this.#supervisor.isStarting(pid),
+      (event) => this.#tell(event),
+    );
     this.#orphanage = new Orphanage(service, softStop, limits.drain, this.#poller, log);
     const { pidFile } = service;
     this.#pidFile = pidFile === undefined ? undefined : new PidFile(pidFile, log);

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
-import { site, startWrapper, tag, type Wrapper } from "../support/haproxy.ts";
+import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
 import { get, Load } from "../support/http_client.ts";
 import {
   childrenOf,
@@ -181,6 +181,83 @@ Deno.test("a server that dies within the first second, and one that never gets r
   await reload(wrapper, control);
   assertEquals((await load.stop()).failures, []);
 });
+
+Deno.test("a server that passes its check and fails to come up: its own words are the reason", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
+  using stranger = Deno.listen({ hostname: target.hostname, port: 0 });
+  wrapper.template = site([tag(target), `${target.hostname}:${stranger.addr.port}`], "x");
+  await using load = new Load(target, { workers: 2 });
+  const words = /before it served; it said: .*cannot bind socket.*\| .*Exiting/;
+  await failToReload(wrapper, wrapper.control, words);
+  assertMatch((await ask("status", wrapper.control)).stdout, words);
+  assertEquals(servers(wrapper), [(await wrapper.serving()).pid], "nothing is left of it");
+  assertEquals((await load.stop()).failures, []);
+  // So it is at the first start, which ends.
+  await using first = new Wrapper(site(stranger.addr.hostname + `:${stranger.addr.port}`, "x"), {
+    sock: binder.sock,
+  });
+  assertStrictEquals((await first.program.exited).code, 1);
+  assertMatch(first.program.stderr, / error cannot start why="exited .*it said: .*cannot bind/);
+});
+
+/** A server that counts its starts in a file, and what it does at each. */
+function counting(folder: TempDir, what: string): { path: string; starts: () => number } {
+  const [path, count] = [folder.file("server.sh"), folder.file("starts")];
+  const script = `#!/bin/sh\necho start >>${count}\n${what}\n`;
+  Deno.writeTextFileSync(path, script, { mode: 0o755 });
+  return { path, starts: () => Deno.readTextFileSync(count).split("\n").length - 1 };
+}
+
+Deno.test("what ends well, by a signal or after it was up is not started once more", async () => {
+  await using binder = await startBinder();
+  const cases: [what: string, starts: number, why: RegExp][] = [
+    ["(echo first; echo last) >&2; exit 3", 2, /code 3 before it served; it said: first \| last"?$/m],
+    ["exit 0", 1, /code 0 before it served, though it must stay in the foreground: see/],
+    ["kill -9 $$", 1, /ended by signal 9 before it served: see/],
+  ];
+  for (const [what, starts, why] of cases) {
+    using folder = tempDir();
+    const server = counting(folder, what);
+    await using wrapper = new Wrapper("", {
+      sock: binder.sock,
+      args: ["--listen", `http=${loopbackHost()}:80`, "--settle", "10s"],
+      command: [server.path],
+    });
+    await wrapper.program.exited;
+    assertMatch(wrapper.program.stderr, why);
+    assertStrictEquals(server.starts(), starts, what);
+  }
+});
+
+Deno.test("a server that comes up when it is started once more is stopped softly", async () => {
+  using folder = tempDir();
+  await using binder = await startBinder();
+  const server = counting(
+    folder,
+    `[ $(wc -l <${folder.file("starts")}) = 1 ] && exit 5\ntrap "echo soft >>${
+      folder.file("stopped")
+    }; exit 0" TERM\nsleep 1000 & wait`,
+  );
+  await using wrapper = new Wrapper("", {
+    sock: binder.sock,
+    args: ["--listen", `http=${loopbackHost()}:80`, "--settle", "50ms"],
+    command: [server.path],
+  });
+  await wrapper.program.exited;
+  assertMatch(wrapper.program.stderr, /exited with code 5 before it served: see its lines/);
+  await until(() => exists(folder.file("stopped")));
+  assertStrictEquals(server.starts(), 2);
+});
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
 
 Deno.test("a reload while the program's own file is another or gone fails at once", async () => {
   using folder = tempDir();
