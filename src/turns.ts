@@ -1,7 +1,7 @@
 /** Long work in pieces, so that everybody else has a turn between two of them. */
 
 /** Milliseconds of a piece. */
-const PIECE = 4;
+const PIECE = 2;
 
 /** Those that go on in the next turns, one a turn: together they take no more than one would. */
 const waiting: (() => void)[] = [];
