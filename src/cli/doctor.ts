@@ -160,7 +160,8 @@ function commandOf(pid: number, running: Running | undefined): string[] {
 }
 
 function wordsOf(pid: number): string[] {
-  return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0").slice(0, -1);
+  // After a title there may be any number of NULs.
+  return Deno.readTextFileSync(`/proc/${pid}/cmdline`).replace(/\0+$/, "").split("\0");
 }
 
 const STYLES = { ok: green, unknown: String, warning: yellow, failure: red } as const;

@@ -62,9 +62,11 @@ class Screen implements Disposable {
     this.#last = sockets;
     const troubled = sockets.filter(isInTrouble).length;
     const count = `${sockets.length} socket${sockets.length === 1 ? "" : "s"}`;
+    const unserved = sockets.filter(({ state }) => state === "unserved").length;
     this.#draw([
       // The path last: it may be longer than the terminal is wide.
-      `${count}, ${troubled > 0 ? red(`${troubled} in trouble`) : "none in trouble"}  ` +
+      `${count}, ${troubled > 0 ? red(`${troubled} in trouble`) : "none in trouble"}, ` +
+      `${unserved} unserved  ` +
       bold(escapeControls(this.sock)),
       ...troubleLines(sockets),
       "",

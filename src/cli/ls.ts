@@ -19,7 +19,8 @@ SERVED BY  processes that have the socket open now, by /proc, else by what their
            wrapper says; unknown where neither tells, as in another container
 LENT TO    who was handed it last: process, user, how often, when
 
-What the kernel does not tell is shown as -. Sockets in trouble come first.
+What the kernel does not tell is shown as -. Sockets in trouble come first. On a
+terminal a line is cut to its width; elsewhere it is whole.
 `;
 
 export const LS_OPTIONS = {
@@ -41,9 +42,15 @@ export const subcommand = defineSubcommand({
       return await watchSockets(options);
     }
     const sockets = await listSockets(options.sock);
-    setColorEnabled(Deno.stdout.isTerminal());
-    if (options.json) printJson(sockets, 2);
-    else print([...socketLines(sockets), ...troubleLines(sockets), ""].join("\n"));
+    if (options.json) {
+      printJson(sockets, 2);
+      return EXIT.ok;
+    }
+    const isTerminal = Deno.stdout.isTerminal();
+    setColorEnabled(isTerminal);
+    // Lines that a terminal breaks are no table.
+    const width = isTerminal ? Deno.consoleSize().columns || Infinity : Infinity;
+    print([...socketLines(sockets, Date.now(), width), ...troubleLines(sockets), ""].join("\n"));
     return EXIT.ok;
   },
 });

@@ -31,9 +31,9 @@ export function byTrouble(sockets: readonly ListedSocket[]): ListedSocket[] {
   return sockets.toSorted((a, b) => rank(a) - rank(b) || (b.queue ?? 0) - (a.queue ?? 0));
 }
 
-/** Whether a socket is one to look at. */
-export function isInTrouble(socket: ListedSocket): boolean {
-  return socket.state === "unserved" || socket.troubles.length > 0;
+/** Whether a socket is one to look at: clients wait where nobody serves, or something else is wrong with it. */
+export function isInTrouble({ state, queue, troubles }: ListedSocket): boolean {
+  return troubles.length > 0 || state === "unserved" && (queue ?? 0) > 0;
 }
 
 function rank({ state, queue, troubles }: ListedSocket): number {

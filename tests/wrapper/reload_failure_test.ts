@@ -213,7 +213,11 @@ function counting(folder: TempDir, what: string): { path: string; starts: () => 
 Deno.test("what ends well, by a signal or after it was up is not started once more", async () => {
   await using binder = await startBinder();
   const cases: [what: string, starts: number, why: RegExp][] = [
-    ["(echo first; echo last) >&2; exit 3", 2, /code 3 before it served; it said: first \| last"?$/m],
+    [
+      "(echo first; echo last) >&2; exit 3",
+      2,
+      /code 3 before it served; it said: first \| last"?$/m,
+    ],
     ["exit 0", 1, /code 0 before it served, though it must stay in the foreground: see/],
     ["kill -9 $$", 1, /ended by signal 9 before it served: see/],
   ];
@@ -238,11 +242,11 @@ Deno.test("a server that comes up when it is started once more is stopped softly
     folder,
     `[ $(wc -l <${folder.file("starts")}) = 1 ] && exit 5\ntrap "echo soft >>${
       folder.file("stopped")
-    }; exit 0" TERM\nsleep 1000 & wait`,
+    }; exit 0" TERM\neval "echo up >&$FD_READY"\nsleep 1000 & wait`,
   );
   await using wrapper = new Wrapper("", {
     sock: binder.sock,
-    args: ["--listen", `http=${loopbackHost()}:80`, "--settle", "50ms"],
+    args: ["--listen", `http=${loopbackHost()}:80`, "--ready-fd"],
     command: [server.path],
   });
   await wrapper.program.exited;
