@@ -27,6 +27,7 @@ const NOT_TYPED: Readonly<Record<string, string>> = {
   "docs/kubernetes.md": "they want a cluster, and a registry; the manifests are validated",
   "docs/migrating.md": "it takes a socket from what runs: tests/binder/take_test.ts does",
   "docs/monitoring.md": "each starts a program for good, or is in docs/operate.md too",
+  "docs/swarm.md": "they want a swarm; tests/docker/swarm_test.ts makes one and deploys the same",
   "docs/servers.md": "each starts a server for good; tests/servers/ start real ones so",
   "docs/reliability.md": "they are this very test run, and a soak of ten minutes",
 };
