@@ -20,7 +20,7 @@ FROM docker.io/library/debian:bookworm-slim
 RUN printf '%s\\n' 'defaults' ' mode http' ' timeout client 9s' ' timeout server 9s' ' timeout connect 9s' \\
   'frontend echo' ' bind :5678' \\
   ' http-request return status 200 content-type text/plain lf-string "\${TEXT}"' >/echo.cfg \\
-  && printf '%s\\n' '#!/bin/sh' 'TEXT=\${1#-text=} exec haproxy -db -f /echo.cfg' >/echo && chmod 755 /echo
+  && printf '%s\\n' '#!/bin/sh' 'export TEXT=\${1#-text=}' 'exec haproxy -db -f /echo.cfg' >/echo && chmod 755 /echo
 ENTRYPOINT ["/echo"]
 `;
 
@@ -102,7 +102,11 @@ class Node implements AsyncDisposable {
   }
 }
 
-const CONFIGS = { "site.cfg.eta": Deno.readTextFileSync(`${MANIFESTS}site.cfg.eta`) };
+/** The engine's containers may have 4096 files open. */
+const CONFIGS = {
+  "site.cfg.eta": Deno.readTextFileSync(`${MANIFESTS}site.cfg.eta`)
+    .replace("maxconn 4000", "maxconn 1000"),
+};
 
 /** The user of a container's first process, as this machine has it. */
 async function userOf(container: string): Promise<number> {
