@@ -2,9 +2,11 @@ import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { connectedPair } from "../../tests/support/connection.ts";
 import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { settled } from "../../tests/support/poller.ts";
+import { until } from "../../tests/support/process_status.ts";
 import { createMemfd } from "../../ffi/memfd.ts";
 import { receiveMessage, sendMessage } from "../../ffi/fd_passing.ts";
 import { Poller } from "../../ffi/poll.ts";
+import { isAllRead } from "../../ffi/socket.ts";
 import { answerRequest, type Content } from "./http_responder.ts";
 
 /** Milliseconds that no test needs: it would fail. */
@@ -30,7 +32,7 @@ async function answer(
     const answered = answerRequest(ours, poller, tell, time);
     for (const part of parts) {
       sendMessage(client, bytesOf(part));
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      await until(() => isAllRead(client));
     }
     await answered;
     const buffer = new Uint8Array(65_536);

@@ -72,7 +72,7 @@ class Scene implements Disposable {
   }
 }
 
-/** Some turns of the event loop, with the time of a short timer. */
+/** Turns of the event loop in which what polls would do so: that nothing happens, nothing tells. */
 async function turns(): Promise<void> {
   for (let left = 20; left > 0; left--) await new Promise((resolve) => setTimeout(resolve, 1));
 }

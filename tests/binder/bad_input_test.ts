@@ -12,6 +12,8 @@ import {
 } from "../support/control_client.ts";
 import { listeningSockets, openFds } from "../support/process.ts";
 import { loopbackHost } from "../support/temp_dir.ts";
+import type { BinderStatus } from "../support/status.ts";
+import { waitForStatus } from "../support/wait_for_status.ts";
 
 /**
  * Runs `misbehave` between binds of a healthy client that is connected all the time, and another that
@@ -128,7 +130,7 @@ Deno.test("clients that are silent are left waiting, and too many make room", as
 Deno.test("a client that reads no answer delays nobody", async () => {
   await besideHealthyClients(async ({ sock, program }, proveHealth) => {
     await using deaf = await startPython("mute", sock, '{"method":"none","id":1}', "1000000");
-    await program.waitFor(/refused a request/, 10);
+    await waitForStatus<BinderStatus>(program, sock, ({ errors }) => errors >= 10);
     for (let round = 0; round < 20; round++) await proveHealth();
     assertStrictEquals(deaf.stdout, "", "more was taken in than may wait");
   });

@@ -5,6 +5,8 @@ import { multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce } from "../support/control_client.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
+import type { BinderStatus } from "../support/status.ts";
+import { waitForStatus } from "../support/wait_for_status.ts";
 
 Deno.test("it is named by --sock, else by MULTIBINDER_SOCK, or is the only argument", async () => {
   using folder = tempDir();
@@ -14,7 +16,7 @@ Deno.test("it is named by --sock, else by MULTIBINDER_SOCK, or is the only argum
   await using variable = startProgram([multibinder(), "bind"], { env });
   await using original = startProgram([multibinder(), three], { env });
   for (const [program, path] of [[option, one], [variable, two], [original, three]] as const) {
-    const [, sock] = await program.waitFor(/listening for binds sock=(\S+)/);
+    const { sock } = await waitForStatus<BinderStatus>(program, path, () => true);
     assertStrictEquals(sock, path);
     const answer = await bindOnce(path, { address: loopbackHost(), port: 2080 });
     assertStrictEquals(answer.result, true);

@@ -73,7 +73,7 @@ for (const [who, args] of STANDINGS) {
       await stranger.send(sock, "nested", "after", "{");
       program.signal("SIGUSR1");
       program.signal("SIGCONT");
-      await program.waitFor(/ upgraded /);
+      await binder.waitFor(({ upgrades }) => upgrades === 1);
       await isServed(binder, address);
       program.signal("SIGSTOP");
       await stranger.send(sock, "nested-twice", "with", "{");

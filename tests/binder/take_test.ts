@@ -161,12 +161,13 @@ Deno.test("what was taken is held: it is in the status, grows, stays through an 
   const args = ["--take", "auto"];
   const addresses = [`${text(target)},mss=1400`, `${target.hostname}:1`];
   await using binder = await startBinder(addresses, { args });
-  await binder.program.waitFor(
+  const { sockets } = await binder.waitFor(() => true);
+  assertMatch(
+    binder.program.stderr,
     new RegExp(
       `took over address=${text(target)} pid=${old.pid} command=haproxy uid=${Deno.uid()} `,
     ),
   );
-  const { sockets } = await binder.waitFor(() => true);
   assertEquals(sockets.map(({ address }) => address), [text(target), `${target.hostname}:1`]);
   assertEquals(sockets[0]?.options, { mss: 1400 });
   const shared = () =>

@@ -8,6 +8,7 @@ import { runProgram, startProgram } from "../support/program.ts";
 import { ask, wrapperStatus } from "../support/status.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
+import { waitForStatus } from "../support/wait_for_status.ts";
 
 const FORGED = new URL("../support/forged_state.py", import.meta.url).pathname;
 
@@ -77,7 +78,7 @@ Deno.test("a state is believed only from a sealed memfd of this very process and
       ["python3", FORGED, how, sock, multibinder(), "bind", "--sock", sock],
     );
     if (why === undefined) {
-      await program.waitFor(/ info upgraded from=0\.1\.0 /);
+      await waitForStatus(program, sock, ({ upgrades }) => upgrades > 0);
       program.signal("SIGTERM");
       assertStrictEquals((await program.exited).code, 0);
     } else {

@@ -64,8 +64,11 @@ for (
       if (signal === "SIGTERM") {
         assertEquals(await program.exited, { code: 0, signal: null });
       } else {
-        const done = signal === "SIGUSR1" ? / info upgraded / : / info reloaded generation=2 /;
-        await program.waitFor(done);
+        await wrapper.waitFor(({ upgrades, generations }) =>
+          signal === "SIGUSR1"
+            ? upgrades === 1
+            : generations.some(({ number, state }) => number === 2 && state === "serving")
+        );
       }
     }
   });

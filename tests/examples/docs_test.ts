@@ -5,6 +5,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { multibinder } from "../support/binder.ts";
+import { site, tag } from "../support/haproxy.ts";
 import { runProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
@@ -71,14 +72,7 @@ const SCENE = `
   ln -s "$0" /run/bin/multibinder
   PATH=/run/bin:$PATH
   cat >/run/site/site.cfg.eta <<'END'
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-frontend site
-    bind <%= bind_tcp('0.0.0.0', 80) %>
-    http-request return status 200
+${site(tag({ hostname: "0.0.0.0", port: 80 }), "ok")}
 END
   echo 'addresses = [":80"]' >/run/binder.toml
   multibinder bind --config /run/binder.toml &

@@ -187,7 +187,9 @@ for (const server of [...SERVERS, ...RELOADS > 2 ? await others() : []]) {
         await until(() => load.outcome.replies.has("V2"));
         const { pid } = await wrapper.serving();
         wrapper.program.signal("SIGTERM");
-        await wrapper.program.waitFor(/ stopping gracefully/);
+        await wrapper.waitFor(({ generations }) =>
+          generations.every(({ state }) => state === "draining")
+        );
         await request.answer("slow");
         assertStrictEquals(bodyOf(await slow.receive()), "slow");
         await wrapper.program.exited;

@@ -4,9 +4,12 @@ import { assertStrictEquals } from "@std/assert";
 import { rootArchive } from "../container/bases.ts";
 import { engine } from "../container/engine.ts";
 import { multibinder } from "../support/binder.ts";
+import { site, tag } from "../support/haproxy.ts";
 import { HttpConnection, type Target } from "../support/http_client.ts";
 import { listeningSockets } from "../support/process.ts";
 import { type Exit, type Program, runProgram, startProgram } from "../support/program.ts";
+import type { BinderStatus, Status } from "../support/status.ts";
+import { waitForStatus } from "../support/wait_for_status.ts";
 
 const UNITS = new URL("../../examples/systemd", import.meta.url).pathname;
 const IMAGE = "localhost/debian-systemd";
@@ -43,18 +46,9 @@ async function importImage(): Promise<string> {
 
 /** A config that answers with a text; to a POST once its body is there. */
 export function config(text: string): string {
-  return `
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-
-frontend site
-    bind <%= bind_tcp('0.0.0.0', 80) %>
-    http-request wait-for-body time 30s if METH_POST
-    http-request return status 200 content-type text/plain string ${text}
-`;
+  return site(tag({ hostname: "0.0.0.0", port: 80 }), text, {
+    frontend: ["http-request wait-for-body time 30s if METH_POST"],
+  });
 }
 
 /** See the module's description. */
@@ -136,6 +130,14 @@ export class Host implements AsyncDisposable {
     Deno.writeTextFileSync(file, text);
   }
 
+  /** Waits until the status of the binder is so, or that of the wrapper whose control socket is named. */
+  async waitFor<T extends Status = BinderStatus>(
+    holds: (status: T) => boolean,
+    sock = "/run/multibinder.sock",
+  ): Promise<T> {
+    return await waitForStatus<T>(this.journal, `/proc/${this.init}/root${sock}`, holds);
+  }
+
   /** A property of a unit. */
   async show(unit: string, property: string): Promise<string> {
     return await this.run("systemctl", "show", "--property", property, "--value", unit);
@@ -196,7 +198,7 @@ export async function finish(connection: HttpConnection): Promise<string> {
 }
 
 /** The pid that a process of a container has on this machine. @param init the container's first process */
-function outerPid(init: number, pid: number): number {
+export function outerPid(init: number, pid: number): number {
   const namespace = Deno.readLinkSync(`/proc/${init}/ns/pid`);
   for (const { name } of Deno.readDirSync("/proc")) {
     try {

@@ -12,6 +12,8 @@ import {
 import { containerTest } from "../container/engine.ts";
 import { multibinder } from "../support/binder.ts";
 import { get, HttpConnection, Load, type Outcome } from "../support/http_client.ts";
+import { hasEnded, until } from "../support/process_status.ts";
+import type { WrapperStatus } from "../support/status.ts";
 import {
   beginRequest,
   BINDER,
@@ -21,6 +23,7 @@ import {
   finish,
   HAPROXY,
   Host,
+  outerPid,
 } from "./host.ts";
 
 const CONFIG = "/etc/haproxy/site.cfg.eta";
@@ -167,8 +170,9 @@ containerTest("restarts, a reload and kill -9 of the binder under load lose noth
   assertNotStrictEquals(await host.show(BINDER, "MainPID"), pid);
   assertEquals(await host.listening(BINDER), before);
 
+  const killed = Number(await host.show(BINDER, "MainPID"));
   await host.kill(BINDER);
-  await host.journal.waitFor(/^Started multibinder\.service/, 3);
+  await host.waitFor(({ pid, sockets }) => pid !== killed && sockets.length === 1);
   assertEquals(await host.listening(BINDER), before);
   // The wrapper gets its sockets from the new one.
   host.write(CONFIG, config("V2"));
@@ -188,8 +192,9 @@ containerTest(
     await host.run("systemctl", "stop", HAPROXY);
     using waiting = await HttpConnection.open(host.target);
     await waiting.send("/", ["Connection: close"]);
+    const killed = Number(await host.show(BINDER, "MainPID"));
     await host.kill(BINDER);
-    await host.journal.waitFor(/^holding again address=0\.0\.0\.0:80$/);
+    await host.waitFor(({ pid, sockets }) => pid !== killed && sockets.length === 1);
     await host.run("systemctl", "start", HAPROXY);
     const { status, body } = await waiting.receive();
     assertEquals([status, body], [200, "V1"]);
@@ -201,8 +206,11 @@ containerTest(
   async () => {
     await using host = await Host.serving("V1");
     await using load = new Load(host.target, { workers: 2 });
+    const serves = ({ generations }: WrapperStatus) => generations[0]?.state === "serving";
+    const [old] = (await host.waitFor(serves, CONTROL)).generations;
+    const pid = outerPid(host.init, old?.pid ?? 0);
     await host.kill(HAPROXY);
-    await host.journal.waitFor(/^drained pid=\d+$/);
+    await until(() => hasEnded(pid));
     assertStrictEquals(await get(host.target), "V1");
     report("kill -9 of the wrapper", await load.stop());
   },
@@ -212,9 +220,8 @@ containerTest("systemctl stop lets a slow request finish", async () => {
   await using host = await Host.serving("V1");
   using slow = await beginRequest(host);
   const stopping = host.run("systemctl", "stop", HAPROXY);
-  await host.journal.waitFor(/^stopping gracefully$/);
+  await until(async () => await host.show(HAPROXY, "StatusText") === "stopping, 1 draining");
   assertStrictEquals(await host.show(HAPROXY, "ActiveState"), "deactivating");
-  assertStrictEquals(await host.show(HAPROXY, "StatusText"), "stopping, 1 draining");
   assertStrictEquals(await finish(slow), "V1");
   await stopping;
   assertStrictEquals(await host.show(HAPROXY, "Result"), "success");
@@ -250,7 +257,7 @@ containerTest("sockets of a unit last, and a restart does not make them block", 
   await host.run("systemctl", "daemon-reload");
   await host.run("systemctl", "enable", "web.socket");
   await host.run("systemctl", "enable", "--now", "multibinder", "multibinder-haproxy@site");
-  await host.journal.waitFor(/^holding a socket of a unit address=0\.0\.0\.0:80$/);
+  await host.waitFor(({ sockets }) => sockets[0]?.address === "0.0.0.0:80");
   assertStrictEquals(await host.show(BINDER, "NFileDescriptorStore"), "0");
   const before = await host.listening(BINDER);
   await using load = new Load(host.target, { workers: 2 });

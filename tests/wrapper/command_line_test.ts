@@ -9,11 +9,12 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { multibinder, startBinder } from "../support/binder.ts";
+import { type Binder, multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag, Wrapper, wrapperCommand } from "../support/haproxy.ts";
 import { get, newTarget } from "../support/http_client.ts";
 import { processStatus } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
+import type { BinderStatus } from "../support/status.ts";
 import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
 
@@ -141,9 +142,9 @@ for (const ending of ["erb", "mb", "eta"]) {
         [multibinder(), "exec", "--", "haproxy", "-Ds", "-f", path],
         { env: { MULTIBINDER_SOCK: binder.sock } },
       );
-      const [, pid] = await program.waitFor(/ serving generation=1 pid=(\d+)/);
+      const [pid] = await served(binder);
       assertStrictEquals(await get(target), "V1");
-      assertNotStrictEquals(processStatus(Number(pid), "Uid")?.split("\t")[0], "0");
+      assertNotStrictEquals(processStatus(pid ?? 0, "Uid")?.split("\t")[0], "0");
       const rendered = Deno.readTextFileSync(folder.file("site.v1.cfg"));
       assertMatch(rendered, /^ {2}daemon$[^]*^ {2}bind fd@3$/m);
       assertNotMatch(rendered, /<%/);
@@ -151,6 +152,14 @@ for (const ending of ["erb", "mb", "eta"]) {
       assertStrictEquals((await program.exited).code, 0);
     },
   });
+}
+
+/** Waits until the wrappers of a binder serve. @returns the pids of their servers */
+async function served(binder: Binder): Promise<number[]> {
+  const servers = ({ wrappers }: BinderStatus) =>
+    wrappers.flatMap(({ generations = [] }) => generations)
+      .filter(({ state }) => state === "serving").map(({ pid }) => pid);
+  return servers(await binder.waitFor((status) => servers(status).length > 0));
 }
 
 Deno.test("templates and plain files mix, and share one numbering", async () => {
@@ -174,8 +183,8 @@ Deno.test("templates and plain files mix, and share one numbering", async () => 
     "last.cfg.mb": frontend("three", `${plain.hostname}:${plain.port}`),
   };
   for (const [name, text] of Object.entries(files)) Deno.writeTextFileSync(folder.file(name), text);
-  await using program = startProgram(wrapperCommand("exec", wrapperOptions), { cwd: folder.path });
-  await program.waitFor(/ serving generation=1 /);
+  await using _program = startProgram(wrapperCommand("exec", wrapperOptions), { cwd: folder.path });
+  await served(binder);
   assertStrictEquals(await get({ hostname: first, port: 61080 }), "one");
   assertStrictEquals(await get({ hostname: second, port: 61080 }), "two");
   assertStrictEquals(await get(plain), "three");

@@ -5,7 +5,7 @@ import { startBinder } from "../support/binder.ts";
 import { deadMark, startGeneration } from "../support/generation.ts";
 import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
 import { get } from "../support/http_client.ts";
-import { processStatus, until } from "../support/process_status.ts";
+import { hasEnded, processStatus, until } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import { type WrapperStatus, wrapperStatus } from "../support/status.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
@@ -138,7 +138,7 @@ Deno.test({
       command: ["haproxy", "-f", first.path],
     });
     // What the dead wrapper has left is retired, and nothing else.
-    await next.program.waitFor(new RegExp(` info drained pid=${orphan}$`));
+    await until(() => hasEnded(orphan));
     assertMatch(next.program.stderr, new RegExp(` taking over from what it left pids=${orphan}\n`));
     assertMatch(processStatus(privileged.pid, "State") ?? "", /^S/);
   },

@@ -19,9 +19,10 @@ import {
 import { get, newTarget } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
-import { ask, wrapperStatus } from "../support/status.ts";
+import { ask, type WrapperStatus, wrapperStatus } from "../support/status.ts";
 import { loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+import { waitForStatus } from "../support/wait_for_status.ts";
 
 /** Runs a wrapper that fails, and gives what it says: the one line of a log, or usage. */
 async function fails(code: number, options: WrapperOptions): Promise<string> {
@@ -210,8 +211,8 @@ Deno.test("a binder that comes up in time is used", async () => {
   const command = writeSite(folder, tag(target));
   await using wrapper = startProgram(wrapperCommand("exec", { sock, command }));
   await wrapper.waitFor(/ info waiting for the binder sock=/);
-  await using _binder = await startBinder([], { sock });
-  await wrapper.waitFor(/ serving generation=1 /);
+  await using binder = await startBinder([], { sock });
+  await binder.waitFor(({ sockets }) => sockets[0]?.holders[0] === wrapper.pid);
   assertStrictEquals(await get(target), "ok");
 });
 
@@ -252,7 +253,9 @@ Deno.test({
       const words = [`--mount=/proc/${hidden.pid}/ns/mnt`, multibinder(), "exec"];
       const options = ["--control", control, "--", "haproxy", "-f", path];
       const program = startProgram(["nsenter", ...words, ...options]);
-      await program.waitFor(/ serving generation=1 /);
+      const serves = ({ generations }: WrapperStatus) =>
+        generations.some(({ state }) => state === "serving");
+      await waitForStatus(program, control, serves);
       return { control, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
     };
 

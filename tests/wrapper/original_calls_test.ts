@@ -8,6 +8,7 @@ import { get, newTarget } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import { loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
+import { waitForStatus } from "../support/wait_for_status.ts";
 
 /** Links to the program, as a package sets them. */
 function link(folder: TempDir, name: string): string {
@@ -19,9 +20,9 @@ Deno.test("multibinder control.sock listens there, and is upgraded", async () =>
   using folder = tempDir();
   const sock = folder.file("control.sock");
   await using binder = startProgram([multibinder(), "control.sock"], { cwd: folder.path });
-  await binder.waitFor(/listening for binds sock=control\.sock/);
+  await waitForStatus(binder, sock, () => true);
   binder.signal("SIGUSR1");
-  await binder.waitFor(/ upgraded .*upgrades=1$/);
+  await waitForStatus(binder, sock, ({ upgrades }) => upgrades === 1);
   using connection = await ControlConnection.open(sock);
   const { hostname: address, port } = newTarget();
   assertStrictEquals((await connection.bind({ address, port }))?.result, true);
@@ -39,7 +40,12 @@ Deno.test("multibinder-haproxy-wrapper serves, reloads, is upgraded and stops", 
     Deno.writeTextFileSync(folder.file("site.cfg.erb"), site(tag(target), text));
   write("one");
   const command = ["haproxy", "-Ds", "-f", "site.cfg.erb", "-p", "site.pid"];
-  const env = { MULTIBINDER_SOCK: binder.sock, MULTIBINDER_SETTLE: "20ms" };
+  const control = folder.file("own.sock");
+  const env = {
+    MULTIBINDER_SOCK: binder.sock,
+    MULTIBINDER_SETTLE: "20ms",
+    MULTIBINDER_CONTROL: control,
+  };
   await using program = startProgram([wrapper, ...command], { cwd: folder.path, env });
   const pidFile = () => {
     try {
@@ -54,7 +60,7 @@ Deno.test("multibinder-haproxy-wrapper serves, reloads, is upgraded and stops", 
   program.signal("SIGUSR2");
   await until(() => !["", first].includes(pidFile()));
   program.signal("SIGUSR1");
-  await program.waitFor(/ upgraded .*upgrades=1$/);
+  await waitForStatus(program, control, ({ upgrades }) => upgrades === 1);
   assertEquals([before, await get(target)], ["one", "two"]);
   program.signal("SIGTERM");
   assertEquals(await program.exited, { code: 0, signal: null });
