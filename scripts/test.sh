@@ -18,8 +18,9 @@ case $part in
   *) echo "usage: scripts/test.sh [quick | nightly | checks | unit [ARG...] | system [ARG...]]" >&2; exit 2 ;;
 esac
 
-# These want the machine for themselves: they measure what a load loses or costs, or set up containers and services.
-ALONE=(tests/binder/crowd_test.ts tests/wrapper/drain_test.ts tests/wrapper/loss_test.ts tests/servers tests/container tests/systemd)
+# Folders whose tests share what takes long to set up, images of containers: each runs in one process. They take
+# longest, and come first.
+TOGETHER=(tests/systemd tests/container)
 # The part of the system tests that `quick` runs: what README promises first.
 PROMISES=(tests/binder/bind_test.ts tests/wrapper/reload_test.ts tests/cli/command_line_test.ts)
 # How long a nightly soak lasts.
@@ -150,15 +151,11 @@ build() {
 
 # The biggest files first, which take longest as a rule: a long one at the end would run by itself.
 system_tests() {
-  local file
+  local path
   # A Docker engine, and three of them, are for the nights.
-  for file in $(find tests -path tests/docker -prune -o -name '*_test.ts' -print0 | xargs -0 ls -S); do
-    [[ " ${ALONE[*]} " == *" $file "* || " ${ALONE[*]} " == *" ${file%/*} "* ]] || tests "$file" "$file"
+  for path in "${TOGETHER[@]}" $(find tests -path tests/docker -prune -o -name '*_test.ts' -print0 | xargs -0 ls -S); do
+    [[ " ${TOGETHER[*]} " == *" ${path%/*} "* ]] || tests "$path" "$path"
   done
-  finish_all
-  local at_once=1
-  for file in "${ALONE[@]}"; do tests "$file" "$file"; done
-  finish_all
 }
 
 # What differs between processors, in an emulator: the system calls, and a conversation with a binder. The
@@ -212,6 +209,8 @@ nightly() {
     --filter "upgrades under binds" tests/wrapper/upgrade_test.ts
   start tests "20 reloads of every server" env MULTIBINDER_RELOADS=20 "$DENO" test --allow-all --no-check \
     tests/servers/loss_test.ts
+  start tests "README's example, pasted 50 times" env MULTIBINDER_PASTES=50 "$DENO" test --allow-all --no-check \
+    tests/examples/readme_test.ts
   start step "a soak of $SOAK_MINUTES minutes" scripts/soak.sh "$SOAK_MINUTES"
   start step "every system call fails in turn" scripts/faults.sh
   finish_all

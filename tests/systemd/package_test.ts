@@ -29,6 +29,17 @@ async function make(folder: TempDir, name: string): Promise<string> {
   return `${folder.file(name)}/${deb}`;
 }
 
+/** Of the packages that several tests use. */
+const shared = tempDir();
+globalThis.addEventListener("unload", () => shared[Symbol.dispose]());
+let made: string | undefined;
+
+/** Makes packages once for all tests. @returns their folder, and the path of the Debian one */
+async function madeOnce(): Promise<{ folder: string; deb: string }> {
+  made ??= await make(shared, "packages");
+  return { folder: shared.file("packages"), deb: made };
+}
+
 /** The same package under a higher version. */
 async function newer(folder: TempDir, deb: string): Promise<void> {
   const root = folder.file("root");
@@ -49,10 +60,11 @@ Deno.test("a build from the same files in another folder has the same bytes", as
 });
 
 Deno.test("the packages are the same bytes twice, and to lintian's taste", async () => {
-  using folder = tempDir();
-  const [one, two] = [await make(folder, "one"), await make(folder, "two")];
-  const sums = (name: string) => Deno.readTextFileSync(`${folder.file(name)}/SHA256SUMS`);
-  assertStrictEquals(sums("one"), sums("two"));
+  using other = tempDir();
+  const { folder, deb: one } = await madeOnce();
+  const two = await make(other, "packages");
+  const sums = (path: string) => Deno.readTextFileSync(`${path}/SHA256SUMS`);
+  assertStrictEquals(sums(folder), sums(other.file("packages")));
   await must("cmp", one, two);
   const check = ["--allow-root", "--fail-on", "error,warning", one] as const;
   assertStrictEquals(await must("lintian", ...check), "");
@@ -62,14 +74,13 @@ containerTest("docs/start.md, typed in its order", async () => {
   const page = Deno.readTextFileSync(new URL("../../docs/start.md", import.meta.url));
   const steps = [...page.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, script = ""]) => script);
   assertStrictEquals(steps.length, 5);
-  using folder = tempDir();
-  await make(folder, "packages");
-  await using host = await Host.bootPlain(["-v", `${folder.path}:/packages:ro`]);
+  const { folder } = await madeOnce();
+  await using host = await Host.bootPlain(["-v", `${folder}:/packages:ro`]);
   const type = async () => {
     // There is no network, and HAProxy is installed already.
     const install = /^apt-get install -y (\S+)( haproxy)?$/m;
     const script = steps.shift()?.replace(install, "dpkg --install $1") ?? "";
-    return await host.run("bash", "-ec", `cd /packages/packages\n${script}`);
+    return await host.run("bash", "-ec", `cd /packages\n${script}`);
   };
   await type();
   assertMatch(await type(), /^nothing is wrong; 1 address to hold\nbinder [^]* 0\.0\.0\.0:80 /);
@@ -81,11 +92,12 @@ containerTest("docs/start.md, typed in its order", async () => {
 });
 
 containerTest("installed, upgraded under traffic, removed and purged", async () => {
-  using folder = tempDir();
-  const deb = await make(folder, "packages");
-  await newer(folder, deb);
-  await using host = await Host.bootPlain(["-v", `${folder.path}:/packages:ro`]);
-  await host.run("sh", "-c", "dpkg --install /packages/packages/*.deb");
+  using next = tempDir();
+  const { folder, deb } = await madeOnce();
+  await newer(next, deb);
+  const mounts = [`${folder}:/packages:ro`, `${next.path}:/next:ro`];
+  await using host = await Host.bootPlain(mounts.flatMap((mount) => ["-v", mount]));
+  await host.run("sh", "-c", "dpkg --install /packages/*.deb");
   assertStrictEquals(await host.run("systemctl", "is-active", BINDER), "active");
   assertStrictEquals(await host.run("systemctl", "is-enabled", BINDER), "enabled");
   assertMatch(await host.run("id", "multibinder"), /^uid=\d+\(multibinder\)/);
@@ -109,7 +121,7 @@ containerTest("installed, upgraded under traffic, removed and purged", async () 
   const pids = () => Promise.all([BINDER, HAPROXY].map((unit) => host.show(unit, "MainPID")));
   const [before, sockets] = [await pids(), await host.listening(BINDER)];
   await using load = new Load(host.target, { workers: 2 });
-  await host.run("dpkg", "--install", "/packages/new.deb");
+  await host.run("dpkg", "--install", "/next/new.deb");
   assertEquals([await pids(), await host.listening(BINDER)], [before, sockets]);
   for (const sock of ["/run/multibinder.sock", WRAPPER_SOCK]) {
     const status = await host.run("multibinder", "status", "--sock", sock, "--json");
