@@ -158,12 +158,14 @@ system_tests() {
   done
 }
 
-# What differs between processors, in an emulator: the system calls, and a conversation with a binder. The
-# program for the other processor is not built here.
+# What differs between processors, in an emulator: the calls that hand over structs, stacks and descriptors, and a
+# conversation with a binder. Layouts and constants are compiled for both among the checks. The program for the
+# other processor is not built here.
 arm64_tests() {
   local DENO
   DENO=$(scripts/check/arm64_deno.sh) || fail "no Deno for arm64"
-  tests "arm64: system calls" --frozen --preload=tests/support/brief_properties.ts ffi
+  tests "arm64: system calls" --frozen --preload=tests/support/brief_properties.ts \
+    ffi/{discard,fd,fd_passing,memfd,memory,pidfd,poll,process,sockaddr,socket,spawn}_test.ts
   tests "arm64: a conversation" --frozen --filter "several sockets" mod_test.ts
 }
 

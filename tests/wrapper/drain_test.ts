@@ -14,7 +14,7 @@ import { tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
 
 /** For how long processor time is measured, in seconds. */
-const MEASURED = 5;
+const MEASURED = 3;
 /** What a generation that drains may use of a core. */
 const ALLOWED = 0.02;
 
