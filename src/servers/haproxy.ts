@@ -10,6 +10,7 @@
 
 import { resolve } from "node:path";
 import { SIGNALS } from "../../ffi/constants.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import { createPipe } from "../../ffi/pipe.ts";
 import type { Finding } from "../finding.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
@@ -23,7 +24,7 @@ import { examineBuild, examineConfig } from "./haproxy/diagnosis.ts";
 import { type ConfigText, configTexts, insistOnReloadable } from "./haproxy/own_binds.ts";
 import { exitCodeOf, type Launch } from "./launch.ts";
 import { variableOf } from "./named_sockets.ts";
-import type { Server, Service, Started } from "./service.ts";
+import type { Begun, Server, Service, Started } from "./service.ts";
 
 /** Signals of HAProxy without a master process. */
 const STOP_SIGNALS = { soft: "SIGUSR1", hard: "SIGTERM" } as const;
@@ -102,10 +103,23 @@ class Haproxy implements Service {
     return { ...child, exited };
   }
 
-  async check(launch: Launch, timeout: number): Promise<void> {
+  async check(launch: Launch, timeout: number): Promise<Latch> {
     const argv = toArgv(this.command, launch.files, ["-c"]);
     const env = cleanEnvironment(launch.env);
-    await checkConfig(launch, { who: "HAProxy", argv, env, timeout, reasonOf });
+    // It takes as long as the check, and no longer together with it.
+    const latch = new Latch(launch);
+    try {
+      await checkConfig(launch, { who: "HAProxy", argv, env, timeout, reasonOf });
+      this.#examineChecked(launch);
+      return latch;
+    } catch (error) {
+      latch[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** What HAProxy's own check lets pass. */
+  #examineChecked(launch: Launch): void {
     this.#insistOnReloadable(launch);
     const texts = this.#texts(launch);
     launch.named.forEach((socket, index) => {
@@ -131,28 +145,18 @@ class Haproxy implements Service {
     return this.configs.map((path) => files.get(path) ?? path).flatMap(configTexts);
   }
 
-  start(launch: Launch): Started {
-    const { reader, writer } = createPipe();
+  start(launch: Launch, begun?: Begun): Started {
+    const isThere = begun instanceof Latch && !begun.hasEnded;
+    const latch = isThere ? begun : new Latch(launch);
     try {
-      const [own, ...words] = ownCommand();
-      const latch = launch.start([own, ...words, "latch"], { fds: [], stdin: reader });
       const argv = toArgv(this.command, launch.files, ["-db", "-sf", String(latch.pid)]);
       const child = launch.start(argv, { env: cleanEnvironment(launch.env) });
       // Should HAProxy end early, nobody needs the latch any more.
-      void child.exited.then(() => writer.close());
-      const ready = latch.exited.then((status) => {
-        writer.close();
-        if ("signal" in status && status.signal === SIGNALS[STOP_SIGNALS.soft]) return undefined;
-        const code = exitCodeOf(status);
-        return `${own} ended with exit code ${code} when it was to wait for HAProxy: the file may be ` +
-          "another program by now";
-      });
-      return { ...child, ready };
+      void child.exited.then(() => latch[Symbol.dispose]());
+      return { ...child, ready: latch.ready };
     } catch (error) {
-      writer.close();
+      latch[Symbol.dispose]();
       throw error;
-    } finally {
-      reader.close();
     }
   }
 
@@ -176,6 +180,44 @@ class Haproxy implements Service {
   levelOf(line: string): Level | undefined {
     const tag = /^\[(\w+)\]/.exec(line)?.[1];
     return tag === undefined ? undefined : LEVELS.get(tag);
+  }
+}
+
+/** The process whose death by HAProxy's signal is the news that it is up. */
+class Latch implements Begun {
+  readonly pid: number;
+  /** As in {@link Started}. */
+  readonly ready: Promise<string | undefined>;
+  hasEnded = false;
+  readonly #writer: Fd;
+
+  /** @throws {UserError} when this program cannot be run */
+  constructor(launch: Launch) {
+    const { reader, writer } = createPipe();
+    this.#writer = writer;
+    try {
+      const [own, ...words] = ownCommand();
+      const { pid, exited } = launch.start([own, ...words, "latch"], { fds: [], stdin: reader });
+      this.pid = pid;
+      this.ready = exited.then((status) => {
+        this.hasEnded = true;
+        writer.close();
+        if ("signal" in status && status.signal === SIGNALS[STOP_SIGNALS.soft]) return undefined;
+        const code = exitCodeOf(status);
+        return `${own} ended with exit code ${code} when it was to wait for HAProxy: the file may be ` +
+          "another program by now";
+      });
+    } catch (error) {
+      writer.close();
+      throw error;
+    } finally {
+      reader.close();
+    }
+  }
+
+  /** Lets it end. */
+  [Symbol.dispose](): void {
+    this.#writer.close();
   }
 }
 

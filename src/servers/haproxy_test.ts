@@ -24,7 +24,7 @@ import { createLog } from "../log.ts";
 import { RefusedConfig } from "./check.ts";
 import { cleanEnvironment, haproxy } from "./haproxy.ts";
 import { exitCodeOf, Launch } from "./launch.ts";
-import type { Service, Started } from "./service.ts";
+import type { Begun, Service, Started } from "./service.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;
@@ -69,12 +69,17 @@ class Scene implements AsyncDisposable {
     });
   }
 
-  start(sockets: readonly Fd[], marks: Record<string, string>): Started {
-    return this.service.start(this.#launch(sockets, marks));
+  start(sockets: readonly Fd[], marks: Record<string, string>, begun?: Begun): Started {
+    return this.service.start(this.#launch(sockets, marks), begun);
   }
 
-  check(sockets: readonly Fd[], timeout: number): Promise<void> {
-    return this.service.check(this.#launch(sockets), timeout);
+  /** Checks, and lets go of what was begun for a start. */
+  async check(sockets: readonly Fd[], timeout: number): Promise<void> {
+    (await this.begin(sockets, timeout))?.[Symbol.dispose]();
+  }
+
+  async begin(sockets: readonly Fd[], timeout: number): Promise<Begun | undefined> {
+    return await this.service.check(this.#launch(sockets), timeout) ?? undefined;
   }
 
   async run(): Promise<number> {
@@ -111,6 +116,23 @@ Deno.test("a generation is ready when it tells the latch, which is gone then", a
     assertEquals(childrenOf(Deno.pid), [server.pid]);
     sendSignal(server.pid, "SIGTERM");
     assertEquals(await server.exited, { signal: 15 });
+  });
+});
+
+const CHECK = 'case "$*" in *-c) exit 0 ;; esac\n';
+
+Deno.test("a check begins the latch of the start, which makes another if that is gone", async () => {
+  await leavesNoDescriptors(async () => {
+    await using scene = new Scene(CHECK + TELL + SERVE);
+    const begun = await scene.begin([], LONG);
+    const [latch = 0, ...others] = childrenOf(Deno.pid);
+    assertEquals(others, []);
+    const first = scene.start([], MARKS, begun);
+    assertStrictEquals(await first.ready, undefined);
+    assertStrictEquals(processStatus(latch, "State"), undefined);
+    const second = scene.start([], MARKS, begun);
+    assertStrictEquals(await second.ready, undefined);
+    assertEquals(childrenOf(Deno.pid).toSorted(), [first.pid, second.pid].toSorted());
   });
 });
 

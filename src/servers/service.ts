@@ -88,15 +88,17 @@ export interface Service {
   /**
    * Has the config checked, with the sockets in place.
    * @param timeout milliseconds after which a check that hangs is killed
+   * @returns what was begun meanwhile for the start that may follow, if anything; it ends with this program
    * @throws {RefusedConfig} with the reason, see check.ts
    * @throws {UserError} when the program cannot be run
    */
-  check(launch: Launch, timeout: number): Promise<void>;
+  check(launch: Launch, timeout: number): Promise<Begun | void>;
   /**
    * Starts a generation.
+   * @param begun by its check
    * @throws {UserError} when the program cannot be run
    */
-  start(launch: Launch): Started;
+  start(launch: Launch, begun?: Begun): Started;
   /**
    * Whether the server closes inherited sockets without removing them from its epoll sets first, so that it
    * is still woken for connections that others accept.
@@ -119,6 +121,9 @@ export interface Service {
    */
   examine?(launch: Launch): Promise<Finding[]>;
 }
+
+/** What only the service that has begun it can make use of. */
+export type Begun = Disposable;
 
 /** A generation that was started. */
 export interface Started extends Child {

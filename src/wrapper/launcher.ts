@@ -8,7 +8,7 @@ import { marksFor } from "../process/marks.ts";
 import { hidden } from "../servers/check.ts";
 import { Launch } from "../servers/launch.ts";
 import type { NamedSocket } from "../servers/named_sockets.ts";
-import type { Service, Started } from "../servers/service.ts";
+import type { Begun, Service, Started } from "../servers/service.ts";
 import { environmentWith } from "./environment_file.ts";
 import { type Hide, hidingLog } from "../templates/secrets.ts";
 import { hiderFor, renderFiles, targetsOf, type Template, writeFiles } from "./config_files.ts";
@@ -22,6 +22,8 @@ export interface Preparation {
   readonly env: Readonly<Record<string, string>>;
   /** For what is told of it: hides what its config has from the environment. */
   readonly hide: Hide;
+  /** What the check has begun for its start. */
+  readonly begun?: Begun;
 }
 
 /** Prepares and starts the generations of one service. */
@@ -54,11 +56,11 @@ export class Launcher {
     const hide = hiderFor(this.service.configs, env);
     const preparation = { sockets, env, hide };
     try {
-      await this.service.check(this.#launch(preparation), this.checkTimeout);
+      const begun = await this.service.check(this.#launch(preparation), this.checkTimeout);
+      return { ...preparation, ...(begun && { begun }) };
     } catch (error) {
       throw hidden(error, hide);
     }
-    return preparation;
   }
 
   /**
@@ -69,7 +71,7 @@ export class Launcher {
    */
   start(preparation: Preparation, number: number, stderr?: Fd): Started {
     const marks = marksFor(this.service.identity, number, preparation.sockets.length);
-    return this.service.start(this.#launch(preparation, marks, stderr));
+    return this.service.start(this.#launch(preparation, marks, stderr), preparation.begun);
   }
 
   #launch(
