@@ -1,59 +1,40 @@
 #!/usr/bin/env bash
-# Measures what the program costs, as ratios within one run:
-#   its start against a compiled hello world;
-#   a check of a config with 1,000 bind lines against its own start;
-#   requests served beside a HAProxy that drains against those with nobody draining.
-# Quiet machines give steady figures: look at the ratios, not at the milliseconds.
+# Measures multibinder beside what one would use instead, in the same run; ends with 1 if it lost a connection.
+#
+#   scripts/bench.sh                   all of it, in some ten minutes: docs/benchmarks.md, its plot, README's table
+#   scripts/bench.sh --quick           less of each, in under two minutes: dist/benchmarks/
+#   scripts/bench.sh --only WORD...    what has such a word in its title, to the terminal
+#
+# Let nothing else run meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/toolchain.sh
-need_tools haproxy hyperfine python3 wrk
+need_tools haproxy wrk s6-fdholder-daemon:s6 start_server:libserver-starter-perl systemd-socket-activate:systemd \
+  ruby python3 gcc /usr/include/stdio.h:libc6-dev
 scripts/build.sh
-root=$PWD
-program=$root/dist/multibinder
 
 work=$(mktemp -d)
-binder=
-# shellcheck disable=SC2317 # the trap calls it
-clean() {
-  [[ ! $binder ]] || kill "$binder"
-  rm -rf "$work"
-}
-trap clean EXIT
-cd "$work"
+trap 'rm -rf "$work"' EXIT
+gcc -O2 -pthread -o "$work/passing" scripts/bench/passing.c
+cat >"$work/hello.ts" <<'END'
+console.log("hello");
+if (Deno.args.length > 0) setInterval(() => {}, 1_000_000);
+END
+"$DENO" compile --quiet --no-check --no-code-cache --output "$work/hello" "$work/hello.ts"
 
-echo 'console.log("hello");' >hello.ts
-"$DENO" compile --quiet --no-check --no-code-cache --output hello hello.ts
-
-export MULTIBINDER_SOCK=$work/control.sock
-# Below the ports that the kernel gives to clients.
-first=$((20000 + RANDOM % 11000))
-{
-  printf 'global\n  maxconn 4000\ndefaults\n  mode http\n  timeout connect 1s\n'
-  printf '  timeout client 1s\n  timeout server 1s\nfrontend many\n'
-  for ((i = 0; i < 1000; i++)); do
-    echo "  bind <%= bind_tcp('127.0.0.1', $((first + i))) %>"
+# Drains are measured with newer ones as well, where they can be had.
+haproxys=haproxy
+if [[ $* == "" ]]; then
+  for release in trixie sid; do
+    if other=$(scripts/check/debian_program.sh "$release" haproxy); then haproxys+=:$other; fi
   done
-} >many.cfg.eta
-"$program" bind 2>/dev/null &
-binder=$!
-until "$program" healthcheck 2>/dev/null; do kill -0 "$binder"; done
+fi
 
-hyperfine --shell=none --warmup 3 --runs 30 --export-json result.json \
-  ./hello "$program --version" "$program exec -- haproxy -c -f many.cfg.eta" >/dev/null 2>&1
-
-"$DENO" eval '
-  const [hello, start, check] = JSON.parse(Deno.readTextFileSync("result.json")).results;
-  const ms = ({ median }) => `${(median * 1000).toFixed(1)} ms`;
-  const ratio = (a, b) => (a.median / b.median).toFixed(2);
-  console.log(`a compiled hello world            ${ms(hello)}`);
-  console.log(`multibinder --version             ${ms(start)}   ${ratio(start, hello)} times hello world`);
-  console.log(`check of 1,000 bind lines         ${ms(check)}   ${ratio(check, start)} times --version`);
-'
-
-echo
-haproxies=(haproxy)
-for release in bookworm trixie sid; do
-  if haproxy=$("$root/scripts/check/debian_program.sh" "$release" haproxy); then haproxies+=("$haproxy"); fi
-done
-"$root/scripts/bench/draining.py" "$program" "${haproxies[@]}"
+# As clients have it: what surrounds this run must not reach the programs.
+unset MULTIBINDER_SOCK NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES
+export MULTIBINDER_BIN=$PWD/dist/multibinder BENCH_PASSING=$work/passing BENCH_HELLO=$work/hello \
+  BENCH_HAPROXYS=$haproxys NO_COLOR=1
+status=0
+"$DENO" run --quiet --no-prompt --allow-all scripts/bench/bench.ts "$@" || status=$?
+[[ $* ]] || "$DENO" fmt --quiet docs/benchmarks.md README.md
+exit "$status"

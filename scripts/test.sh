@@ -215,6 +215,8 @@ nightly() {
     tests/examples/readme_test.ts
   start step "a soak of $SOAK_MINUTES minutes" scripts/soak.sh "$SOAK_MINUTES"
   start step "every system call fails in turn" scripts/faults.sh
+  # Its numbers are kept in dist/benchmarks; it fails of a lost connection alone.
+  start step "the benchmark, quickly" scripts/bench.sh --quick
   finish_all
   cat >docs/nightly.md <<END
 # The last nightly run
