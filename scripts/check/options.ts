@@ -16,6 +16,8 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     "allow-all",
     "allow-env",
     "allow-ffi",
+    "allow-read",
+    "allow-write",
     "deny-import",
     "deny-net",
     "deny-run",
