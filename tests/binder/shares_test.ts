@@ -93,8 +93,8 @@ Deno.test({
     await using all = await scene("long");
     await rootIsServed(all);
     const memory = Number.parseInt(processStatus(all.binder.program.pid, "RssAnon") ?? "");
-    // What is kept is a tenth of that; the rest has not been collected yet.
-    assert(memory < 100_000, `${memory} KiB`);
+    // Half of that was seen; if the requests were not handled one at a time, more.
+    assert(memory < 64 * 1024, `${memory} KiB`);
     assertMatch(await look(all), / (ENOBUFS|ETOOMANYREFS)/);
   },
 });
