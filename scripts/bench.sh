@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures multibinder beside what one would use instead, in the same run; ends with 1 if it lost a connection.
 #
-#   scripts/bench.sh                   all of it, in some ten minutes: docs/benchmarks.md, its plot, README's table
+#   scripts/bench.sh                   all of it, in some eight minutes: docs/benchmarks.md, its plot, README's table
 #   scripts/bench.sh --quick           less of each, in under two minutes: dist/benchmarks/
 #   scripts/bench.sh --only WORD...    what has such a word in its title, to the terminal
 #

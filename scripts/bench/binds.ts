@@ -92,7 +92,7 @@ export async function binds(isQuick: boolean): Promise<Result> {
   await startServer(stack, ["ruby", fileOf("old_binder.rb"), ruby], ruby);
   await startServer(stack, [PASSING, "serve", loop, loopbackHost(), "20000"], loop);
   const { sock } = stack.use(await startBinder());
-  const seconds = isQuick ? 0.2 : 0.4;
+  const seconds = isQuick ? 0.2 : 0.3;
   const contender = (sock: string) => {
     const one = { sock, host: loopbackHost(), seconds };
     const python = async (kind: string) => {

@@ -188,7 +188,7 @@ export async function memory(isQuick: boolean): Promise<Result> {
       } binds and then had 1,000 clients at once, which have left.`,
     columns: [{ name: "MB", kind: "ratio", digits: 1 }],
     reference: "a compiled hello world, waiting",
-    rounds: isQuick ? 1 : 3,
+    rounds: 1,
     contenders: {
       "a compiled hello world, waiting": of((own) =>
         Promise.resolve(own.use(startProgram([HELLO, "wait"])))

@@ -38,7 +38,7 @@ _For who wants to know what it costs, against what one would use instead._
 
 ![Bars of the main results](benchmarks.svg)
 
-Written by \`scripts/bench.sh\`, which takes some ten minutes (\`--quick\`: under two) and gets what it needs:
+Written by \`scripts/bench.sh\`, which takes some eight minutes (\`--quick\`: under two) and gets what it needs:
 let nothing else run meanwhile. A ratio is that of two numbers from one round, one after the other; what
 stands there is the median of all rounds and, in brackets, the least and the greatest. Milliseconds and
 requests a second are this machine's, and say little about another one.
@@ -95,7 +95,7 @@ export function picture(results: Results): string {
   });
   add(underLoad, {
     title: "The longest request during reloads",
-    note: "under load, a reload every 0.4 s; less is better",
+    note: "under load, a reload every 0.25 s; less is better",
     write: (value) => `${value.toFixed(0)} ms`,
   }, (result, way) => numbersOf(result, way, 4));
   add(reloadTime, {

@@ -28,7 +28,7 @@ export function queued(isQuick: boolean): Promise<Result> {
       name: "of",
       kind: "sum",
     }],
-    rounds: isQuick ? 1 : 3,
+    rounds: isQuick ? 1 : 2,
     contenders: eachWay((way) => async () => [
       await lost(way, "hangs"),
       await lost(way, "is full"),
@@ -85,7 +85,7 @@ async function within(milliseconds: number, holds: () => boolean): Promise<void>
 
 /** Requests while the server is reloaded again and again. */
 export function underLoad(isQuick: boolean): Promise<Result> {
-  const seconds = isQuick ? 2 : 4;
+  const seconds = isQuick ? 2 : 3;
   const quiet = async () => {
     await using site = await Site.start(WAYS["HAProxy, `-sf`"]);
     const { requests, errors, p99, worst } = await load(site.target, seconds);
@@ -95,7 +95,7 @@ export function underLoad(isQuick: boolean): Promise<Result> {
     title: "Requests while the server is reloaded",
     about:
       `wrk, 20 requests at a time, each on a new connection, for ${seconds} s a round. A reload every ` +
-      "0.4 s; Server::Starter waits for a second each time.",
+      "0.25 s; Server::Starter waits for a second each time.",
     columns: [
       { name: "errors", kind: "sum" },
       { name: "requests", kind: "sum" },
@@ -118,7 +118,7 @@ async function reloadsUnderLoad(way: Way, seconds: number): Promise<number[]> {
   const loading = load(site.target, seconds).finally(() => isOver = true);
   let reloads = 0;
   while (!isOver) {
-    const next = pause(400);
+    const next = pause(250);
     await site.reload();
     if (!isOver) reloads++;
     await next;
@@ -128,7 +128,7 @@ async function reloadsUnderLoad(way: Way, seconds: number): Promise<number[]> {
 }
 
 /** The time of a reload. */
-export function reloadTime(isQuick: boolean): Promise<Result> {
+export function reloadTime(): Promise<Result> {
   return measure({
     title: "From the signal to the first answer of the next generation",
     about:
@@ -136,7 +136,7 @@ export function reloadTime(isQuick: boolean): Promise<Result> {
       "`-W` does not.",
     columns: [{ name: "ms", kind: "ratio" }],
     reference: "HAProxy, `-W`",
-    rounds: isQuick ? 2 : 5,
+    rounds: 2,
     contenders: eachWay((way) => async () => {
       await using site = await Site.start(way);
       const times: number[] = [];
@@ -151,16 +151,15 @@ export function reloadTime(isQuick: boolean): Promise<Result> {
   });
 }
 
-/** Throughput while an old generation drains: each way, and with other HAProxys ours and their own. */
+/** Throughput while an old generation drains: each way, and with other HAProxys ours. */
 export async function draining(isQuick: boolean): Promise<Result> {
   const contenders: Record<string, () => Promise<number[]>> = {};
   const [first, ...others] = (Deno.env.get("BENCH_HAPROXYS") ?? "haproxy").split(":");
   for (const haproxy of [first, ...isQuick ? [] : others].filter((one) => one !== undefined)) {
     const version = /version (\d+\.\d+)/.exec(await outputOf([haproxy, "-v"]))?.[1];
     for (const [name, way] of Object.entries(WAYS)) {
-      if (haproxy !== first && name !== OURS && name !== "HAProxy, `-W`") continue;
-      contenders[`${version}: ${name}`] = () =>
-        besideOneThatDrains(way, haproxy, isQuick ? 1 : 1.5);
+      if (haproxy !== first && name !== OURS) continue;
+      contenders[`${version}: ${name}`] = () => besideOneThatDrains(way, haproxy, 1);
     }
   }
   return await measure({
@@ -175,7 +174,7 @@ export async function draining(isQuick: boolean): Promise<Result> {
       { name: "p99, times", kind: "median", digits: 2 },
       { name: "old one, % of a core", kind: "median" },
     ],
-    rounds: isQuick ? 1 : 5,
+    rounds: isQuick ? 1 : 3,
     contenders,
   });
 }
@@ -208,7 +207,7 @@ async function besideOneThatDrains(
 export async function path(isQuick: boolean): Promise<Result> {
   await using direct = await Site.start(WAYS["HAProxy, `-sf`"]);
   await using ours = await Site.start(WAYS[OURS]);
-  const seconds = isQuick ? 1 : 1.5;
+  const seconds = 1;
   const contender = ({ target }: Site) => async () => {
     const fresh = await load(target, seconds);
     const kept = await load(target, seconds, true);
@@ -226,7 +225,7 @@ export async function path(isQuick: boolean): Promise<Result> {
       { name: "p99, ms", kind: "ratio", digits: 2 },
     ],
     reference: "HAProxy's own bind",
-    rounds: isQuick ? 2 : 7,
+    rounds: isQuick ? 2 : 5,
     contenders: { "HAProxy's own bind": contender(direct), [OURS]: contender(ours) },
   });
 }

@@ -27,6 +27,7 @@ end
 
 /**
  * Sends requests, 20 at a time.
+ * @param seconds a whole number, as wrk has it
  * @param isKept whether a connection is used for more than one of them
  */
 export async function load(target: Target, seconds: number, isKept = false): Promise<Load> {
