@@ -90,6 +90,9 @@ function ownValue<T>(object: Readonly<Record<string, T>>, name: string): T | und
   return Object.hasOwn(object, name) ? object[name] : undefined;
 }
 
+/** What the environment may say of an option without a value. */
+const TRUTH: Readonly<Record<string, boolean>> = { 1: true, true: true, 0: false, false: false };
+
 /**
  * What an option comes to.
  * @param texts how often, and with what, it was given
@@ -110,17 +113,22 @@ function valueOf(
   if (second !== undefined && (placeholder === undefined || !option.repeatable)) {
     throw wrong("is given more than once");
   }
-  if (placeholder === undefined) return texts.length + settings.length > 0;
-  const { about, repeatable, required } = option;
   const environment = variableOf(subcommand, name, option) ?? "";
   const inherited = environment && Deno.env.get(environment) || "";
+  const inEnvironment = (text: string, why: string) =>
+    usageError(subcommand, `the environment's ${environment}, "${text}": ${why}`);
+  if (placeholder === undefined) {
+    if (texts.length > 0 || inherited === "") return texts.length + settings.length > 0;
+    if (!Object.hasOwn(TRUTH, inherited)) throw inEnvironment(inherited, "it must be 1 or 0");
+    return TRUTH[inherited];
+  }
+  const { about, repeatable, required } = option;
   const listed = repeatable ? inherited.split(/\s+/) : [inherited];
   const sources = [
     texts.map((text) => ({ text, wrong: (why: string) => wrong(`"${text}": ${why}`) })),
     listed.filter((text) => text !== "").map((text) => ({
       text,
-      wrong: (why: string) =>
-        usageError(subcommand, `the environment's ${environment}, "${text}": ${why}`),
+      wrong: (why: string) => inEnvironment(text, why),
     })),
     settings.map(({ text, at }) => ({
       text,

@@ -75,15 +75,35 @@ Deno.test("what the environment says counts when the option is not there, unless
   }
 });
 
-Deno.test("a command for containers takes each option with a value from the environment too", async () => {
-  const contained = defineSubcommand({ ...any, environment: true });
-  const variables = { MULTIBINDER_TIME: "5m", MULTIBINDER_ALSO: " x\ty=z ", MULTIBINDER_LOUD: "1" };
+Deno.test("a command for containers takes each option from the environment too", async () => {
+  const options = { ...OPTIONS, dance: { about: "do nothing else", instead: true } } as const;
+  const contained = defineSubcommand({ ...any, options, environment: true });
+  const variables = {
+    ...{ MULTIBINDER_TIME: "5m", MULTIBINDER_ALSO: " x\ty=z ", MULTIBINDER_LOUD: "1" },
+    // What is done instead is for the command line alone.
+    ...{ MULTIBINDER_DANCE: "1", MULTIBINDER_HELP: "1" },
+  };
+  const still = { ...nothing, dance: false };
   try {
     for (const [name, value] of Object.entries(variables)) Deno.env.set(name, value);
-    assertEquals(await parse([], contained), { ...nothing, time: 300_000, also: ["x", "y=z"] });
-    const args = ["--time", "1s", "--also", "a"];
-    assertEquals(await parse(args, contained), { ...nothing, time: 1000, also: ["a"] });
+    const inherited = { ...still, time: 300_000, also: ["x", "y=z"], loud: true };
+    assertEquals(await parse([], contained), inherited);
+    const args = ["--time", "1s", "--also", "a", "--dance"];
+    const given = { ...still, time: 1000, also: ["a"], loud: true, dance: true };
+    assertEquals(await parse(args, contained), given);
     assertEquals(await parse([]), nothing, "a command that is not for containers");
+    for (const [text, loud] of [["true", true], ["0", false], ["false", false], ["", false]]) {
+      Deno.env.set("MULTIBINDER_LOUD", String(text));
+      assertEquals((await parse([], contained)).loud, loud, String(text));
+      assertEquals((await parse(["--loud"], contained)).loud, true, "the command line goes before");
+      const setting = new Map([["loud", [{ text: "true", at: "x.toml:1" }]]]);
+      const line = await parseCommandLine(contained, [], setting);
+      assert(typeof line === "object");
+      assertEquals(line.options.loud, text === "" || loud, "the environment goes before the file");
+    }
+    Deno.env.set("MULTIBINDER_LOUD", "yes");
+    await refused([], /the environment's MULTIBINDER_LOUD, "yes": it must be 1 or 0/, contained);
+    Deno.env.delete("MULTIBINDER_LOUD");
     Deno.env.set("MULTIBINDER_TIME", "soon");
     await refused(
       [],

@@ -5,6 +5,8 @@ export interface Flag {
   /** What it does, in a few words. */
   about: string;
   placeholder?: undefined;
+  /** Whether it has something else done instead of the command's work: then no variable stands for it. */
+  instead?: true;
 }
 
 /** An option with a value. */

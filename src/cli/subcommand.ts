@@ -33,7 +33,7 @@ export interface Subcommand<O extends Options = Options> {
   options: O;
   /** Who answers at the control socket that it connects to. */
   talksTo: "binder" | "wrapper" | "either" | "nobody";
-  /** Whether each option with a value may also be a variable: for programs that run in containers. */
+  /** Whether each option may also be a variable: for programs that run in containers. */
   environment?: true;
   /** More to read, by its title. */
   sections?: Readonly<Record<string, string>>;
@@ -64,7 +64,7 @@ export const COMMON_OPTIONS = {
     environment: "MULTIBINDER_LOG_LEVEL",
     default: "info",
   },
-  "help": { about: "show this help" },
+  "help": { about: "show this help", instead: true },
 } as const satisfies Options;
 
 /** The exit codes that every subcommand has. */
@@ -87,8 +87,8 @@ export function variableOf(
   name: string,
   option: Option,
 ): string | undefined {
-  if (option.placeholder === undefined) return undefined;
   const derived = environment && `MULTIBINDER_${name.toUpperCase().replaceAll("-", "_")}`;
+  if (option.placeholder === undefined) return option.instead ? undefined : derived;
   return option.environment ?? derived;
 }
 
