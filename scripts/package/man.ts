@@ -87,7 +87,7 @@ function list(rows: readonly (readonly [term: string, meaning: string])[]): stri
 
 /** Paragraphs; what is in columns stays as it is. */
 function blocks(text: string): string {
-  return text.trim().split(/\n\n+/).map((block) =>
+  return text.replace(/^\n+|\s+$/g, "").split(/\n\n+/).map((block) =>
     /\S {2,}|^ /m.test(block) ? verbatim(block) : `.PP\n${escape(block)}\n`
   ).join("").replace(/^\.PP\n/, "");
 }

@@ -94,19 +94,14 @@ standard error, the lines of the log have priorities instead of times.
 `;
 
 const OPTIONS = {
+  "config": { placeholder: "FILE", about: "TOML that has what else there is to say" },
+  "check": { about: "check command line and config, and end", instead: true },
   "sock": { ...SOCK, about: "control socket to listen on" },
-  "mode": {
-    placeholder: "BITS",
-    about: "its permission bits, in octal",
-    read: fileMode,
-    default: "0600",
+  "allow": {
+    placeholder: "PATTERN",
+    about: "addresses that clients may ask for as well",
+    repeatable: true,
   },
-  "user": {
-    placeholder: "USER",
-    about: "become this user, once all is bound",
-  },
-  "owner": { placeholder: "USER", about: "owner of the control socket" },
-  "group": { placeholder: "GROUP", about: "group of the control socket" },
   "allow-uid": {
     placeholder: "USER",
     about: "user who may connect as well, * for all",
@@ -117,6 +112,23 @@ const OPTIONS = {
     about: "group that may connect as well",
     repeatable: true,
   },
+  "take": {
+    placeholder: "PID",
+    about: "take ADDRESS over from a process that listens, or auto",
+    read: holder,
+  },
+  "mode": {
+    placeholder: "BITS",
+    about: "permission bits of the control socket, in octal",
+    read: fileMode,
+    default: "0600",
+  },
+  "user": {
+    placeholder: "USER",
+    about: "become this user, once all is bound",
+  },
+  "owner": { placeholder: "USER", about: "owner of the control socket" },
+  "group": { placeholder: "GROUP", about: "group of the control socket" },
   "adopt-uid": {
     placeholder: "USER",
     about: "user who may hand sockets back as well",
@@ -135,20 +147,10 @@ const OPTIONS = {
     read: duration,
     default: "10s",
   },
-  "allow": {
-    placeholder: "PATTERN",
-    about: "addresses that clients may ask for as well",
-    repeatable: true,
-  },
   "release-unused": {
     placeholder: "TIME",
     about: "give up what nothing uses for so long",
     read: duration,
-  },
-  "take": {
-    placeholder: "PID",
-    about: "take ADDRESS over from a process that listens, or auto",
-    read: holder,
   },
   "allow-option": {
     placeholder: "NAME",
@@ -156,8 +158,6 @@ const OPTIONS = {
     choices: RESTRICTED,
     repeatable: true,
   },
-  "config": { placeholder: "FILE", about: "TOML that has what else there is to say" },
-  "check": { about: "check command line and config, and end" },
 } as const satisfies Options;
 
 export const subcommand = defineSubcommand({

@@ -9,8 +9,8 @@ import { COMMON_OPTIONS, variableOf } from "./subcommand.ts";
 
 const table = await allCommands();
 
-/** Lines of an 80 by 40 terminal, but for the prompt: `exec` has many options. */
-const SCREEN = { lines: 39, columns: 80 };
+/** Of a terminal of 24 lines, all but that of the prompt. */
+const SCREEN = { lines: 23, columns: 80 };
 
 Deno.test("each command is listed by its own name", () => {
   assertEquals(table.map(({ name }) => name), Object.keys(COMMANDS));
@@ -42,14 +42,27 @@ Deno.test("the whole help has every default, section and example, and reads on a
       if (variable !== undefined) assert(flat.includes(` ${variable}`), variable);
     }
     for (const example of subcommand.examples ?? []) assert(flat.includes(example), example);
-    for (const title of Object.keys(subcommand.sections ?? {})) {
-      assert(text.includes(`\n${title}:\n`));
+    for (const [title, section] of Object.entries(subcommand.sections ?? {})) {
+      const [first = ""] = section.replace(/^\n/, "").split("\n");
+      assert(text.includes(`\n${title}:\n  ${first}\n`), first);
     }
     for (const line of text.split("\n")) assert(line.length <= 100, line);
   }
-  const lines = programHelp(table).trimEnd().split("\n");
-  assert(lines.length <= SCREEN.lines);
+});
+
+Deno.test("the program's help fits on a screen, begins with examples, and has every command", async () => {
+  const text = programHelp(table);
+  const lines = text.trimEnd().split("\n");
+  assert(lines.length <= SCREEN.lines, text);
   for (const line of lines) assert(line.length <= SCREEN.columns, line);
+  for (const { name } of table) assertMatch(text, new RegExp(`^  ${name} `, "m"));
+  const examples = [...text.matchAll(/^ +multibinder (\S+) (.*?) &$/gm)];
+  assert(examples.length > 0 && text.indexOf(examples[0]?.[0] ?? "") < text.indexOf("Usage:"));
+  for (const [example, name, args = ""] of examples) {
+    const subcommand = table.find((one) => one.name === name);
+    assert(subcommand, example);
+    await parseCommandLine(subcommand, args.split(" "));
+  }
 });
 
 Deno.test("every default is one that the option takes, and every example is understood", async () => {

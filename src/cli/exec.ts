@@ -76,22 +76,51 @@ export const subcommand = defineSubcommand({
   about: "run a server on sockets that outlive it (the wrapper)",
   argument: { name: "COMMAND", about: "the server's command line", count: "command" },
   options: {
-    ...BINDER_OPTIONS,
     "listen": {
       placeholder: "[NAME=]ADDRESS",
       about: "a socket for the server, named",
       read: parseNamedSockets,
       repeatable: true,
     },
+    "drain": {
+      placeholder: "TIME",
+      about: "for the old one to finish its connections",
+      read: duration,
+      default: "10m",
+    },
+    "settle": {
+      placeholder: "TIME",
+      about: "to stay up before the old drains",
+      read: duration,
+      default: "1s",
+    },
+    "ready-timeout": {
+      placeholder: "TIME",
+      about: "for a generation to be up",
+      read: duration,
+      default: "60s",
+    },
+    "stop-delay": {
+      placeholder: "TIME",
+      about: "to serve on when told to stop",
+      read: duration,
+      default: "0s",
+    },
+    "control": {
+      placeholder: "PATH",
+      about: "its own control socket, for status, reload, upgrade",
+    },
+    "watch": {
+      placeholder: "PATH",
+      about: "reload when what is there, or a config, has changed",
+      repeatable: true,
+    },
+    ...BINDER_OPTIONS,
     "env-file": ENV_FILE,
     "strict": { about: "a check binds the real addresses, or fails" },
     "render-dir": {
       placeholder: "DIR",
       about: "for rendered files, else beside their templates",
-    },
-    "control": {
-      placeholder: "PATH",
-      about: "its own control socket, for status, reload, upgrade",
     },
     "metrics": METRICS,
     "server": { placeholder: "NAME", about: "which server it is, else by its program's name" },
@@ -105,34 +134,11 @@ export const subcommand = defineSubcommand({
     "ready-notify": { about: "it is up when it says READY=1, and not before" },
     "ready-poll": { about: "it is up when it polls all its sockets, and not before" },
     "ready-fd": { about: "it is up when it writes a line to descriptor {ready}" },
-    "ready-timeout": {
-      placeholder: "TIME",
-      about: "for a generation to be up",
-      read: duration,
-      default: "60s",
-    },
-    "settle": {
-      placeholder: "TIME",
-      about: "to stay up before the old drains",
-      read: duration,
-      default: "1s",
-    },
-    "drain": {
-      placeholder: "TIME",
-      about: "for the old one to finish its connections",
-      read: duration,
-      default: "10m",
-    },
     "max-generations": {
       placeholder: "N",
       about: "old generations that may drain at once",
       read: wholeNumber(0),
       default: "50",
-    },
-    "watch": {
-      placeholder: "PATH",
-      about: "reload when what is there, or a config, has changed",
-      repeatable: true,
     },
     "watch-interval": {
       placeholder: "TIME",
@@ -142,12 +148,6 @@ export const subcommand = defineSubcommand({
     },
     "before-reload": { placeholder: "COMMAND", about: "may refuse a reload, by failing" },
     "after-reload": { placeholder: "COMMAND", about: "is told how a reload went" },
-    "stop-delay": {
-      placeholder: "TIME",
-      about: "to serve on when told to stop",
-      read: duration,
-      default: "0s",
-    },
     "restart": {
       placeholder: "TIME",
       about: "restart a server that crashes, pausing for at most so long",

@@ -20,11 +20,10 @@ const EXAMPLES_SHOWN = 2;
 export function programHelp(commands: readonly Subcommand[]): string {
   const rows = commands.map(({ name, about }): Row => [name, about]);
   return [
-    "multibinder: replace a server without losing a connection\n",
-    "Usage: multibinder COMMAND [OPTIONS]\n",
-    table(rows),
-    "`multibinder COMMAND --help` is a summary, `multibinder help COMMAND` tells all,",
-    "`multibinder --version` the version. `multibinder PATH` is short for\n`multibinder bind --sock PATH`.\n",
+    "Replace a server without losing a connection.\n",
+    "  multibinder bind :80 &\n  multibinder exec -- haproxy -f site.cfg.eta &\n",
+    `Usage: multibinder COMMAND [OPTIONS], or multibinder --version\n${table(rows)}`,
+    "`multibinder COMMAND --help` is a summary, `multibinder help COMMAND` tells all.\n",
   ].join("\n");
 }
 
@@ -66,8 +65,10 @@ export function aboutVariables(subcommand: Subcommand): string {
     variableOf(subcommand, name, option) ?? []
   );
   return wrap(
-    "These are for options that the command line does not have; where one may be repeated, with " +
-      `white space between the values: ${names.join(", ")}.`,
+    "These are for options that the command line does not have. Where one may be repeated, there is " +
+      `white space between its values; where it has no value, 1 stands for it: ${
+        names.join(", ")
+      }.`,
     WIDTH - 2,
   ).join("\n");
 }
@@ -138,5 +139,7 @@ function wrap(text: string, width: number): string[] {
 }
 
 function indent(text: string): string {
-  return text.trim().split("\n").map((line) => line === "" ? "\n" : `  ${line}\n`).join("");
+  return text.replace(/^\n+|\s+$/g, "").split("\n").map((line) =>
+    line === "" ? "\n" : `  ${line}\n`
+  ).join("");
 }
