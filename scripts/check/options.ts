@@ -1,14 +1,23 @@
 /**
- * Checks that README, docs/ and examples/ name no option of multibinder that does not exist: in its command
- * lines, each option must be one of that command; an option that stands alone, in inline code or on a line of
- * its own in a manifest, must be one of any command. What follows another program's name is that one's.
+ * Checks that documentation, examples and help (and with it the man pages) name no option of multibinder, and no
+ * variable, that does not exist: in its command lines, each option must be one of that command; an option that
+ * stands alone, in inline code or on a line of its own in a manifest, must be one of any command. What follows
+ * another program's name is that one's.
  *
  *     deno run --allow-read scripts/check/options.ts
  */
 // deno-lint-ignore-file no-console -- a script speaks to the terminal
 import { allCommands } from "../../src/cli/commands.ts";
 import { suggest } from "../../src/cli/suggestion.ts";
-import { COMMON_OPTIONS, type Subcommand } from "../../src/cli/subcommand.ts";
+import { fullHelp } from "../../src/cli/help.ts";
+import { COMMON_OPTIONS, type Subcommand, variableOf } from "../../src/cli/subcommand.ts";
+import { MARKS, STATE_VARIABLE } from "../../src/process/own_variables.ts";
+
+/** What is looked through. */
+const ROOTS = [
+  ...["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Dockerfile"],
+  ...["docs", "examples", "packaging", ".github"],
+];
 
 /** Options of other programs that the docs name without the program. */
 const FOREIGN: Readonly<Record<string, readonly string[]>> = {
@@ -24,11 +33,28 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     "no-code-cache",
   ],
   "docker": ["cap-add", "cap-drop", "format", "read-only", "sysctl", "tmpfs"],
-  "servers that multibinder runs": ["bind", "check-config", "fd", "graceful-timeout", "test"],
+  "servers that multibinder runs": [
+    ...[
+      "bind",
+      "check-config",
+      "config",
+      "configFile",
+      "fd",
+      "graceful-timeout",
+      "nodaemonize",
+      "test",
+    ],
+  ],
   "the original's multibinder-haproxy-erb": ["erb-write-only"],
 };
 
-/** An option that does not exist. */
+/** Variables that no option has: what one program tells the next, and what scripts and tests take. */
+const OTHER_VARIABLES = [
+  ...[STATE_VARIABLE, ...Object.values(MARKS)],
+  ...["MULTIBINDER_BIN", "MULTIBINDER_UPGRADES", "MULTIBINDER_RELOADS", "MULTIBINDER_FUZZ_CASES"],
+];
+
+/** An option or a variable that does not exist. */
 export interface Unknown {
   line: number;
   message: string;
@@ -63,6 +89,49 @@ export function checkOptions(
           findings.unknown.push({ line, message });
         }
       }
+    }
+  }
+  return findings;
+}
+
+/**
+ * Looks through the help of a command, from which its man page comes: there options stand in the sentences, and
+ * may be another command's.
+ */
+export function checkHelp(subcommand: Subcommand, commands: readonly Subcommand[]): Findings {
+  const names = Object.keys(COMMON_OPTIONS).concat(
+    ...commands.map(({ options }) => Object.keys(options)),
+    ...Object.values(FOREIGN),
+  );
+  const findings: Findings = { known: 0, unknown: [] };
+  for (const { line, code } of linesOf(fullHelp(subcommand))) {
+    for (
+      const [option, name = ""] of code.replace(/ -- .*/, "").matchAll(/(?<!\S)--([a-z][\w-]*)/g)
+    ) {
+      if (names.includes(name)) findings.known++;
+      else {findings.unknown.push({
+          line,
+          message: `${option}: no command of multibinder has it`,
+        });}
+    }
+  }
+  return findings;
+}
+
+/** Looks for variables of ours through a file. */
+export function checkVariables(text: string, commands: readonly Subcommand[]): Findings {
+  const names = commands.flatMap((one) =>
+    Object.entries({ ...one.options, ...COMMON_OPTIONS })
+      .flatMap(([name, option]) => variableOf(one, name, option) ?? [])
+  ).concat(OTHER_VARIABLES);
+  const findings: Findings = { known: 0, unknown: [] };
+  for (const { line, code } of linesOf(text)) {
+    for (const [variable] of code.matchAll(/\bMULTIBINDER_[A-Z_]*[A-Z]\b/g)) {
+      if (names.includes(variable)) findings.known++;
+      else {findings.unknown.push({
+          line,
+          message: `${variable}: no option${suggest(variable, names)}`,
+        });}
     }
   }
   return findings;
@@ -144,14 +213,21 @@ function* filesBelow(path: string): Generator<string> {
 
 if (import.meta.main) {
   const commands = await allCommands();
-  let [files, known, unknown] = [0, 0, 0];
-  for (const path of ["README.md", "docs", "examples"].flatMap((root) => [...filesBelow(root)])) {
-    const findings = checkOptions(path, Deno.readTextFileSync(path), commands);
-    for (const { line, message } of findings.unknown) console.error(`${path}:${line}: ${message}`);
-    files++;
+  let [known, unknown] = [0, 0];
+  const take = (where: string, findings: Findings) => {
+    for (const { line, message } of findings.unknown) console.error(`${where}:${line}: ${message}`);
     known += findings.known;
     unknown += findings.unknown.length;
+  };
+  const files = ROOTS.flatMap((root) => [...filesBelow(root)]);
+  for (const path of files) {
+    const text = Deno.readTextFileSync(path);
+    take(path, checkOptions(path, text, commands));
+    take(path, checkVariables(text, commands));
   }
-  console.log(`${known} options in ${files} files, ${unknown} unknown`);
+  for (const one of commands) take(`multibinder help ${one.name}`, checkHelp(one, commands));
+  console.log(
+    `${known} options and variables in ${files.length} files and the help, ${unknown} unknown`,
+  );
   if (unknown > 0 || known === 0) Deno.exit(1);
 }

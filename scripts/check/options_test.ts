@@ -1,6 +1,6 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { allCommands } from "../../src/cli/commands.ts";
-import { checkOptions } from "./options.ts";
+import { checkHelp, checkOptions, checkVariables } from "./options.ts";
 
 const commands = await allCommands();
 
@@ -57,4 +57,25 @@ Deno.test("what is another program's, or no code, is left alone", () => {
     "`multibinder exec -- cat --nope`",
   ];
   for (const text of texts) assertEquals(check("x.md", text), [0, []], text);
+});
+
+Deno.test("an option in a sentence of the help is one that there is", () => {
+  for (const one of commands) assertEquals(checkHelp(one, commands).unknown, [], one.name);
+  const [bind] = commands;
+  assert(bind?.name === "bind");
+  const sections = { "More": "\nWith --sock and\n--drian, as --lisen=x has it.\n" };
+  const messages = checkHelp({ ...bind, sections }, commands).unknown.map(({ message }) => message);
+  assertEquals(
+    messages,
+    ["--drian", "--lisen"].map((one) => `${one}: no command of multibinder has it`),
+  );
+});
+
+Deno.test("a variable is one of an option, or of ours", () => {
+  const text =
+    "`MULTIBINDER_` and\n`MULTIBINDER_READY_POLL`, MULTIBINDER_STATE_FD, MULTIBINDER_DRIAN=1";
+  const { known, unknown } = checkVariables(text, commands);
+  assertEquals(known, 2);
+  assertEquals(unknown.map(({ line }) => line), [2]);
+  assertMatch(unknown[0]?.message ?? "", /^MULTIBINDER_DRIAN: .*did you mean MULTIBINDER_DRAIN\?/);
 });
