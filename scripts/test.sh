@@ -221,7 +221,7 @@ nightly() {
   cat >docs/nightly.md <<END
 # The last nightly run
 
-_For who wants to know what the long tests found last._
+_For whoever wants to know what the long tests found last._
 
 What takes too long for every run, \`scripts/test.sh nightly\` does and writes down here: on $(date -u +%F), of
 version $(git describe --always --dirty 2>/dev/null || echo "unknown"), Linux $(uname -r) on $(uname -m),

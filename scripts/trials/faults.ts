@@ -39,7 +39,7 @@ const unharmed = findings.filter(({ client }) => client === "served").length;
 const bad = findings.filter(({ others, recovered, leaked }) => !others || !recovered || leaked > 0);
 const page = `# Failing system calls
 
-_For who wonders what a failing system call does to the binder._
+_For whoever wonders what a failing system call does to the binder._
 
 Written by \`scripts/faults.sh\`; do not edit.
 

@@ -1,6 +1,7 @@
 /** The commands in the example's README, run as they stand there. */
 
 import { assert, assertEquals, assertNotMatch, assertStrictEquals } from "@std/assert";
+import { commandsOf } from "../support/page.ts";
 import { until } from "../support/process_status.ts";
 import type { Program } from "../support/program.ts";
 import { freePort } from "../support/temp_dir.ts";
@@ -56,7 +57,7 @@ containerTest("the README's commands work as they stand, and no request fails", 
       await answers(/^(V2){9}/);
     }],
   ];
-  const blocks = shellBlocks(Deno.readTextFileSync(`${EXAMPLE}/README.md`));
+  const blocks = commandsOf("examples/docker/README.md");
   const upgrade = blocks.find((block) => block.includes("docker kill -s USR1")) ?? "";
   for (const block of blocks) {
     const [what, event] = afterwards.shift() ?? [];
@@ -79,9 +80,4 @@ function start(commands: string, port: number): Program {
     .replace("-p 80:80", `-p ${port}:80`)
     .replace("./test.sh", `./test.sh http://127.0.0.1:${port}/`);
   return engine.shell(text, EXAMPLE);
-}
-
-/** The fenced blocks of a page that are for a shell. */
-function shellBlocks(page: string): string[] {
-  return [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, text = ""]) => text);
 }

@@ -1,22 +1,15 @@
 /** README's example works when it is pasted, in whatever order its two programs come up. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { multibinder } from "../support/binder.ts";
+import { commandsOf } from "../support/page.ts";
 import { runProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
 
-const README = new URL("../../README.md", import.meta.url);
 /** How often: as MULTIBINDER_PASTES says, else a few times. */
 const PASTES = Number(Deno.env.get("MULTIBINDER_PASTES") || 10);
 const AT_ONCE = 2;
-
-/** The code blocks of the section "Five minutes": the start, and the reload. */
-function blocks(): string[] {
-  const [, section = ""] = /^## Five minutes$([^]*?)^## /m.exec(Deno.readTextFileSync(README)) ??
-    [];
-  return [...section.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, text = ""]) => text);
-}
 
 /** A shell with job control, in which nobody else has port 8080 or this folder. */
 function pasted(start: string, reload: string): string {
@@ -47,7 +40,9 @@ Deno.test({
   name: `pasted ${PASTES} times, README's example serves, and reloads`,
   ignore: ignoreUnless(Deno.uid() === 0, "namespaces of its own need root"),
   async fn() {
-    const [start = "", reload = "", ...others] = blocks();
+    const [build = "", start = "", reload = "", ...others] = commandsOf("README.md");
+    // The first one is how these tests were built.
+    assertMatch(build, /^\.\/scripts\/build\.sh .*\n$/);
     assertEquals([start.includes("exec"), reload.includes("reload"), others], [true, true, []]);
     using folder = tempDir();
     const script = folder.file("pasted");

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { containerTest } from "../container/engine.ts";
 import { multibinder } from "../support/binder.ts";
 import { get, Load } from "../support/http_client.ts";
+import { fileOn } from "../support/page.ts";
 import { until } from "../support/process_status.ts";
 import { BINDER, BINDER_CONFIG, binderConfig, config, HAPROXY, Host } from "./host.ts";
 
@@ -66,23 +67,13 @@ containerTest(
     await host.run("systemctl", "start", "haproxy");
     const take = "/etc/systemd/system/multibinder.service.d/take.conf";
     await move(host, async () => {
-      const rights = "CAP_SYS_PTRACE CAP_DAC_READ_SEARCH";
-      host.write(
-        take,
-        `[Service]
-Environment=MULTIBINDER_TAKE=auto
-AmbientCapabilities=${rights}
-CapabilityBoundingSet=${rights}
-SystemCallFilter=pidfd_getfd
-ProtectProc=default
-ProcSubset=all
-`,
-      );
+      host.write(take, fileOn("docs/migrating.md", take));
       host.write(BINDER_CONFIG, binderConfig(":80"));
       await host.run("systemctl", "daemon-reload");
       await host.run("systemctl", "start", BINDER);
     }, async () => {
-      host.write("/etc/systemd/system/haproxy.service.d/soft.conf", SOFT);
+      const soft = "/etc/systemd/system/haproxy.service.d/soft.conf";
+      host.write(soft, fileOn("docs/migrating.md", soft));
       await host.run("systemctl", "daemon-reload");
       await host.run("systemctl", "stop", "haproxy");
     });
@@ -106,7 +97,7 @@ containerTest("a .socket unit gives its socket to the binder beside its service"
   await host.run("systemctl", "start", "site.socket");
   const drop = "/etc/systemd/system/multibinder.service.d/site.conf";
   await move(host, async () => {
-    host.write(drop, "[Service]\nSockets=site.socket\n");
+    host.write(drop, fileOn("docs/migrating.md", drop));
     await host.run("systemctl", "daemon-reload");
     await host.run("systemctl", "start", BINDER);
     assert((await host.listening(BINDER)).length === 1);

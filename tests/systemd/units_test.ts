@@ -14,6 +14,9 @@ import { multibinder } from "../support/binder.ts";
 import { get, HttpConnection, Load, type Outcome } from "../support/http_client.ts";
 import { hasEnded, until } from "../support/process_status.ts";
 import type { WrapperStatus } from "../support/status.ts";
+import { commandsOf, fileOn } from "../support/page.ts";
+import { runProgram } from "../support/program.ts";
+import { tempDir } from "../support/temp_dir.ts";
 import {
   beginRequest,
   BINDER,
@@ -37,32 +40,19 @@ function report(what: string, { ok, failures, replies }: Outcome): void {
 }
 
 containerTest("docs/systemd.md's walk-through, typed in its order", async () => {
-  const root = new URL("../..", import.meta.url);
-  const text = Deno.readTextFileSync(new URL("docs/systemd.md", root));
-  const steps = [...text.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, script = ""]) => script);
+  const [build = "", ...steps] = commandsOf("docs/systemd.md");
   assertStrictEquals(steps.length, 6);
-  const examples = new URL("examples", root).pathname;
-  await using host = await Host.bootPlain([
-    ...[
-      "-v",
-      `${multibinder()}:/tarball/dist/multibinder:ro`,
-      "-v",
-      `${examples}:/tarball/examples:ro`,
-    ],
-  ]);
-  const type = async () => {
-    // What Debian's packages are needed is in the image already.
-    const script = steps.shift()?.replace(/^apt-get .*\n/m, "") ?? "";
-    return await host.run("sh", "-ec", `cd /tarball\n${script}`);
-  };
-  await host.run(
-    "tar",
-    "-C",
-    "/tarball",
-    "-czf",
-    "/tarball/multibinder.tar.gz",
-    "--files-from=/dev/null",
-  );
+  // A clone in which the program is built already.
+  using clone = tempDir();
+  const root = new URL("../..", import.meta.url).pathname;
+  const built = `mkdir dist && cp '${multibinder()}' dist/multibinder && cp -r '${root}examples' .`;
+  Deno.mkdirSync(clone.file("scripts"));
+  Deno.writeTextFileSync(clone.file("scripts/build.sh"), `#!/bin/sh\n${built}\n`, { mode: 0o755 });
+  const { code, stderr } = await runProgram(["sh", "-ec", build], { cwd: clone.path });
+  assertEquals([code, stderr], [0, ""]);
+  await using host = await Host.bootPlain(["-v", `${clone.path}:/clone:ro`]);
+  const type = async () => await host.run("sh", "-ec", `cd /root\n${steps.shift()}`);
+  await host.run("cp", "/clone/multibinder.tar", "/root");
   await type();
   assertMatch(await type(), /Status: "holding 2 sockets"[^]*\n {2}0\.0\.0\.0:443 /);
   await type();
@@ -247,11 +237,10 @@ containerTest(
 
 containerTest("sockets of a unit last, and a restart does not make them block", async () => {
   await using host = await Host.boot();
-  // As the page has them.
-  const page = Deno.readTextFileSync(new URL("../../docs/systemd.md", import.meta.url));
-  const [, units = ""] = /^```\n(# \S+web\.socket\n[^]*?)^```$/m.exec(page) ?? [];
-  for (const [, path = "", text = ""] of units.matchAll(/^# (\S+)\n([^#]+)/gm)) {
-    host.write(path, text);
+  for (
+    const path of ["web.socket", `${BINDER}.d/web.conf`].map((one) => `/etc/systemd/system/${one}`)
+  ) {
+    host.write(path, fileOn("docs/systemd.md", path));
   }
   host.write(CONFIG, config("V1"));
   await host.run("systemctl", "daemon-reload");
