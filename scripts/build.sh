@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
 # Builds the program: scripts/build.sh [OUTPUT, by default dist/multibinder]
+#
+# MULTIBINDER_TARGET names another processor to build it for, x86_64 or aarch64. DENORT_BIN must then be of that
+# one, if it is set.
 set -euo pipefail
 output=$(realpath -m "${1:-$(dirname "$0")/../dist/multibinder}")
 cd "$(dirname "$0")/.."
 . scripts/toolchain.sh
+
+target=${MULTIBINDER_TARGET:-$(uname -m)} cross=()
+[[ $target == "$(uname -m)" ]] || cross=(--target "$target-unknown-linux-gnu")
 
 # Built beside the output, so that the rename is atomic and a running program keeps its file.
 mkdir -p "$(dirname "$output")"
@@ -44,7 +50,7 @@ while read -r file; do unused+=(--exclude "$file"); done < <(
 # and stay there.
 "$DENO" compile --quiet --no-check --config "$work/bundle/deno.json" --no-lock --cached-only --no-code-cache --no-prompt \
   --v8-flags=--max-semi-space-size=1 \
-  --allow-all --deny-net --deny-run --deny-import "${unused[@]}" --output "$built" "$work/bundle/main.js"
+  --allow-all --deny-net --deny-run --deny-import "${unused[@]}" --output "$built" "${cross[@]}" "$work/bundle/main.js"
 
 # The times of the source files are all in which two builds differ: the program carries one time for all.
 LC_ALL=C sed -E -i "s/(\"t\":)[0-9]{13}([,}])/\1${SOURCE_DATE_EPOCH:-1000000000}000\2/g" "$built"
@@ -52,6 +58,12 @@ LC_ALL=C sed -E -i "s/(\"t\":)[0-9]{13}([,}])/\1${SOURCE_DATE_EPOCH:-1000000000}
 # An upgrade in place compares it before the point of no return.
 "$DENO" run --quiet --no-check "${frozen[@]}" --allow-read --allow-write scripts/record_digest.ts "$built"
 
-version=$("$built" --version) || fail "the program was built, but does not start"
+if ((${#cross[@]})); then
+  machine=$(od -An -t u2 -j 18 -N 2 "$built") # e_machine of the ELF header
+  [[ $target:$machine =~ ^(x86_64:\ +62|aarch64:\ +183)$ ]] || fail "the program was built, but not for $target"
+  version="for $target"
+else
+  version=$("$built" --version) || fail "the program was built, but does not start"
+fi
 mv -f "$built" "$output"
 echo "built $output: $version, $(($(stat -c %s "$output") / 1000000)) MB, by $MULTIBINDER_TOOLCHAIN"

@@ -6,7 +6,8 @@
 #   multibinder-VERSION.cdx.json             what it is made of (a CycloneDX bill of materials)
 #   SHA256SUMS
 #
-# The program is built, unless MULTIBINDER_BIN names one. Two runs for one commit make the same bytes: times are
+# The program is built, for the processor MULTIBINDER_TARGET (x86_64 or aarch64) if that is another one; unless
+# MULTIBINDER_BIN names one. Two runs for one commit make the same bytes: times are
 # those of the commit, or SOURCE_DATE_EPOCH.
 set -euo pipefail
 output=$(realpath -m "${2:-$(dirname "$0")/../dist}") revision=${1:-1}
@@ -16,20 +17,27 @@ need_tools dpkg-deb:dpkg gzip lowdown
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)} LC_ALL=C TZ=UTC
 umask 022
 
-program=${MULTIBINDER_BIN:-$PWD/dist/multibinder}
-[[ ${MULTIBINDER_BIN:-} ]] || scripts/build.sh
-version=$("$program" --version) version=${version#* }
-arch=$(dpkg --print-architecture)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$output"
+# By its source: the program itself may be for another processor.
+run() { "$DENO" run --quiet --no-check --frozen --allow-all src/main.ts "$@"; }
+version=$(run --version) version=${version#* }
+target=${MULTIBINDER_TARGET:-$(uname -m)}
+case $target in
+  x86_64) arch=amd64 ;;
+  aarch64) arch=arm64 ;;
+  *) fail "no package for $target" ;;
+esac
+program=${MULTIBINDER_BIN:-$work/program}
+[[ ${MULTIBINDER_BIN:-} ]] || scripts/build.sh "$program"
 
 # What both packages have.
 scripts/package/pages.sh "$work/man"
 mkdir "$work/completions"
-"$program" completions bash >"$work/completions/multibinder"
-"$program" completions zsh >"$work/completions/_multibinder"
-"$program" completions fish >"$work/completions/multibinder.fish"
+run completions bash >"$work/completions/multibinder"
+run completions zsh >"$work/completions/_multibinder"
+run completions fish >"$work/completions/multibinder.fish"
 "$DENO" run --quiet --no-check --frozen --allow-read --allow-run --allow-env scripts/package/sbom.ts \
   >"$work/sbom.json"
 

@@ -198,6 +198,18 @@ haproxy_tests() {
   done
 }
 
+# The main promises, by a program with a newer runtime.
+newer_runtime_tests() {
+  local DENO=$DENO DENORT_BIN=${DENORT_BIN:-} MULTIBINDER_TOOLCHAIN=$MULTIBINDER_TOOLCHAIN file
+  local MULTIBINDER_BIN=$work/newer/multibinder
+  export MULTIBINDER_BIN
+  eval "$(scripts/check/newer_toolchain.sh)"
+  start step "build: $MULTIBINDER_TOOLCHAIN" scripts/build.sh "$MULTIBINDER_BIN"
+  finish_all
+  for file in "${PROMISES[@]}" tests/wrapper/upgrade_test.ts; do tests "with it: $file" "$file"; done
+  finish_all
+}
+
 nightly() {
   build || return
   limit=3h at_once=1
@@ -206,6 +218,8 @@ nightly() {
   # What of these cannot be had is skipped, and said.
   (need_tools dockerd:docker.io docker-compose) || true
   for file in tests/docker/*_test.ts; do tests "$file" "$file"; done
+  newer_runtime_tests
+  start step "packages for arm64" scripts/check/arm64_package.sh
   start step "100,000 conversations, twice" scripts/fuzz.sh 100000
   start tests "200 upgrades" env MULTIBINDER_UPGRADES=200 "$DENO" test --allow-all --no-check \
     --filter "upgrades under binds" tests/wrapper/upgrade_test.ts

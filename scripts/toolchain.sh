@@ -15,7 +15,7 @@ TOOLCHAIN_CACHE=${XDG_CACHE_HOME:-~/.cache}/multibinder
 
 NPM_DENO=@deno/linux-x64-glibc@2.4.2
 NPM_DENO_SHA512=LzDLyrROm2oxt2g8sjG6niYWaZas/HLBk4Ns5qEhf2bGaDr8Lcq24VTnThZLepLUKt8cTfT3NGX3MZZWKwSVmA==
-# A program compiled by Deno 2.4.2: denort 2.4.2, with a payload behind the ELF image.
+# A program compiled by Deno 2.4.2.
 NPM_DENORT=@vltpkg/cli-linux-x64@0.0.0-18
 NPM_DENORT_SHA512=eQvsTLNKsoA/sH80Nn1iEKu+Lh24kmbB97dDjhn34py23Xc6+/uI48UNG2k/TQFIcVf7Sckwnrk80L00Hx1eXA==
 DENORT_SIZE=85186368
@@ -64,15 +64,17 @@ npm_package() {
   rm ./*.tgz
 }
 
-# An ELF file ends with its section headers: at e_shoff, e_shnum of e_shentsize bytes.
+# carve_denort FILE SIZE SHA256   Leaves denort of a program that was compiled with it, which has a payload behind
+# the ELF image. An ELF file ends with its section headers: at e_shoff, e_shnum of e_shentsize bytes.
 carve_denort() {
   node -e '
-    const fs = require("fs"), fd = fs.openSync("vlt", "r+"), header = Buffer.alloc(64);
+    const [file, expected] = process.argv.slice(1);
+    const fs = require("fs"), fd = fs.openSync(file, "r+"), header = Buffer.alloc(64);
     fs.readSync(fd, header, 0, 64, 0);
     const size = Number(header.readBigUInt64LE(40)) + header.readUInt16LE(58) * header.readUInt16LE(60);
-    if (size !== Number(process.argv[1])) process.exit(1);
-    fs.ftruncateSync(fd, size)' "$DENORT_SIZE" || fail "$NPM_DENORT does not hold the expected ELF image"
-  echo "$DENORT_SHA256  vlt" | sha256sum --quiet --check - >&2 || fail "denort of $NPM_DENORT has the wrong sha256"
+    if (size !== Number(expected)) process.exit(1);
+    fs.ftruncateSync(fd, size)' "$1" "$2" || fail "$1 does not hold the expected ELF image"
+  echo "$3  $1" | sha256sum --quiet --check - >&2 || fail "denort of $1 has the wrong sha256"
 }
 
 npm_toolchain() {
@@ -94,7 +96,7 @@ npm_toolchain() {
     fi
     if [[ ! -x $denort ]]; then
       npm_package "$NPM_DENORT" "$NPM_DENORT_SHA512" vlt
-      carve_denort
+      carve_denort vlt "$DENORT_SIZE" "$DENORT_SHA256"
       chmod 755 vlt && mv vlt "$denort" || exit 1
     fi
   ) 9>"$TOOLCHAIN_CACHE/lock" || exit 1
