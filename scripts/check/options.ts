@@ -32,6 +32,8 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
     "deny-run",
     "no-code-cache",
   ],
+  "multibinder itself": ["version"],
+  "scripts/bench.sh": ["only", "quick"],
   "docker": ["cap-add", "cap-drop", "format", "read-only", "sysctl", "tmpfs"],
   "servers that multibinder runs": [
     ...[
