@@ -21,7 +21,7 @@ export function programHelp(commands: readonly Subcommand[]): string {
   const rows = commands.map(({ name, about }): Row => [name, about]);
   return [
     "Replace a server without losing a connection.\n",
-    "  multibinder bind :80 &\n  multibinder exec -- haproxy -f site.cfg.eta &\n",
+    `${commands.slice(0, 2).map(({ examples = [] }) => `  ${examples[0]} &\n`).join("")}`,
     `Usage: multibinder COMMAND [OPTIONS], or multibinder --version\n${table(rows)}`,
     "`multibinder COMMAND --help` is a summary, `multibinder help COMMAND` tells all.\n",
   ].join("\n");
