@@ -80,9 +80,15 @@ const found = await machine();
 const results: Results = {};
 for (const [name, experiment] of Object.entries(EXPERIMENTS)) {
   if (only && !only.includes(name)) continue;
-  const result = await experiment(isQuick);
-  results[name as keyof Results] = result;
-  console.log(`\n## ${result.title}\n\n${tableOf(result)}`);
+  try {
+    const result = await experiment(isQuick);
+    results[name as keyof Results] = result;
+    console.log(`\n## ${result.title}\n\n${tableOf(result)}`);
+  } catch (error) {
+    // What has been measured is worth its page.
+    console.error(`${name} failed:`, error);
+    Deno.exitCode = 1;
+  }
 }
 found.minutes = performance.now() / 60_000;
 
