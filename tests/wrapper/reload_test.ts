@@ -34,11 +34,10 @@ Deno.test("a reload that fails says why, and the old generation goes on", async 
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(tag(target), "old"), { sock: binder.sock });
   using stranger = Deno.listen({ hostname: target.hostname, port: 0 });
-  const broken: [string | undefined, RegExp, RegExp?][] = [
+  const broken: [string | undefined, RegExp][] = [
     [
       site(tag(target), "new", { frontend: ["no-such-keyword"] }),
-      /HAProxy refused the config/,
-      / error haproxy: .*unknown keyword 'no-such-keyword'/,
+      /HAProxy refused the config: .*unknown keyword 'no-such-keyword'/,
     ],
     [site("<%= bind_tcp('', 80", "new"), /site\.cfg\.eta:8: no %> closes this tag/],
     [undefined, /cannot read the template \S+site\.cfg\.eta: No such file/],
@@ -52,13 +51,12 @@ Deno.test("a reload that fails says why, and the old generation goes on", async 
   ];
   await using load = new Load(target, { workers: 2 });
   const { pid } = await wrapper.serving();
-  for (const [template, why, detail] of broken) {
+  for (const [template, why] of broken) {
     if (template === undefined) Deno.removeSync(wrapper.path);
     else wrapper.template = template;
     const { ok, message } = await wrapper.reload();
     assertStrictEquals(ok, false);
     assertMatch(message, why);
-    if (detail) await wrapper.program.waitFor(detail);
   }
   assertStrictEquals((await wrapper.serving()).pid, pid);
   const { failures, replies } = await load.stop();
