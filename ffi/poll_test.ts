@@ -158,7 +158,9 @@ Deno.test("a wait cancelled in the round in which it got ready ends once", async
   assertStrictEquals(ended, 2);
 });
 
-Deno.test("of hundreds of waits, each ends by its own descriptor", async () => {
+const noLength = ignoreIfEmulated("a property that is cut short goes on with what is closed then");
+
+Deno.test("of hundreds of waits, each ends by its own descriptor", noLength, async () => {
   const events = Array.from({ length: 300 }, createEvent);
   try {
     await fc.assert(
