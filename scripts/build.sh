@@ -27,7 +27,14 @@ frozen=()
 
 # A program reads all that it carries at each start, 14 ms of CPU a MB: so it carries JavaScript, without types,
 # comments and maps of either, in a file for each set of modules that are loaded together.
-"$DENO" bundle --quiet --no-check "${frozen[@]}" --packages external --code-splitting --outdir "$work/bundle" src/main.ts
+# The names of these files depend on the way from the sources to the packages: it is the same for every build from
+# within the folder of the packages.
+sources=$(mktemp -d "$("$DENO" info --json | sed -n 's/^ *"denoDir": "\(.*\)",\?$/\1/p')/multibinder.XXXXXX")
+trap 'rm -rf "$work" "$sources"' EXIT
+cp -r deno.json src ffi types "$sources"
+[[ ! -f deno.lock ]] || cp deno.lock "$sources"
+(cd "$sources" && "$DENO" bundle --quiet --no-check "${frozen[@]}" --packages external --code-splitting \
+  --outdir "$work/bundle" src/main.ts)
 # With the import map beside them: the program carries the path from there to its entry.
 cp deno.json "$work/bundle"
 
