@@ -10,10 +10,10 @@ import { beginRequest, BINDER_CONFIG, binderConfig, config, finish, Host } from 
 /** As docs/systemd.md has it: the wrapper tells HAProxy, and HAProxy whoever asks for /healthz. */
 const READY = "/run/multibinder-haproxy/site/ready.sock";
 const SITE = config("V1").replace(
-  "    http-request wait",
-  `    monitor-uri /healthz
-    monitor fail if { nbsrv(wrapper) lt 1 }
-    http-request wait`,
+  "http-request wait",
+  `monitor-uri /healthz
+monitor fail if { nbsrv(wrapper) lt 1 }
+http-request wait`,
 ) + `
 backend wrapper
     option httpchk GET /ready
@@ -24,7 +24,7 @@ containerTest("a poweroff under load: the load balancer sees it, and nothing is 
   await using host = await Host.boot();
   host.write(
     "/etc/default/multibinder-haproxy-site",
-    `OPTIONS="--stop-delay 3s --metrics unix:${READY}"\n`,
+    `OPTIONS="--stop-delay 5s --metrics unix:${READY}"\n`,
   );
   host.write(BINDER_CONFIG, binderConfig(":80"));
   host.write("/etc/haproxy/site.cfg.eta", SITE);
@@ -36,9 +36,10 @@ containerTest("a poweroff under load: the load balancer sees it, and nothing is 
   using slow = await beginRequest(host);
   await until(() => load.outcome.ok > 100);
 
-  await host.run("systemctl", "poweroff");
+  const poweroff = host.run("systemctl", "poweroff");
   // What a load balancer does: it asks now and then, and sends nobody there once it has been told.
   await until(async () => !await isHealthy());
+  await poweroff;
   const { ok, failures } = await load.stop();
   console.info(`until the load balancer has looked away: ${ok} ok, ${failures.length} failed`);
   assertEquals(failures, []);
