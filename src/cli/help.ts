@@ -13,6 +13,8 @@ import {
 /** Columns of a terminal, and its lines but for the prompt. */
 const [WIDTH, HEIGHT] = [80, 23];
 
+const NO_BREAK = "\u00a0";
+
 /** Examples that a summary begins with. */
 const EXAMPLES_SHOWN = 2;
 
@@ -30,14 +32,15 @@ export function programHelp(commands: readonly Subcommand[]): string {
 /** What fits on a screen: examples and options; the last of these by name alone where there are many. */
 export function summary(subcommand: Subcommand): string {
   const rows = optionRows(subcommand);
-  const more = `\`multibinder help ${subcommand.name}\` tells all`;
+  // Not to be broken into lines, as it is to be copied.
+  const more = `\`multibinder help ${subcommand.name}\``.replaceAll(" ", NO_BREAK) + " tells all";
   for (let shown = rows.length;; shown--) {
     const hidden = rows.slice(shown).map(([term]) => term.replace(/ [A-Z].*/, ""));
     const footer = hidden.length > 0 ? `Also ${hidden.join(", ")}; ${more}.` : `${more}.`;
     const text = [
       head(subcommand),
       `Options:\n${table(rows.slice(0, shown))}`,
-      `${wrap(footer, WIDTH).join("\n")}\n`,
+      `${wrap(footer, WIDTH).join("\n").replaceAll(NO_BREAK, " ")}\n`,
     ].join("\n");
     if (shown === 0 || text.split("\n").length - 1 <= HEIGHT) return text;
   }
