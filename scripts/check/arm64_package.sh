@@ -8,7 +8,7 @@ need_tools lintian python3 qemu-aarch64-static:qemu-user-static
 emulated_root=$(dirname "$(scripts/check/arm64_deno.sh)")/root
 work=$(mktemp -d)
 binder=''
-trap '[[ ! $binder ]] || kill "$binder" 2>/dev/null; rm -rf "$work"' EXIT
+trap '[[ ! $binder ]] || kill "$binder"; rm -rf "$work"' EXIT
 
 eval "$(scripts/check/newer_toolchain.sh aarch64)"
 MULTIBINDER_TARGET=aarch64 scripts/package.sh 1 "$work"
@@ -33,3 +33,4 @@ echo arm64 >&3
 [[ $(cat <&3) == "hello arm64" ]] || fail "the socket that it lends does not serve"
 kill "$binder"
 wait "$binder"
+binder=''
