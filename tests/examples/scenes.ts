@@ -113,7 +113,10 @@ export const SCENES: Readonly<Record<string, Scene>> = {
   "docs/servers.md": {
     needs: ["nginx", "gunicorn", "node"],
     before: `
-      mount -t tmpfs none /etc/nginx
+      # A copy of /etc, so that the machine's own stays as it is.
+      cp -a /etc /run
+      mount --bind /run/etc /etc
+      mkdir -p /etc/letsencrypt/live
       echo 'error_log stderr;
         events {}
         http {
@@ -131,6 +134,6 @@ server.listen({ fd: Number(process.argv[2]) });
 process.on("SIGTERM", () => server.close());
 END
     `,
-    after: `[[ $served == ' gunicorn nginx node' ]]`,
+    after: `[[ $served == ' gunicorn nginx node nginx' ]]`,
   },
 };
