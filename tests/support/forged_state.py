@@ -16,6 +16,7 @@ how, path, *program = sys.argv[1:]
 control = socket.socket(socket.AF_UNIX)
 control.bind(path)
 control.listen()
+control.setblocking(False)
 control.set_inheritable(True)
 file = os.stat(path)
 state = {
