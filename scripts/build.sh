@@ -31,7 +31,7 @@ frozen=()
 # within the folder of the packages.
 sources=$(mktemp -d "$("$DENO" info --json | sed -n 's/^ *"denoDir": "\(.*\)",\?$/\1/p')/multibinder.XXXXXX")
 trap 'rm -rf "$work" "$sources"' EXIT
-cp -r deno.json src ffi types "$sources"
+cp -r deno.json src ffi "$sources"
 [[ ! -f deno.lock ]] || cp deno.lock "$sources"
 (cd "$sources" && "$DENO" bundle --quiet --no-check "${frozen[@]}" --packages external --code-splitting \
   --outdir "$work/bundle" src/main.ts)
