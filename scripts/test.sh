@@ -21,8 +21,9 @@ esac
 # Folders whose tests share what takes long to set up, images of containers: each runs in one process. They take
 # longest, and come first.
 TOGETHER=(tests/systemd tests/container)
-# This one wants the machine for itself: it measures what a generation that drains costs the others.
-ALONE=(tests/wrapper/drain_test.ts)
+# These want the machine for themselves: they measure what a generation that drains costs the others, how long a
+# crowd makes an honest client wait, and count connections in half a second.
+ALONE=(tests/wrapper/drain_test.ts tests/binder/crowd_test.ts tests/wrapper/reload_test.ts)
 # The part of the system tests that `quick` runs: what README promises first.
 PROMISES=(tests/binder/bind_test.ts tests/wrapper/reload_test.ts tests/cli/command_line_test.ts)
 # How long a nightly soak lasts.
@@ -154,13 +155,12 @@ build() {
 # The biggest files first, which take longest as a rule: a long one at the end would run by itself.
 system_tests() {
   local path
-  # Most of them wait most of the time: one more than there are processors keeps these busy.
-  local at_once=$(($(nproc) + 1))
   # A Docker engine, and three of them, are for the nights.
   for path in "${TOGETHER[@]}" $(find tests -path tests/docker -prune -o -name '*_test.ts' -print0 | xargs -0 ls -S); do
     [[ " ${TOGETHER[*]} " == *" ${path%/*} "* || " ${ALONE[*]} " == *" $path "* ]] || tests "$path" "$path"
   done
   finish_all
+  local at_once=1
   for path in "${ALONE[@]}"; do tests "$path" "$path"; done
   finish_all
 }
