@@ -14,11 +14,13 @@ import type { Wanted } from "../sockets/wanted.ts";
 import type { Access } from "./access.ts";
 import { refusal } from "./handed_back.ts";
 import type { Holdings } from "./holdings.ts";
+import type { Ledger } from "./ledger.ts";
 import type { Policy } from "./policy.ts";
 
 /** What decides on them, and where they go. */
 export interface AdoptionParts {
   holdings: Holdings;
+  ledger: Ledger;
   policy: Policy;
   access: Pick<Access, "trusts">;
   /** Whether a socket is the one that clients of the binder connect to. */
@@ -44,7 +46,7 @@ export class Adoption {
    * @returns `adopted`, `held` for the socket that is held already, or `refused: ` and why
    */
   adopt({ address, backlog, options = {} }: Wanted, fd: Fd, peer: Peer): string {
-    const { holdings, log } = this.parts;
+    const { holdings, ledger, log } = this.parts;
     const { registry } = holdings.parts;
     const about = { address: formatAddress(address), pid: peer.pid };
     const why = this.#refusal(fd, address, options, peer);
@@ -54,23 +56,24 @@ export class Adoption {
     }
     const held = registry.find(address);
     if (held) {
-      if (socketCookie(held.fd) === socketCookie(fd)) return "held";
+      if (socketCookie(held.fd) === socketCookie(fd)) {
+        ledger.handedBack(held, peer);
+        return "held";
+      }
       log.warn("a client has another socket of an address held", about);
       return "refused: another socket is held for this address";
     }
     const file = hasFile(address) ? fileId(address.path) : undefined;
     const queue = address.transport === "tcp" ? acceptQueue(fd).limit : undefined;
-    holdings.take(
-      {
-        address,
-        fd: fd.duplicate(),
-        backlog: backlog ?? queue ?? registry.defaultBacklog,
-        since: Date.now(),
-        ...(file && { file }),
-      },
-      "adopted",
-      about,
-    );
+    const adopted = {
+      address,
+      fd: fd.duplicate(),
+      backlog: backlog ?? queue ?? registry.defaultBacklog,
+      since: Date.now(),
+      ...(file && { file }),
+    };
+    holdings.take(adopted, "adopted", about);
+    ledger.handedBack(adopted, peer);
     return "adopted";
   }
 

@@ -8,9 +8,9 @@ export interface Lending {
   /** As the binder sees it; 0 for one that its container cannot see. */
   pid: number;
   uid: number;
-  /** How often. */
+  /** How often; 0 for one that has it from a binder before, and has handed it back to this one. */
   count: number;
-  /** The last time, in milliseconds since 1970. */
+  /** The last time, in milliseconds since 1970; of a count of 0, when it was handed back. */
   last: number;
 }
 
@@ -22,11 +22,22 @@ export class Ledger {
   readonly #lent = new WeakMap<Held, Lending[]>();
 
   /** Notes that a client gets a socket. */
-  lend(held: Held, { pid, uid }: Pick<Peer, "pid" | "uid">, now: number = Date.now()): void {
+  lend(held: Held, peer: Pick<Peer, "pid" | "uid">, now: number = Date.now()): void {
+    this.#note(held, peer, now, 1);
+  }
+
+  /** Notes that a client has a socket from a binder before, unless it got it from this one as well. */
+  handedBack(held: Held, peer: Pick<Peer, "pid" | "uid">, now: number = Date.now()): void {
+    if (!this.of(held).some(({ pid, uid }) => pid === peer.pid && uid === peer.uid)) {
+      this.#note(held, peer, now, 0);
+    }
+  }
+
+  #note(held: Held, { pid, uid }: Pick<Peer, "pid" | "uid">, now: number, times: number): void {
     const lent = this.#lent.get(held) ?? [];
     const before = lent.find((one) => one.pid === pid && one.uid === uid);
     const others = lent.filter((one) => one !== before).slice(0, REMEMBERED - 1);
-    this.#lent.set(held, [{ pid, uid, count: (before?.count ?? 0) + 1, last: now }, ...others]);
+    this.#lent.set(held, [{ pid, uid, count: (before?.count ?? 0) + times, last: now }, ...others]);
   }
 
   /** Who was handed a socket, the latest first. */

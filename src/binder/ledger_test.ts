@@ -27,6 +27,15 @@ Deno.test("each process that was handed a socket is noted once, the latest first
     { pid: 8, uid: 1, count: 1, last: 200 },
   ]);
   assertEquals(ledger.of(other), []);
+  ledger.handedBack(one, { pid: 9, uid: 1 }, 500);
+  ledger.handedBack(one, { pid: 7, uid: 1 }, 600);
+  ledger.handedBack(one, { pid: 9, uid: 1 }, 700);
+  assertEquals(ledger.of(one).slice(0, 2), [
+    { pid: 9, uid: 1, count: 0, last: 500 },
+    { pid: 7, uid: 1, count: 2, last: 400 },
+  ]);
+  ledger.lend(one, { pid: 9, uid: 1 }, 800);
+  assertEquals(ledger.of(one)[0], { pid: 9, uid: 1, count: 1, last: 800 });
   ledger.restore(other, ledger.of(one));
   assertEquals(ledger.of(other), ledger.of(one));
 });

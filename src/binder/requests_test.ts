@@ -124,6 +124,23 @@ Deno.test("two clients that hold the same socket give it back once", async () =>
   });
 });
 
+Deno.test("who hands back a socket is told of as one that has it, though not from this binder", async () => {
+  await withBinder(async ({ binder, connect, listenOn }) => {
+    const [stored, mine] = params(2);
+    assert(mine);
+    using own = await listenOn(mine);
+    using copy = await listenOn(stored);
+    // As one is that systemd has kept over a restart.
+    const address = await resolveAddress(stored);
+    binder.registry.add({ address, fd: copy.duplicate(), backlog: 10, since: 0 });
+    assertEquals(await connect().adopt([stored, mine], [copy, own]), ["held", "adopted"]);
+    const lent = () => binder.held().map((held) => binder.ledger.of(held).map((one) => one.count));
+    assertEquals(lent(), [[0], [0]]);
+    await bound(connect(), [mine]);
+    assertEquals(lent(), [[0], [1]]);
+  });
+});
+
 Deno.test("a socket that the binder gave out itself is held", async () => {
   await withBinder(async ({ connect }) => {
     const [param] = params(1);

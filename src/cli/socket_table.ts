@@ -86,7 +86,7 @@ function rowOf(socket: ListedSocket, now: number, age: Age): (Cell | string)[] {
     amount(limit),
     { text: drops === null ? "-" : String(drops), paint: (drops ?? 0) > 0 ? yellow : String },
     servers(servedBy),
-    lentTo(socket.lentTo, now, age),
+    lentTo(socket, now, age),
     age(ageSeconds * 1000),
   ];
 }
@@ -106,13 +106,14 @@ function servers(servedBy: readonly ServingProcess[] | null): string {
   return some(named, servedBy.length);
 }
 
-function lentTo(lent: ListedSocket["lentTo"], now: number, age: Age): string {
+function lentTo({ lentTo: lent, servedBy }: ListedSocket, now: number, age: Age): string {
   const [latest] = lent;
-  if (latest === undefined) return "nobody";
+  // Whoever serves it has it from somewhere.
+  if (latest === undefined) return servedBy?.length === 0 ? "nobody" : "nobody by this binder";
   const { pid, uid, count, last } = latest;
   const who = pid === 0 ? "another container" : `pid ${pid}`;
-  const when = `${age(now - Date.parse(last))} ago`;
-  return some([`${who} uid ${uid}, ${count}x, ${when}`], lent.length);
+  const when = count === 0 ? "by a binder before" : `${count}x, ${age(now - Date.parse(last))} ago`;
+  return some([`${who} uid ${uid}, ${when}`], lent.length);
 }
 
 function some(named: readonly string[], count: number): string {

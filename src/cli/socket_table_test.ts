@@ -70,17 +70,23 @@ Deno.test("a line a socket, in columns", () => {
     }),
     socket("unix:/run/a", { type: "unix", drops: null, state: null, servedBy: null }),
     socket("unix:/run/b", { type: "unix", drops: null, state: "unserved", queue: 2 }),
+    socket("unix:/run/c", {
+      type: "unix",
+      servedBy: [server()],
+      lentTo: [{ pid: 7, uid: 33, count: 0, last }],
+    }),
   ];
   assertEquals(
     socketLines(sockets, NOW).map((line) => line.replace(/ {2,}/g, "  ")),
     [
       "ADDRESS  STATE  QUEUE  LIMIT  DROPS  SERVED BY  LENT TO  AGE",
       "unix:/run/b  unserved  2  100  -  nobody  nobody  1h 2m",
-      "unix:/run/a  unknown  0  100  -  unknown  nobody  1h 2m",
+      "unix:/run/a  unknown  0  100  -  unknown  nobody by this binder  1h 2m",
       "udp:0.0.0.0:53  serving  2304 B  212992 B  5  pid 9 (generation 1, container 0123456789ab)  " +
       "another container uid 0, 1x, 1m 1s ago  1h 2m",
       "0.0.0.0:80  serving  3  100  0  web 9 (generation 4, site.service), web 10 and 1 more  " +
       "pid 7 uid 33, 2x, 1m 1s ago and 1 more  1h 2m",
+      "unix:/run/c  serving  0  100  0  web 9  pid 7 uid 33, by a binder before  1h 2m",
     ],
   );
 });

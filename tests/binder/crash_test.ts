@@ -11,6 +11,7 @@ import { runProgram, startProgram } from "../support/program.ts";
 import { binderStatus, wrapperStatus } from "../support/status.ts";
 import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
+import type { ListedSocket } from "../../src/cli/socket_list.ts";
 
 /** The sockets that a binder holds, its control socket not among them. */
 function heldBy(pid: number, sock: string): number[] {
@@ -52,6 +53,11 @@ Deno.test("kill -9 of the binder under load, three times: nothing is lost, the s
     binder = binders.use(await startBinder(addresses, { sock }));
     await wrapper.waitFor(({ binder }) => binder?.connected ?? false);
     assertEquals(heldBy(binder.program.pid, sock), before, "the same sockets");
+    // The wrapper has them, though not from this binder.
+    const { stdout } = await runProgram([multibinder(), "ls", "--sock", sock, "--json"]);
+    const lent = JSON.parse(stdout).map(({ lentTo }: ListedSocket) => lentTo);
+    const lending = { pid, uid: Deno.uid(), count: 0, last: lent[0]?.[0]?.last };
+    assertEquals(lent, [[lending], [{ ...lending, last: lent[1]?.[0]?.last }]]);
     const [call] = await callFromPython(sock, bindRequest({ address: target.hostname, port: 80 }));
     assert(before.includes(call?.sockets[0]?.inode ?? 0), "and a client gets that one");
     const { sockets } = await binderStatus(sock);
