@@ -3,8 +3,7 @@
 import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
 import { messageOf } from "../errors.ts";
-import type { Log } from "../log.ts";
-import type { Peer } from "../control/handler.ts";
+import type { Caller, Peer } from "../control/handler.ts";
 import { type Address, formatAddress, hasFile, wholeOf } from "../sockets/address.ts";
 import { conform } from "../sockets/held.ts";
 import { makerOf } from "../sockets/listen.ts";
@@ -25,7 +24,6 @@ export interface AdoptionParts {
   access: Pick<Access, "trusts">;
   /** Whether a socket is the one that clients of the binder connect to. */
   isControl: (fd: Fd) => boolean;
-  log: Log;
 }
 
 /** What is meant by an address whose words have meant another one once: that which the socket has. */
@@ -45,13 +43,14 @@ export class Adoption {
    * @param fd stays the caller's
    * @returns `adopted`, `held` for the socket that is held already, or `refused: ` and why
    */
-  adopt({ address, backlog, options = {} }: Wanted, fd: Fd, peer: Peer): string {
-    const { holdings, ledger, log } = this.parts;
+  adopt({ address, backlog, options = {} }: Wanted, fd: Fd, caller: Caller): string {
+    const { peer } = caller;
+    const { holdings, ledger } = this.parts;
     const { registry } = holdings.parts;
     const about = { address: formatAddress(address), pid: peer.pid };
     const why = this.#refusal(fd, address, options, peer);
     if (why !== undefined) {
-      log.warn("refused a socket handed back", { ...about, why });
+      caller.complain("refused a socket handed back", { ...about, why });
       return `refused: ${why}`;
     }
     const held = registry.find(address);
@@ -60,7 +59,7 @@ export class Adoption {
         ledger.handedBack(held, peer);
         return "held";
       }
-      log.warn("a client has another socket of an address held", about);
+      caller.complain("a client has another socket of an address held", about);
       return "refused: another socket is held for this address";
     }
     const file = hasFile(address) ? fileId(address.path) : undefined;

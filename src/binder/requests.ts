@@ -3,6 +3,7 @@
 import { discard } from "../../ffi/discard.ts";
 import { type Address, formatAddress, hasFile, numericAddress } from "../sockets/address.ts";
 import { messageOf, UserError } from "../errors.ts";
+import type { Log } from "../log.ts";
 import { BindError } from "../sockets/bind_error.ts";
 import type { Held } from "../sockets/held.ts";
 import { lackingOption } from "../sockets/kernel_options.ts";
@@ -14,13 +15,12 @@ import { wrapperReport } from "../process/state.ts";
 import { giveTurn } from "../turns.ts";
 import type { Access } from "./access.ts";
 import { Adoption, type AdoptionParts, meaning } from "./adoption.ts";
-import type { Ledger } from "./ledger.ts";
 import { LookUps } from "./look_ups.ts";
 import type { View } from "./view.ts";
 
 /** What the requests work on. */
 export interface Resources extends AdoptionParts {
-  ledger: Ledger;
+  log: Log;
   /** What is told of the binder. */
   view: Pick<View, "page" | "status" | "metricsText">;
   /** Who may do what is not for every client. */
@@ -141,7 +141,7 @@ export class Requests {
       const meant = fds.map((fd, index) => ({ ...meaning(wanted[index] as Wanted, fd), fd }));
       // Before anything is done, as it may be refused.
       caller.attach([]);
-      const outcomes = meant.map(({ fd, ...one }) => this.#adoption.adopt(one, fd, caller.peer));
+      const outcomes = meant.map(({ fd, ...one }) => this.#adoption.adopt(one, fd, caller));
       // What was refused is none of this binder's.
       const held = meant.filter((_, index) => /^(adopted|held)$/.test(outcomes[index] ?? ""));
       caller.attach(held.map(({ address }) => formatAddress(address)));

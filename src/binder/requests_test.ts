@@ -201,6 +201,17 @@ Deno.test("each socket is judged for itself, and what is refused is closed", asy
   }, { allow: ["*:8000-8100"] });
 });
 
+Deno.test("refusals that repeat are not written one by one", async () => {
+  await withBinder(async ({ binder, connect }) => {
+    using file = createMemfd("none");
+    const wanted = params(50);
+    const outcomes = await connect().adopt(wanted, wanted.map(() => file));
+    assertEquals(outcomes, wanted.map(() => "refused: it is no socket"));
+    const written = binder.log.filter((line) => line.includes("refused a socket")).length;
+    assert(written > 0 && written <= 20, `${written} lines`);
+  });
+});
+
 Deno.test("as many sockets as addresses, or none is taken", async () => {
   await withBinder(async ({ binder, connect, listenOn }) => {
     const wanted = params(2);

@@ -5,6 +5,7 @@ import type { User } from "./budget.ts";
 import type { Channel } from "./channel.ts";
 import type { Caller, Peer } from "./handler.ts";
 import { type RequestId, RPC, RpcError } from "./messages.ts";
+import type { Repeats } from "./repeats.ts";
 import type { AttachedWrapper, WrapperReport } from "./reports.ts";
 
 /** Bytes of unfinished requests that are handed over in all: nobody else is served while they are written. */
@@ -173,8 +174,18 @@ function withRoom(clients: readonly Client[]): Set<Client> {
   return kept;
 }
 
-/** A client, as a handler sees it. @param id of its request @param all those connected */
-export function callerOf(client: Client, id: RequestId, all: Clients): Caller {
+/**
+ * A client, as a handler sees it.
+ * @param id of its request
+ * @param all those connected
+ * @param repeats where it is complained of
+ */
+export function callerOf(
+  client: Client,
+  id: RequestId,
+  all: Clients,
+  repeats: Pick<Repeats, "warn">,
+): Caller {
   return {
     peer: client.peer,
     takeFds: () => client.channel.takeFds(),
@@ -183,6 +194,7 @@ export function callerOf(client: Client, id: RequestId, all: Clients): Caller {
       if (client.holds) client.about = about;
       return client.holds !== undefined;
     },
+    complain: (message, fields) => repeats.warn(message, { ...fields, uid: client.peer.uid }),
     oweAnswer: () => client.owed = id,
   };
 }

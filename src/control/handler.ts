@@ -2,6 +2,7 @@
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Credentials } from "../../ffi/socket.ts";
+import type { Fields } from "../log.ts";
 import type { Request } from "./messages.ts";
 import type { WrapperReport } from "./reports.ts";
 
@@ -45,6 +46,8 @@ export interface Caller {
    * @returns false when it is not attached
    */
   note(about: WrapperReport): boolean;
+  /** Tells the log what the client does wrong: what is repeated is summed up, by its user. */
+  complain(message: string, fields: Fields): void;
   /** Leaves the answer to the program that succeeds this one. */
   oweAnswer(): void;
 }

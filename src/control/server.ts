@@ -248,7 +248,7 @@ export class ControlServer {
   /** A system call that fails for one request is that request's failure, and no end of the connection. */
   async #handle(request: Request, client: Client): Promise<Reply> {
     try {
-      return await this.handle(request, callerOf(client, request.id, this.clients));
+      return await this.handle(request, callerOf(client, request.id, this.clients, this.#repeats));
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       throw new RpcError(RPC.failed, messageOf(error), { code: error.code });
