@@ -20,7 +20,8 @@ A binder that runs neither as root nor as this user is named by --binder-uid.
 
 The config is checked with the sockets in place before the start and before each reload.
 The server's own lines appear among those of the log as it writes them, also with
---log-format json.
+--log-format json. With --prefix-output those of its standard error are lines of the
+log, with its name and generation: it then writes to a pipe that this process reads.
 `;
 
 const TWO_SIGNS =
@@ -148,6 +149,7 @@ export const subcommand = defineSubcommand({
     },
     "before-reload": { placeholder: "COMMAND", about: "may refuse a reload, by failing" },
     "after-reload": { placeholder: "COMMAND", about: "is told how a reload went" },
+    "prefix-output": { about: "have the log name who wrote a line of the server" },
     "restart": {
       placeholder: "TIME",
       about: "restart a server that crashes, pausing for at most so long",
@@ -189,7 +191,9 @@ export const subcommand = defineSubcommand({
         sign: signs[0],
       }, options.server);
     });
-    const log = createLog({ format: options["log-format"], level: options["log-level"] });
+    const format = options["log-format"];
+    const log = createLog({ format, level: options["log-level"] });
+    const naming = { name: first.replace(/^.*\//, ""), asFields: format === "json" };
     const wrapperOptions = {
       sock: options.sock,
       binderUid: options["binder-uid"],
@@ -202,6 +206,7 @@ export const subcommand = defineSubcommand({
       envFiles: options["env-file"],
       watch: options.watch,
       watchInterval: options["watch-interval"],
+      naming: options["prefix-output"] ? naming : undefined,
       hooks: { before: options["before-reload"], after: options["after-reload"] },
       limits: {
         ready: options["ready-timeout"],

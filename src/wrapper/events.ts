@@ -47,8 +47,8 @@ export interface GenerationEvents {
   ready: { pid: number };
   /** Nobody will tell whether it is up. */
   unready: { pid: number; why: string };
-  /** It should be up by now. */
-  "ready-timeout": { pid: number };
+  /** It should be up by now; with what it said so far, as far as that is known. */
+  "ready-timeout": { pid: number; said?: readonly string[] };
   /** It has stayed up for the settle time. */
   "settle-timeout": { pid: number };
   /** It has served for longer than any pause before a restart. */
@@ -57,7 +57,7 @@ export interface GenerationEvents {
   "drain-timeout": { pid: number };
   /** It should have obeyed the hard stop by now. */
   "kill-timeout": { pid: number };
-  /** It has ended; of one that has not served yet with what it said last, as far as that can be read. */
+  /** It has ended; with what it said last, as far as that is known of one that has not served yet. */
   exited: { pid: number; status: ExitStatus; said?: readonly string[] };
 }
 

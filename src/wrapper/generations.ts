@@ -10,16 +10,26 @@ import type { Service, Started } from "../servers/service.ts";
 import { type Event, HARD_STOP_TIME } from "./events.ts";
 import { lastWords } from "./last_words.ts";
 import type { Launcher, Preparation } from "./launcher.ts";
+import type { Hide } from "../templates/secrets.ts";
 import type { SoftStop } from "./soft_stop.ts";
-import { createOutputPipe, ServerOutput } from "./server_output.ts";
+import {
+  createOutputPipe,
+  type Naming,
+  ServerOutput,
+  writerToLog,
+  writeToJournal,
+} from "./server_output.ts";
 import { ServerProcess } from "./server_process.ts";
 
 /** The generations that run, and how to make one. What comes of it is told as events. */
 export class Generations {
   readonly #processes = new Map<number, ServerProcess>();
   readonly #outputs = new Map<number, ServerOutput>();
+  /** Of the preparation last started. */
+  #hide: Hide = (text) => text;
 
   /**
+   * @param naming how the lines of generations appear in the log, if they are to
    * @param isStarting whether a generation is wanted, and not up yet
    * @param tell takes what happens
    */
@@ -27,6 +37,7 @@ export class Generations {
     readonly launcher: Launcher,
     readonly softStop: SoftStop,
     readonly log: Log,
+    readonly naming: Naming | undefined,
     readonly isStarting: (pid: number) => boolean,
     readonly tell: (event: Event) => void,
   ) {}
@@ -54,8 +65,10 @@ export class Generations {
   /** Starts what was prepared. */
   start(preparation: Preparation, number: number): void {
     let started: Started;
-    // Elsewhere than in the journal a line has no priority.
-    const pipe = this.#service.outlivesReader && isJournal() ? createOutputPipe() : undefined;
+    this.#hide = preparation.hide;
+    // Unasked, nothing that a reader's end could harm is read, and only where a line has a priority: in the journal.
+    const isRead = this.naming !== undefined || this.#service.outlivesReader && isJournal();
+    const pipe = isRead ? createOutputPipe() : undefined;
     try {
       started = this.launcher.start(preparation, number, pipe?.writer);
     } catch (error) {
@@ -64,7 +77,7 @@ export class Generations {
     } finally {
       pipe?.writer.close();
     }
-    if (pipe) this.listen(started.pid, pipe.reader);
+    if (pipe) this.listen(started.pid, number, pipe.reader);
     const { pid, ready } = started;
     void ready.then((why) => {
       // It has ended, and is asked for its reasons.
@@ -75,10 +88,13 @@ export class Generations {
     this.tell({ type: "started", pid });
   }
 
-  /** Has the journal get what a generation writes. @param reader of its standard error */
-  listen(pid: number, reader: Fd): void {
+  /** Has the journal or the log get what a generation writes. @param reader of its standard error */
+  listen(pid: number, number: number, reader: Fd): void {
     const { service, poller } = this.launcher;
-    this.#outputs.set(pid, new ServerOutput(reader, poller, service.levelOf.bind(service)));
+    const write = this.naming
+      ? writerToLog(this.naming, number, this.launcher.hiddenLog())
+      : writeToJournal;
+    this.#outputs.set(pid, new ServerOutput(reader, poller, service.levelOf.bind(service), write));
   }
 
   /** The descriptors of what generations write, for a successor. */
@@ -95,15 +111,15 @@ export class Generations {
    */
   watch(
     { pid, exited, mainPid }: Pick<Started, "pid" | "exited" | "mainPid">,
-    hear?: (status: ExitStatus) => Promise<string[]>,
+    hear?: (status: ExitStatus) => Promise<string[] | undefined>,
   ): void {
     const process = new ServerProcess(pid, exited, mainPid);
     this.#processes.set(pid, process);
     void process.exited.then(async (status) => {
       this.#processes.delete(pid);
-      this.#outputs.get(pid)?.drain();
+      const heard = this.#wordsOf(pid);
       this.#outputs.delete(pid);
-      const said = await hear?.(status);
+      const said = heard ?? await hear?.(status);
       this.tell({ type: "exited", pid, status, ...(said && { said }) });
     });
   }
@@ -118,26 +134,31 @@ export class Generations {
     );
   }
 
-  /** What a generation has to say that has failed to come up. */
+  /** What a generation said last; undefined where its lines do not pass through us. */
+  #wordsOf(pid: number): string[] | undefined {
+    return this.#outputs.get(pid)?.words.map(this.#hide);
+  }
+
+  /** What a generation has to say that has failed to come up, and whose lines are not known. */
   async #hear(
     pid: number,
     status: ExitStatus,
     preparation: Preparation,
     number: number,
-  ): Promise<string[]> {
+  ): Promise<string[] | undefined> {
     // One that ends well has gone into the background: there are not to be two of it.
     const isFailed = "code" in status && status.code !== 0;
-    if (!isFailed || !this.isStarting(pid)) return [];
+    if (!isFailed || !this.isStarting(pid)) return undefined;
     try {
       const words = await lastWords(
         (output) => this.launcher.start(preparation, number, output),
         (line) => this.#service.levelOf(line) === "error",
         (started, isUp) => this.#dismiss(started, isUp),
       );
-      return words.map(preparation.hide);
+      return words.length > 0 ? words.map(preparation.hide) : undefined;
     } catch (error) {
       this.log.debug("cannot start it once more", { error: messageOf(error) });
-      return [];
+      return undefined;
     }
   }
 
@@ -171,7 +192,10 @@ export class Generations {
 
   /** Tells an event later: if it is about a process, only as long as that runs. */
   setTimer(ms: number, event: Event): void {
-    const fire = () => this.tell(event);
+    const fire = () => {
+      const said = event.type === "ready-timeout" ? this.#wordsOf(event.pid) : undefined;
+      this.tell(said ? { ...event, said } as Event : event);
+    };
     if ("pid" in event) this.#processes.get(event.pid)?.after(ms, fire);
     else setTimeout(fire, ms);
   }

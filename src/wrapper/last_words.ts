@@ -1,7 +1,7 @@
 /**
- * Why a server ended before it was up, in its own words. Its lines are in the log, but not known to us: it writes to
- * our own standard error, and nothing stands between, since a server must not depend on a program that reads what it
- * says. So it is started once more, with its output in memory. It accepted nothing the first time, and will end in the
+ * Why a server ended before it was up, in its own words. Where its lines pass through us they are known
+ * (server_output.ts). Elsewhere they are in the log, but not known to us: it writes to our own standard error, and
+ * nothing stands between, since a server must not depend on a program that reads what it says. So it is started once more, with its output in memory. It accepted nothing the first time, and will end in the
  * same way before it does.
  * @module
  */
@@ -46,9 +46,13 @@ export async function lastWords(
     dismiss(started, end === "up");
     return [];
   }
-  const lines = readOutput(output, MAX_OUTPUT).split("\n")
-    .map((line) => line.trim()).filter((line) => line !== "");
-  const errors = lines.filter(isError);
-  return (errors.length > 0 ? errors : lines).slice(-LINES)
+  return wordsIn(readOutput(output, MAX_OUTPUT).split("\n"), isError);
+}
+
+/** The lines that say why: the last errors, if there are any. */
+export function wordsIn(lines: readonly string[], isError: (line: string) => boolean): string[] {
+  const said = lines.map((line) => line.trim()).filter((line) => line !== "");
+  const errors = said.filter(isError);
+  return (errors.length > 0 ? errors : said).slice(-LINES)
     .map((line) => line.length > CHARACTERS ? `${line.slice(0, CHARACTERS)}…` : line);
 }

@@ -63,6 +63,17 @@ export class Launcher {
     }
   }
 
+  /** The log, for what generations say that were started with the environment that there is now. */
+  hiddenLog(): Log {
+    let env: Readonly<Record<string, string>>;
+    try {
+      env = environmentWith(this.envFiles);
+    } catch {
+      env = Deno.env.toObject(); // Whatever needs the file will say so.
+    }
+    return hidingLog(this.log, hiderFor(this.service.configs, env));
+  }
+
   /**
    * Starts a generation with what was prepared.
    * @param number the generation's

@@ -1,6 +1,7 @@
 /**
- * Lines that a server writes to its standard error, as the journal is to get them: each with its priority,
- * which the journal takes from the beginning of a line (sd-daemon(3)), and which no server writes there itself.
+ * Lines that a server writes to its standard error, where they pass through us: in the journal, which takes the
+ * priority of a line from its beginning (sd-daemon(3)), where no server writes it itself; and in our own log, for
+ * whoever wants to see which generation of what has written a line.
  * @module
  */
 
@@ -8,16 +9,20 @@ import { POLLIN } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { createPipe, readPipe } from "../../ffi/pipe.ts";
 import { isReady, type Poller } from "../../ffi/poll.ts";
-import { journalPrefix } from "../log.ts";
+import { journalPrefix, type Level, type Log } from "../log.ts";
 import type { Service } from "../servers/service.ts";
 import { writeToStderr } from "../stderr.ts";
+import { wordsIn } from "./last_words.ts";
 
 /** Characters of a line that has no end yet, after which it is written as it is. */
 const MAX_LINE = 16 * 1024;
 /** Reads at the end of a server: what it has left behind may go on writing. */
 const MAX_READS = 64;
 
-/** Where all read to: nothing of it is kept. */
+/** Lines that are remembered, in case they turn out to be the last ones. */
+const REMEMBERED = 32;
+
+/** Where all read to. */
 const BUFFER = new Uint8Array(64 * 1024);
 
 /**
@@ -30,9 +35,34 @@ export function createOutputPipe(): { reader: Fd; writer: Fd } {
   return pipe;
 }
 
+/** Takes a line, without its end. */
+export type WriteLine = (level: Level, line: string) => void;
+
+/** Writes a line for the journal, otherwise as it came. */
+export function writeToJournal(level: Level, line: string): void {
+  writeToStderr(`${journalPrefix(level)}${line}\n`);
+}
+
+/** How a server's lines appear in the log. */
+export interface Naming {
+  /** What the server is called there. */
+  name: string;
+  /** Whether that and the generation are fields of their own, for machines. */
+  asFields: boolean;
+}
+
+/** What writes the lines of one generation into the log. */
+export function writerToLog({ name, asFields }: Naming, generation: number, log: Log): WriteLine {
+  return (level, line) =>
+    asFields
+      ? log[level](line, { server: name, generation })
+      : log[level](`${name} generation ${generation}: ${line}`);
+}
+
 /** Follows one server's standard error until nobody can write to it any more. */
 export class ServerOutput {
   readonly #decoder = new TextDecoder();
+  readonly #last: string[] = [];
   #rest = "";
 
   /** @param reader of the pipe; it is closed here */
@@ -40,7 +70,7 @@ export class ServerOutput {
     readonly reader: Fd,
     readonly poller: Poller,
     readonly levelOf: Service["levelOf"],
-    readonly write: (line: string) => void = writeToStderr,
+    readonly write: WriteLine,
   ) {
     void this.#follow();
   }
@@ -52,6 +82,12 @@ export class ServerOutput {
       this.#read();
     }
     this.flush();
+  }
+
+  /** The last lines so far, as whoever asks for the reason of a failure is told them. */
+  get words(): string[] {
+    this.drain();
+    return wordsIn(this.#last, (line) => this.levelOf(line) === "error");
   }
 
   /** Writes a line that has no end yet. */
@@ -82,6 +118,9 @@ export class ServerOutput {
   }
 
   #tell(line: string): void {
-    if (line !== "") this.write(`${journalPrefix(this.levelOf(line) ?? "info")}${line}\n`);
+    if (line === "") return;
+    this.#last.push(line);
+    if (this.#last.length > REMEMBERED) this.#last.shift();
+    this.write(this.levelOf(line) ?? "info", line);
   }
 }

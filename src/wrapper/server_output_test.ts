@@ -7,7 +7,8 @@ import type { Fd } from "../../ffi/fd.ts";
 import { writeText } from "../../ffi/memfd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import type { Level } from "../log.ts";
-import { createOutputPipe, ServerOutput } from "./server_output.ts";
+import { createLog } from "../log.ts";
+import { createOutputPipe, ServerOutput, writerToLog } from "./server_output.ts";
 
 const poller = new Poller();
 
@@ -24,7 +25,9 @@ async function follow(
     // It is done twice, to see that nothing is left.
     lines.length = 0;
     const { reader, writer } = createOutputPipe();
-    const output = new ServerOutput(reader, poller, levelOf, (line) => lines.push(line));
+    const output = new ServerOutput(reader, poller, levelOf, (level, line) => {
+      lines.push(`${level}: ${line}`);
+    });
     await act(writer, output, lines);
     writer.close();
     await until(() => reader.closed);
@@ -42,14 +45,19 @@ Deno.test("each line has the priority of what it says, however it comes", async 
     await until(() => lines.length === 3);
     writeText(writer, "bad end");
   });
-  assertEquals(lines, ["<3>bad thing\n", "<6>another one\n", "<3>bad again\n", "<3>bad end\n"]);
+  assertEquals(lines, [
+    "error: bad thing",
+    "info: another one",
+    "error: bad again",
+    "error: bad end",
+  ]);
 });
 
 Deno.test("the last words of a server are there as soon as they are asked for", async () => {
   const lines = await follow((writer, output, lines) => {
     writeText(writer, "a\nbad\nb");
     output.drain();
-    assertStrictEquals(lines.join(""), "<6>a\n<3>bad\n<6>b\n");
+    assertEquals(lines, ["info: a", "error: bad", "info: b"]);
     return Promise.resolve();
   });
   assertStrictEquals(lines.length, 3);
@@ -66,8 +74,35 @@ Deno.test("a line without an end is written in pieces, and who writes never wait
       if (!(error instanceof SystemError) || error.code !== "EAGAIN") throw error;
     }
     output.drain();
-    assertStrictEquals(lines.join("").replaceAll(/<6>|\n/g, "").length >= written, true);
+    assertStrictEquals(lines.join("").replaceAll("info: ", "").length >= written, true);
     return Promise.resolve();
   });
   assertStrictEquals(lines.length > 0, true);
+});
+
+Deno.test("the last words are the last errors, or the last lines where none is one", async () => {
+  await follow((writer, output) => {
+    assertEquals(output.words, []);
+    writeText(writer, "one\ntwo\n\n  three\nfour\nfive");
+    assertEquals(output.words, ["two", "three", "four", "five"]);
+    writeText(writer, `bad luck\n${"well\n".repeat(10)}`);
+    assertEquals(output.words, ["bad luck"]);
+    writeText(writer, "well\n".repeat(1000));
+    assertEquals(output.words, Array(4).fill("well"), "of long ago nothing is kept");
+    return Promise.resolve();
+  });
+});
+
+Deno.test("a line in the log says who has written it, to people and to machines", () => {
+  const lines: string[] = [];
+  for (const asFields of [false, true]) {
+    const format = asFields ? "json" : "text";
+    const options = { format, level: "info", journal: !asFields } as const;
+    const log = createLog(options, (line) => lines.push(line));
+    writerToLog({ name: "web", asFields }, 3, log)("warn", "a=b \x1b[1m");
+  }
+  const [text, json = ""] = lines;
+  assertStrictEquals(text, "<4>web generation 3: a=b \\u001b[1m\n");
+  const { time: _, ...event } = JSON.parse(json);
+  assertEquals(event, { level: "warn", message: "a=b \x1b[1m", server: "web", generation: 3 });
 });

@@ -628,6 +628,14 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
   it.expect([ready(30), exited(30, { signal: 11 })], ["settle timer 30", "rollback"]);
   it.startNext(40);
   it.expect([timeout("ready", 40)], ["kill timer 40", "hard 40", "rollback"]);
+  it.startNext(41);
+  it.expect([{ type: "ready-timeout", pid: 41, said: ["waiting for the database"] }], [
+    "kill timer 41",
+    "hard 41",
+    "rollback",
+  ]);
+  it.startNext(42);
+  it.expect([{ type: "exited", pid: 42, status: { code: 1 }, said: [] }], ["rollback"]);
   it.startNext(45);
   const said = ["cannot bind socket", "exiting"];
   it.expect([{ type: "exited", pid: 45, status: { code: 1 }, said }], ["rollback"]);
@@ -639,9 +647,11 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
     "failed: bad config",
     "failed: exited with code 3 before it served: see its lines in the wrapper's log",
     "failed: ended by signal 11 before it served: see its lines in the wrapper's log",
-    "failed: not ready within 60ms",
+    "failed: not ready within 60ms: see its lines in the wrapper's log",
+    "failed: not ready within 60ms; it said: waiting for the database",
+    "failed: exited with code 1 before it served; it said nothing",
     "failed: exited with code 1 before it served; it said: cannot bind socket | exiting",
-    "ok: generation 6 serves",
+    "ok: generation 8 serves",
     "failed: stopped",
   ]);
 });

@@ -141,25 +141,29 @@ function giveUp(step: Step, candidate: Generation, { why }: { why: string }): vo
   fail(step, { why, exitCode: EXIT.failure });
 }
 
-function giveUpLate(step: Step, candidate: Generation): void {
-  giveUp(step, candidate, { why: `not ready within ${describeDuration(step.limits.ready)}` });
+function giveUpLate(step: Step, candidate: Generation, { said }: EventOf<"ready-timeout">): void {
+  const late = `not ready within ${describeDuration(step.limits.ready)}`;
+  giveUp(step, candidate, { why: late + wordsOf(said) });
+}
+
+/** What a server said that has not come up. @param said undefined where that is not known */
+function wordsOf(said: readonly string[] | undefined): string {
+  if (said === undefined) return ": see its lines in the wrapper's log";
+  return `; it said${said.length > 0 ? `: ${said.join(" | ")}` : " nothing"}`;
 }
 
 /** The candidate has ended. */
 function comeToNothing(
   step: Step,
   candidate: Generation,
-  { status, said = [] }: EventOf<"exited">,
+  { status, said }: EventOf<"exited">,
 ): void {
   remove(step, candidate);
   // One that goes into the background ends so, and leaves a process that nobody knows.
   const hint = "code" in status && status.code === 0
     ? ", though it must stay in the foreground"
     : "";
-  const words = said.length > 0
-    ? `; it said: ${said.join(" | ")}`
-    : ": see its lines in the wrapper's log";
-  const why = `${describe(status)} before it served${hint}${words}`;
+  const why = `${describe(status)} before it served${hint}${wordsOf(said)}`;
   if (isStop(step.state.phase)) return conclude(step, { why });
   fail(step, { why, exitCode: codeOf(status) || EXIT.failure });
 }

@@ -24,6 +24,7 @@ import { Orphanage } from "./orphanage.ts";
 import { PidFile } from "./pid_file.ts";
 import { type ReloadOutcome, Reloads } from "./reloads.ts";
 import { Reporter } from "./reporter.ts";
+import type { Naming } from "./server_output.ts";
 import { SoftStop } from "./soft_stop.ts";
 import { chooseSockets, type Sockets } from "./sockets.ts";
 import { parseWrapperState, type WrapperState } from "./state.ts";
@@ -57,6 +58,8 @@ export interface WrapperOptions {
   /** Milliseconds from the end of one reload to the next one that a watched file asks for. */
   watchInterval: number;
   hooks: HookCommands;
+  /** How the server's lines appear in the log, if they are to. */
+  naming?: Naming | undefined;
   limits: SupervisorLimits;
 }
 
@@ -133,6 +136,7 @@ class Wrapper {
       launcher,
       softStop,
       log,
+      options.naming,
       (pid) => this.#supervisor.isStarting(pid),
       (event) => this.#tell(event),
     );
@@ -235,12 +239,13 @@ class Wrapper {
     );
     this.#reloads.last = before.lastReload;
     if (before.counters) this.#counters.resume(before.counters);
-    for (const { pid } of before.generations.generations) {
+    for (const { pid, number } of before.generations.generations) {
       const main = before.mainPids?.[pid];
       const exited = this.#children.watch(pid);
       this.#generations.watch({ pid, exited, ...(main !== undefined && { mainPid: () => main }) });
+      const output = before.outputs?.find((one) => one.pid === pid);
+      if (output) this.#generations.listen(pid, number, Fd.inherited(output.fd));
     }
-    for (const { pid, fd } of before.outputs ?? []) this.#generations.listen(pid, Fd.inherited(fd));
     this.#perform(this.#supervisor.restore(before.generations));
     await this.#control.resume(before);
     this.#reporter.resumed();
