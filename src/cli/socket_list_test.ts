@@ -32,7 +32,7 @@ Deno.test(
   async () => {
     using folder = tempDir();
     const sock = folder.file("sock");
-    await using _binder = await startLocalBinder(sock);
+    await using binder = await startLocalBinder(sock);
     using wrapper = ControlClient.connect(sock, poller);
     const param = { address: loopbackHost(), port: 80 };
     const fds = await wrapper.bind([param]);
@@ -40,6 +40,11 @@ Deno.test(
     const states = async () => (await listSockets(sock)).map(({ state }) => state);
     // The test itself has it open, as a client of its own binder: neither counts.
     assertEquals(await states(), ["unserved"]);
+    const [held] = binder.held();
+    if (held) held.since -= 3_600_000;
+    const { ageSeconds = 0, lentTo: [lent] = [] } = (await listSockets(sock))[0] ?? {};
+    assert(ageSeconds >= 3600 && ageSeconds < 3660, `${ageSeconds}`);
+    assertEquals([lent?.pid, lent?.count], [Deno.pid, 1]);
     const start = (number: number) =>
       spawn({
         argv: ["sleep", "1000"],

@@ -1,9 +1,9 @@
 /** `multibinder ls`: who serves each socket, what waits at it, what it has dropped, and that looking is cheap. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce, ControlConnection } from "../support/control_client.ts";
-import { site, startWrapper, tag } from "../support/haproxy.ts";
+import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
 import { hasEnded, until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
@@ -111,6 +111,41 @@ Deno.test({
     Deno.kill(pid, "SIGKILL");
     await wrapper.program.exited;
     await until(() => hasEnded(pid));
+    assertEquals((await ls(binder.sock))[0]?.state, "unserved");
+  },
+});
+
+Deno.test({
+  name: "a socket that is left to a server that stops is draining, and then unserved",
+  ignore: ignoreUnless(isRoot, "to see who serves needs root"),
+  async fn() {
+    const address = `${loopbackHost()}:80`;
+    await using binder = await startBinder([], {
+      args: ["--mode", "0666", "--allow-uid", "65534"],
+    });
+    await using wrapper = new Wrapper("", {
+      sock: binder.sock,
+      args: ["--listen", `http=${address}`],
+      command: ["sh", "-c", 'trap "" TERM; sleep 1000; exit'],
+    });
+    const { pid } = await wrapper.serving();
+    const state = async () => {
+      const [one] = await ls(binder.sock);
+      return [one?.state, one?.servedBy?.some((by) => by.pid === pid && by.generation === 1)];
+    };
+    // Until it has become the server, its process is multibinder's own.
+    await until(async () => (await state())[0] === "serving");
+    assertEquals(await state(), ["serving", true]);
+    const words = ["stop", "--sock", wrapper.control, "--timeout", "100ms"] as const;
+    assertEquals((await runProgram([multibinder(), ...words])).code, 1);
+    await until(async () => (await state())[0] === "draining");
+    assertEquals(await state(), ["draining", true]);
+    // Who may not look is told so by the wrapper.
+    const [told] = await ls(binder.sock, UNPRIVILEGED);
+    assertEquals([told?.state, told?.servedBy?.map((by) => by.pid)], ["draining", [pid]]);
+    const { stdout } = await runProgram([multibinder(), "ls", "--sock", binder.sock]);
+    assertMatch(stdout, new RegExp(`^${address} +draining +0 `, "m"));
+    assertEquals((await runProgram([multibinder(), "stop", "--sock", wrapper.control])).code, 0);
     assertEquals((await ls(binder.sock))[0]?.state, "unserved");
   },
 });

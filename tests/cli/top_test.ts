@@ -76,7 +76,9 @@ Deno.test("top fills the terminal, trouble first, follows its size, and leaves i
       false;
   });
   if (Deno.uid() === 0) {
-    assert((await terminal.screen("-e")).join("\n").includes("\x1b[31munserved"), "it is red");
+    const coloured = (await terminal.screen("-e")).join("\n");
+    assert(coloured.includes("\x1b[31munserved"), "it is red");
+    assert(coloured.startsWith("30 sockets, \x1b[31m1 in trouble\x1b[39m, 30 unserved"), coloured);
   }
   const lines = await terminal.screen();
   assertEquals(lines.length, 13, "twelve rows, and what follows the last newline");
@@ -87,6 +89,18 @@ Deno.test("top fills the terminal, trouble first, follows its size, and leaves i
     const rows = (await terminal.screen()).filter((line) => line.startsWith(hostname));
     return rows.length >= 16 && rows.every((line) => line.length <= 40);
   });
+  assertMatch((await terminal.screen())[2] ?? "", /^ADDRESS/, "no line takes two rows");
+  {
+    // Without waiting for the next look.
+    const rarely = [multibinder(), "top", "--sock", binder.sock, "--interval", "1h"];
+    await using other = await Terminal.start(100, 12, rarely);
+    await other.shows(/^ADDRESS/);
+    await other.tmux("resize-window", "-x", "40", "-y", "20");
+    await until(async () => {
+      const lines = await other.screen();
+      return lines.filter((line) => line.startsWith(hostname)).length >= 16;
+    });
+  }
   // A binder that goes away is told of, and top goes on.
   await binder[Symbol.asyncDispose]();
   await terminal.shows(/no binder at/);
@@ -102,7 +116,9 @@ Deno.test("top fills the terminal, trouble first, follows its size, and leaves i
 
 Deno.test("where there is no terminal, what has changed is a line", async () => {
   const address = loopbackHost();
-  await using binder = await startBinder([`${address}:80`]);
+  const args = ["--allow", `${address}:81`];
+  await using binder = await startBinder([`${address}:80`], { args });
+  await bindOnce(binder.sock, { address, port: 81 });
   for (const command of [["top"], ["ls", "--watch"]]) {
     const words = ["--sock", binder.sock, "--interval", "20ms"];
     await using top = startProgram([multibinder(), ...command as [string], ...words]);
@@ -115,8 +131,22 @@ Deno.test("where there is no terminal, what has changed is a line", async () => 
     top.signal("SIGTERM");
     assertEquals((await top.exited).code, 0);
     assert(!top.stdout.includes("\x1b"), "this is no terminal");
-    assert(top.stdout.split("\n").length < 10, "what has not changed is not told again");
+    const still = top.stdout.split("\n").filter((line) => line.includes(`${address}:81 `));
+    assertEquals(still.length, 1, "what has not changed is not told again");
     client.close();
+  }
+  {
+    await using top = startProgram([multibinder(), "top", "--sock", binder.sock]);
+    await top.waitFor(/^TIME +ADDRESS +STATE/);
+    const gone = await runProgram([
+      multibinder(),
+      "unbind",
+      "--sock",
+      binder.sock,
+      `${address}:81`,
+    ]);
+    assertEquals(gone.code, 0, gone.stderr);
+    await top.waitFor(/^\S+Z +\S+:81 is not held any more$/);
   }
   await using json = startProgram([
     multibinder(),

@@ -43,7 +43,13 @@ export interface WrapperStatus extends Status {
   service: string;
   binder: { sock: string; connected: boolean } | null;
   sockets: { address: string }[];
-  generations: { number: number; pid: number; state: string; ageSeconds?: number }[];
+  generations: {
+    number: number;
+    pid: number;
+    state: string;
+    ageSeconds?: number;
+    connections?: number | null;
+  }[];
   lastReload: { at: string; ok: boolean; message: string } | null;
 }
 

@@ -1,6 +1,6 @@
 /** A wrapper's metrics: reloads and drains, counted over an upgrade in place. */
 
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { ignoreUnlessNoBinder, site, startWrapper, tag } from "../support/haproxy.ts";
 import { newTarget } from "../support/http_client.ts";
@@ -37,7 +37,15 @@ Deno.test("reloads by their outcome, generations by their state, and drains", as
     const during = await metricsOf(wrapper.control);
     assertEquals(some(during, ...RELOADS, ...GENERATIONS), [2, 0, 0, 1, 1]);
     assertEquals(some(during, "drain_duration_seconds_count"), [0]);
+    // What it has left is in the status; a count that takes too long is given up, and tried again.
+    const tellsLeft = () =>
+      wrapper.waitFor(({ generations: [old, serving] }) =>
+        old?.connections === 1 && serving?.state === "serving" && !("connections" in serving)
+      );
+    await tellsLeft();
+    assertMatch((await ask("status", wrapper.control)).stdout, /^ +1 +\d+ +draining +\S+ +1$/m);
     assertStrictEquals((await ask("upgrade", wrapper.control)).code, 0);
+    await tellsLeft();
   }
   await wrapper.drained();
   wrapper.template = "nonsense";

@@ -2,8 +2,10 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
-import { site, tag } from "../support/haproxy.ts";
+import { site, startWrapper, tag } from "../support/haproxy.ts";
+import { HttpConnection } from "../support/http_client.ts";
 import { runProgram, startProgram } from "../support/program.ts";
+import { SlowBackend } from "../support/slow_backend.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
@@ -67,6 +69,31 @@ Deno.test("status, reload, upgrade, healthcheck and stop find a wrapper by its n
   const stopped = await run("stop", second);
   assertEquals([stopped.code, stopped.stdout], [0, "stopped\n"]);
   assertEquals((await other.exited).code, 0);
+});
+
+Deno.test("a stop that takes longer than it may goes on, and a second one ends it", async () => {
+  const target = { hostname: loopbackHost(), port: 80 };
+  await using binder = await startBinder();
+  using backend = new SlowBackend();
+  const template = site(tag(target), "ok", backend.options);
+  await using wrapper = await startWrapper(template, { sock: binder.sock });
+  const run = (...args: string[]) =>
+    runProgram([multibinder(), ...args, "--sock", wrapper.control]);
+  const healthy = () => run("healthcheck", "--strict");
+  assertEquals((await healthy()).code, 0);
+  using slow = await HttpConnection.open(target);
+  await slow.send("/slow");
+  using _request = await backend.request();
+  const stop = await run("stop", "--timeout", "100ms");
+  assertEquals([stop.code, stop.stdout], [1, ""]);
+  assertMatch(stop.stderr, /it has not ended yet, and goes on stopping/);
+  assertEquals((await run("healthcheck")).code, 0, "it answers");
+  const strict = await healthy();
+  assertEquals(strict.code, 1);
+  assertMatch(strict.stderr, /no generation of the server serves/);
+  const second = await run("stop");
+  assertEquals([second.code, second.stdout], [0, "stopped\n"]);
+  await wrapper.program.exited;
 });
 
 Deno.test({
