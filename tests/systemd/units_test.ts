@@ -81,6 +81,12 @@ containerTest("the units are in order, hardened, and report what they do", async
   assertStrictEquals(await host.show(BINDER, "StatusText"), "holding 1 socket");
   assertStrictEquals(await host.show(HAPROXY, "StatusText"), "generation 1 serves");
   assertStrictEquals(await host.show(BINDER, "NFileDescriptorStore"), "1");
+  const [socket] = JSON.parse(await host.run("multibinder", "ls", "--json"));
+  const { command, generation, unit, container } = socket.servedBy[0];
+  assertEquals([command, generation], ["haproxy", 1]);
+  // The container that plays the host hides the unit, unless it has a cgroup namespace of its own.
+  if (container === null) assertStrictEquals(unit, HAPROXY);
+  else assertStrictEquals(container, await host.run("hostname"));
 });
 
 containerTest(
