@@ -39,6 +39,7 @@ export class Watch implements Disposable {
   #seen: Contents | undefined;
   #timer: number | undefined;
   #isOver = false;
+  #readying: PromiseWithResolvers<void> | undefined;
   /** Whether the last look has left files out. */
   #isCut = false;
 
@@ -69,9 +70,16 @@ export class Watch implements Disposable {
     return Object.fromEntries(this.#seen ?? []);
   }
 
+  /** A reload is being made ready, which may change files: nobody looks at them before {@link note}. */
+  begin(): void {
+    this.#readying ??= Promise.withResolvers();
+  }
+
   /** A reload begins: it takes what is there now. */
   async note(): Promise<void> {
     this.#seen = await this.#look();
+    this.#readying?.resolve();
+    this.#readying = undefined;
   }
 
   /** Watches, until it is closed. */
@@ -95,7 +103,11 @@ export class Watch implements Disposable {
 
   /** Asks for a reload if something has changed. */
   async #follow(): Promise<void> {
-    const changed = await this.#changed();
+    let changed: string | undefined;
+    do {
+      await this.#readying?.promise;
+      changed = await this.#changed();
+    } while (this.#readying);
     if (changed === undefined || this.#isOver) return;
     this.log.info("a watched file has changed, reloading", { path: changed });
     const { ok } = await this.reload();

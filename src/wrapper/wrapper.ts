@@ -325,6 +325,7 @@ class Wrapper {
 
   /** What precedes a preparation. It may change files, which count as seen from here on. */
   async #makeReady(isFirst: boolean): Promise<void> {
+    this.#watch?.begin();
     try {
       if (!isFirst) await this.#hooks.before();
     } finally {

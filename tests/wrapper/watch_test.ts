@@ -89,6 +89,25 @@ Deno.test("a server's config in a volume of Kubernetes changes as a whole", asyn
   assertStrictEquals(await get(target), "three");
 });
 
+Deno.test("what the command before a reload changes is no reload of its own, however long it takes", async () => {
+  await using binder = await startBinder();
+  using folder = tempDir();
+  const [watched, begun] = [folder.file("watched"), folder.file("begun")];
+  write(watched, "");
+  // A change is looked at half a second after it: while the command is still under way.
+  const before = `echo reload >>${begun}; cat ${begun} >${watched}; sleep 1`;
+  await using wrapper = await startWrapper(site(tag(newTarget()), "one"), {
+    sock: binder.sock,
+    args: [...SOON, "--watch", watched, "--before-reload", before],
+  });
+  write(watched, "1");
+  await wrapper.waitFor(({ lastReload }) => lastReload?.message === "generation 2 serves");
+  const said = [];
+  for (let count = 0; count < 3; count++) said.push((await ask("reload", wrapper.control)).stdout);
+  assertEquals(said, [3, 4, 5].map((number) => `generation ${number} serves\n`));
+  assertStrictEquals(Deno.readTextFileSync(begun), "reload\n".repeat(4));
+});
+
 /** Python that answers with what is in a file, as it was when it started. */
 const SERVER = `
 import os, signal, socket, sys
@@ -169,7 +188,8 @@ Deno.test("an upgrade in place waits for the command after a reload, whose outpu
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(tag(newTarget()), "one"), {
     sock: binder.sock,
-    args: ["--after-reload", "sleep 1; echo done"],
+    // Longer than it takes the successor to prove itself.
+    args: ["--after-reload", "sleep 3; echo done"],
   });
   assertStrictEquals((await wrapper.reload()).ok, true);
   assertStrictEquals((await ask("upgrade", wrapper.control)).code, 0);
