@@ -171,6 +171,7 @@ class Binder {
       own,
       store,
       holdings,
+      askAgain: () => this.#server?.closeAttached() ?? 0,
       changed: () => {
         this.#rules = { ...rules, access: access.rules, policy: policy.rules };
         this.#server?.closeChanged();

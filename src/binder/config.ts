@@ -4,11 +4,13 @@ import { messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { formatAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
+import type { Held } from "../sockets/held.ts";
+import type { Wanted } from "../sockets/wanted.ts";
 import { Queue } from "../turns.ts";
 import type { Access } from "./access.ts";
 import { type Changes, describeChanges } from "./changes.ts";
 import type { Holdings } from "./holdings.ts";
-import { type BinderOptions, LASTING, lookUpNames } from "./options.ts";
+import { type BinderOptions, LASTING, lookUpNames, type Rules } from "./options.ts";
 import type { OwnAddresses } from "./own_addresses.ts";
 import type { Policy } from "./policy.ts";
 import type { Store } from "./store.ts";
@@ -24,6 +26,8 @@ export interface Configured {
   own: OwnAddresses;
   store: Store;
   holdings: Holdings;
+  /** Has attached clients say anew what they hold, and hand it back. @returns how many there are */
+  askAgain: () => number;
   /** Told when other clients may connect, or do other things. */
   changed: () => void;
   log: Log;
@@ -57,11 +61,11 @@ export class Config {
   }
 
   async #apply(read: BinderOptions): Promise<Changes> {
-    const { options, policy, access, own, store, holdings, changed } = this.configured;
+    const { options, policy, access, own, store, changed } = this.configured;
     const lasting = Object.fromEntries(LASTING.map((name) => [name, options[name]]));
     const addresses = read.addresses.flatMap((one) => expandAddresses(one));
     const rules = await lookUpNames({ ...read, ...lasting, addresses }, store.configured);
-    const held = await holdings.holdOwn(await own.resolve(addresses), rules.access);
+    const held = await this.#hold(await own.resolve(addresses), rules);
     // Nothing can fail any more.
     const before = { texts: own.texts, rules: JSON.stringify([access.rules, policy.rules]) };
     access.rules = rules.access;
@@ -75,6 +79,22 @@ export class Config {
       rules: JSON.stringify([access.rules, policy.rules]) !== before.rules,
       later: LASTING.filter((name) => read[name] !== options[name]),
     };
+  }
+
+  /** Holds what the config names. A client may have been told that one of these was not its to hand back. */
+  async #hold(wanted: readonly Wanted[], rules: Rules): Promise<Held[]> {
+    const { askAgain, holdings, policy } = this.configured;
+    const fresh = wanted.filter(({ address }) => !policy.allows(address));
+    for (const { address } of fresh) policy.allowAddress(address);
+    try {
+      return await holdings.holdOwn(wanted, rules.access, askAgain);
+    } catch (error) {
+      for (const { address } of fresh) {
+        policy.forbidAddress(address);
+        if (holdings.parts.registry.holds(formatAddress(address))) holdings.giveUp(address);
+      }
+      throw error;
+    }
   }
 
   /** Gives up what the config does not name any more, unless somebody would bring it back. */

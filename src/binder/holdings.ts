@@ -21,6 +21,9 @@ import type { Store } from "./store.ts";
  */
 const HAND_BACK_TIME = 5000;
 
+/** The same once connected clients were asked for what they hold. */
+const ASKED_TIME = 2000;
+
 /** Sockets that are bound without a turn for others; a longer batch is bound in pieces, one at a time. */
 const AT_ONCE = 50;
 
@@ -35,11 +38,13 @@ export interface HoldingsParts {
 
 /** See the module's description. */
 export class Holdings {
-  readonly #started = performance.now();
+  #handBackEnd: number;
   readonly #batches = new Queue(1);
 
   /** @param handBackTime as {@link HAND_BACK_TIME} */
-  constructor(readonly parts: HoldingsParts, readonly handBackTime: number = HAND_BACK_TIME) {}
+  constructor(readonly parts: HoldingsParts, handBackTime: number = HAND_BACK_TIME) {
+    this.#handBackEnd = performance.now() + handBackTime;
+  }
 
   /**
    * Finds or binds sockets. While clients of a binder before may still hand theirs back, an address in use
@@ -50,7 +55,7 @@ export class Holdings {
   async hold(wanted: readonly Wanted[], trusted = true): Promise<Held[]> {
     const { registry, log } = this.parts;
     for (;;) {
-      const left = this.#started + this.handBackTime - performance.now();
+      const left = this.#handBackEnd - performance.now();
       try {
         return await this.#bindNew(wanted, trusted);
       } catch (error) {
@@ -67,13 +72,22 @@ export class Holdings {
   /**
    * As {@link hold}, for addresses of the binder's own: one that is still in use in the end, by a server that was
    * lent its socket, is taken back from that.
+   * @param askAgain has connected clients hand back what they hold. @returns how many there are
    * @throws {UserError} for one that is not to be had, with what helps
    */
-  async holdOwn(wanted: readonly Wanted[], trust: Trust): Promise<Held[]> {
+  async holdOwn(
+    wanted: readonly Wanted[],
+    trust: Trust,
+    askAgain?: () => number,
+  ): Promise<Held[]> {
     try {
       return await this.hold(wanted);
     } catch (error) {
       if (!(error instanceof BindError) || error.code !== "EADDRINUSE") throw error;
+      if (!error.lasts && askAgain && askAgain() > 0) {
+        this.#handBackEnd = performance.now() + ASKED_TIME;
+        return await this.holdOwn(wanted, trust);
+      }
       const { regainLent, withRemedy } = await import("./lent_sockets.ts");
       const missing = wanted.filter((one) => this.parts.registry.findWanted(one) === undefined);
       const regained = regainLent(missing, trust);

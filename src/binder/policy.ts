@@ -56,6 +56,11 @@ export class Policy {
     this.#exact.add(formatAddress(address));
   }
 
+  /** Takes back that one address is allowed by itself. */
+  forbidAddress(address: Address): void {
+    this.#exact.delete(formatAddress(address));
+  }
+
   /** The first of some options that a client may not ask for who is not trusted. */
   forbidden(options: SocketOptions): OptionName | undefined {
     const allowed = this.rules.options ?? [];

@@ -133,6 +133,13 @@ export class ControlServer {
     }
   }
 
+  /** Closes the connections of the attached: they come again, and hand back what they hold. @returns how many */
+  closeAttached(): number {
+    const attached = [...this.clients].filter(({ busy, holds }) => holds && !busy);
+    for (const { channel } of attached) channel.dismiss();
+    return attached.length;
+  }
+
   /** Closes the connections that a successor does not get: execve would close them, and may wait. */
   closeExcept(kept: readonly Fd[]): void {
     const fds = new Set(kept);

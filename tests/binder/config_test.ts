@@ -5,8 +5,10 @@ import { multibinder, startBinder } from "../support/binder.ts";
 import { ControlConnection } from "../support/control_client.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { get, newTarget } from "../support/http_client.ts";
+import { listeningSockets } from "../support/process.ts";
 import { runProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp_dir.ts";
+import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 function newAddress(): string {
   const { hostname, port } = newTarget();
@@ -90,6 +92,61 @@ Deno.test("an address that a connected wrapper uses is kept until that has gone"
   const { pid } = wrapper.program;
   assertMatch((await binder.reload()).stdout, new RegExp(`^kept ${address}: .* pid ${pid} `));
   assertEquals([await get(target), await binder.held()], ["here", [address]]);
+});
+
+Deno.test({
+  name:
+    "an address that a reload brings back is had from the wrapper that has kept it, all or none",
+  ignore: ignoreUnless(Deno.uid() === 0, "to be several users needs root"),
+  async fn() {
+    using folder = tempDir();
+    Deno.chmodSync(folder.path, 0o1777);
+    const [config, sock] = [folder.file("binder.toml"), folder.file("control.sock")];
+    const target = newTarget();
+    const [address, other] = [`${target.hostname}:${target.port}`, `${target.hostname}:1080`];
+    using stranger = Deno.listen({ hostname: target.hostname, port: 0 });
+    const taken = `${target.hostname}:${stranger.addr.port}`;
+    const write = (...addresses: string[]) =>
+      Deno.writeTextFileSync(config, `addresses = ${JSON.stringify(addresses)}\n`);
+    const reload = () => runProgram([multibinder(), "reload", "--sock", sock]);
+    // It may not copy a socket out of root's servers.
+    const start = () =>
+      startBinder([], {
+        sock,
+        through: UNPRIVILEGED,
+        args: ["--config", config, "--mode", "0666"],
+      });
+    const inodes = (pid: number) =>
+      listeningSockets(pid).filter(({ table }) => table === "tcp").map(({ inode }) => inode);
+    write(address);
+    await using first = await start();
+    const before = inodes(first.program.pid);
+    await using _wrapper = await startWrapper(site(tag(target), "here"), {
+      sock,
+      args: ["--binder-uid", "65534"],
+    });
+    first.program.signal("SIGKILL");
+    await first.program.exited;
+    write(other);
+    await using next = await start();
+    await next.waitFor(({ wrappers }) => wrappers.length === 1);
+    const held = async () => (await next.waitFor(() => true)).sockets.map(({ address }) => address);
+
+    write(address, other, taken);
+    const { code, stderr } = await reload();
+    assertStrictEquals(code, 1);
+    assertMatch(stderr, new RegExp(`all is as before: ${taken}: the address is in use`));
+    assertEquals(await held(), [other]);
+    using client = await ControlConnection.open(sock);
+    const { hostname, port } = target;
+    const answer = await client.bind({ address: hostname, port });
+    assertStrictEquals(answer?.error?.data?.code, "EACCES");
+
+    write(address);
+    assertStrictEquals((await reload()).stdout, `bound ${address}; gave up ${other}\n`);
+    assertEquals(inodes(next.program.pid), before);
+    assertStrictEquals(await get(target), "here");
+  },
 });
 
 Deno.test("what is wrong is said with its line, and changes nothing; an upgrade goes on", async () => {
