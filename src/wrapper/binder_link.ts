@@ -46,6 +46,8 @@ export class BinderLink {
   /** The control socket of the binder that takes nothing back, by its file: the next one is asked anew. */
   #refusing: string | undefined;
   #standsBy = false;
+  /** Whether that one is the original, which serves one client at a time. */
+  #isOriginal = false;
   /** What the binder is to know of this wrapper, and to which connection that was told. */
   #report: WrapperReport | undefined;
   #told: { client: ControlClient; report: WrapperReport } | undefined;
@@ -211,19 +213,35 @@ export class BinderLink {
         this.log.info("the binder takes no sockets back from this process", { why: error.message });
       }
       this.#refusing = binder;
+      this.#isOriginal = error.code === RPC.methodNotFound;
       return false;
     }
   }
 
-  /** Waits until another binder has taken the place of one that refuses, and asks that one. */
+  /**
+   * Waits until another binder has taken the place of one that refuses, and asks that one. Another file tells of
+   * it; a socket of systemd's stays, and there the end of an idle connection does.
+   */
   async #standBy(): Promise<void> {
     if (this.#standsBy) return;
     this.#standsBy = true;
+    let mayBeAnother = false;
+    let idle: ControlClient | undefined;
+    try {
+      idle = this.#isOriginal ? undefined : this.#dial();
+      void idle?.gone().then(() => mayBeAnother = true);
+    } catch (error) {
+      if (!(error instanceof NoBinderError)) throw error;
+      mayBeAnother = true;
+    }
     let file: string | undefined;
     do {
       await this.#pause(MAX_RETRY);
       file = fileOf(this.binder.path);
-    } while (!this.#closed && (file === undefined || file === this.#refusing));
+    } while (
+      !this.#closed && (file === undefined || file === this.#refusing && !mayBeAnother)
+    );
+    idle?.close();
     this.#standsBy = false;
     if (!this.#closed) await this.#reconnect();
   }

@@ -262,13 +262,33 @@ Deno.test("what one binder refuses is asked of the next: it gets the sockets bac
   }
 });
 
-Deno.test("another user's link is not kept either", async () => {
+Deno.test("behind a socket that stays, the next binder is known by the end of the one before", async () => {
+  await withLink(async (scene) => {
+    let refuses = true;
+    const answer = (next: Handler): Handler => (request, caller) => {
+      if (request.method === "adopt" && refuses) throw new RpcError(RPC.notPermitted, "not you");
+      return next(request, caller);
+    };
+    await using binder = await scene.start({ answer });
+    const wanted = params(2);
+    await scene.hold(...wanted);
+    await until(() => binder.server.clients.size === 1);
+    refuses = false;
+    for (const { channel } of binder.server.clients) channel.dismiss();
+    await until(() => binder.server.clients.attached.length === 1);
+    assertEquals(holders(binder), [wanted.map(joinParts)]);
+  });
+});
+
+Deno.test("another user's link is no attached one", async () => {
   await withLink(async (scene) => {
     await using binder = await scene.start({ trusts: () => false });
     const wanted = params(2);
     await scene.hold(...wanted);
     assertEquals(scene.cookies(), heldBy(binder));
-    await until(() => binder.server.clients.size === 0);
+    // What is left tells of the binder's end, and that alone.
+    await until(() => binder.server.clients.size === 1);
+    assertEquals(holders(binder), []);
     assertMatch(scene.log[0] ?? "", /takes no sockets back .*Not permitted: uid/);
   });
 });
