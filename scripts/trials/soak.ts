@@ -13,6 +13,7 @@ import { commandOf, processStatus, until } from "../../tests/support/process_sta
 import { type Program, startProgram } from "../../tests/support/program.ts";
 import { ask, wrapperStatus } from "../../tests/support/status.ts";
 import { freePort, loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
+import { anySeed, elapsed, generator, print } from "./chance.ts";
 
 /** Clients, and milliseconds between two requests of each: the servers need the processor too. */
 const CLIENTS = 4;
@@ -23,29 +24,13 @@ const MAX_MEMORY = 40 * 1024 ** 2;
 /** Rounds between two looks at descriptors, memory and processes. */
 const ROUNDS = 10;
 
-/** A random number generator with a seed (mulberry32): uniform in [0, 1). */
-function generator(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 const minutes = Number(Deno.args[0]);
-const seed = Number(Deno.args[1] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
+const seed = Number(Deno.args[1] ?? anySeed());
 const random = generator(seed);
-const begin = performance.now();
 const target = { hostname: loopbackHost(), port: freePort() };
 const counts = new Map<string, number>();
 const highest = { fds: 0, memory: 0, processes: 0 };
 let requests = 0;
-
-function print(text: string): void {
-  const at = ((performance.now() - begin) / 1000).toFixed(1).padStart(6);
-  Deno.stdout.writeSync(new TextEncoder().encode(`${at}s  ${text}\n`));
-}
 
 function count(event: string): void {
   counts.set(event, (counts.get(event) ?? 0) + 1);
@@ -238,7 +223,7 @@ async function soak(): Promise<void> {
   const end = new AbortController();
   const loads = Promise.all(Array.from({ length: CLIENTS }, () => load(end.signal)));
   const events = (async () => {
-    for (; performance.now() - begin < minutes * 60_000; rounds++) {
+    for (; elapsed() < minutes * 60_000; rounds++) {
       if (end.signal.aborted) return;
       await round(binder, wrappers);
       if (rounds % ROUNDS === ROUNDS - 1) await quiet(folder, binder, wrappers);
