@@ -13,7 +13,8 @@ containerTest(
     await using host = await Host.serving("V1");
     const before = await host.listening(BINDER);
     assertStrictEquals(before.length, 1);
-    for (const [what, { act, cuts }] of Object.entries(DEEDS)) {
+    for (const [what, { act, cuts, isLong }] of Object.entries(DEEDS)) {
+      if (isLong) continue;
       await using load = new Load(host.target, { workers: 2 });
       const begin = performance.now();
       try {
