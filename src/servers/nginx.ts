@@ -95,6 +95,9 @@ class Nginx implements Service {
 
   start(launch: Launch): Started {
     const argv = this.#words(launch);
+    // It takes over from a running nginx, whose sockets are in that mode already, and leaves it as it is. Of two
+    // workers that are woken for one connection, the later one would wait in accept(), and serve nobody.
+    launch.sockets.forEach((socket) => socket.setNonBlocking());
     const { settle } = this.options;
     // Its workers do, unless it closes a socket that no line names.
     const sign = this.#polls ? "poll" : undefined;

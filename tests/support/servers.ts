@@ -34,8 +34,8 @@ export interface TestServer {
    * sees a reset or an early end, with any way to replace the server.
    */
   dropsAccepted?: true;
-  /** Once in a while it leaves one connection of hundreds without a reply; why is not known (docs/servers.md). */
-  leavesOne?: true;
+  /** It waits in accept(), and not for the news that there is a connection. */
+  blocks?: true;
 }
 
 /** A WSGI application, for Python's servers of such. */
@@ -206,7 +206,6 @@ export const SERVERS: readonly TestServer[] = [
     name: "nginx",
     program: "nginx",
     files: (site) => ({ "nginx.conf": NGINX(site) }),
-    leavesOne: true,
     command: ({ folder }) => ["nginx", "-c", `${folder}/nginx.conf`],
   },
   {
