@@ -15,7 +15,7 @@ import { environmentWith } from "./environment_file.ts";
 import { hiderFor, planTargets, renderFiles, targetsOf, writeFiles } from "./config_files.ts";
 import { chooseSockets } from "./sockets.ts";
 import { socketsForCheck } from "./stand_ins.ts";
-import type { WrapperOptions } from "./wrapper.ts";
+import type { WrapperOptions } from "./options.ts";
 
 /** What the command line says that concerns a check. */
 export interface CheckOptions

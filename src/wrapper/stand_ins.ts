@@ -19,7 +19,7 @@ import type { BindParam } from "../control/messages.ts";
 import { messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { formatAddress, numericAddress } from "../sockets/address.ts";
-import type { WrapperOptions } from "./wrapper.ts";
+import type { WrapperOptions } from "./options.ts";
 
 /**
  * Gets the sockets for a check.

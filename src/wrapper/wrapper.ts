@@ -10,21 +10,21 @@ import { Children } from "../process/children.ts";
 import { endOutputs } from "../process/output_of.ts";
 import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
-import type { NamedSocket } from "../servers/named_sockets.ts";
 import type { Service } from "../servers/service.ts";
 import { Notifier } from "../systemd/notify.ts";
 import { passedOver, planTargets } from "./config_files.ts";
 import { Control } from "./control.ts";
 import { Counters } from "./counters.ts";
-import type { Action, Event, SupervisorLimits } from "./events.ts";
+import type { Action, Event } from "./events.ts";
 import { Generations } from "./generations.ts";
-import { type HookCommands, Hooks } from "./hooks.ts";
+import { Hooks } from "./hooks.ts";
 import { Launcher } from "./launcher.ts";
+import type { WrapperOptions } from "./options.ts";
 import { Orphanage } from "./orphanage.ts";
 import { PidFile } from "./pid_file.ts";
 import { type ReloadOutcome, Reloads } from "./reloads.ts";
 import { Reporter } from "./reporter.ts";
-import type { Naming } from "./server_output.ts";
+import { openWatch } from "./service_watch.ts";
 import { SoftStop } from "./soft_stop.ts";
 import { chooseSockets, type Sockets } from "./sockets.ts";
 import { parseWrapperState, type WrapperState } from "./state.ts";
@@ -34,37 +34,6 @@ import type { Watch } from "./watch.ts";
 
 /** Characters of a text that a binder is told. */
 const MAX_TOLD = 4096;
-
-/** What the command line says besides the server's own. */
-export interface WrapperOptions {
-  /** The binder's control socket, if one was named. */
-  sock?: string;
-  /** The binder's user, when that is neither root nor our own. */
-  binderUid?: (() => number) | undefined;
-  /** Milliseconds to wait for that binder. */
-  wait: number;
-  /** Folder for rendered files instead of the templates'. */
-  renderDir?: string;
-  /** Path of a control socket of the wrapper's own, for status, reload and upgrade. */
-  control?: string;
-  /** Address at which metrics are to be read. */
-  metrics?: string;
-  /** Sockets that the server gets besides those of its templates, from its descriptor 3 on. */
-  listen: readonly NamedSocket[];
-  /** Files with variables for templates and the server, read anew for each generation. */
-  envFiles: readonly string[];
-  /** Files and folders that are watched, besides templates and configs; without any nothing is. */
-  watch: readonly string[];
-  /** Milliseconds from the end of one reload to the next one that a watched file asks for. */
-  watchInterval: number;
-  hooks: HookCommands;
-  /** How the server's lines appear in the log, if they are to. */
-  naming?: Naming | undefined;
-  limits: SupervisorLimits;
-}
-
-/** Milliseconds without a change before a reload, and between looks for what nobody tells of. */
-const WATCH = { quiet: 500, period: 10_000 };
 
 /**
  * Runs a service until it ends.
@@ -188,7 +157,10 @@ class Wrapper {
       SIGINT: stop,
       SIGUSR1: upgrade,
     });
-    if (this.options.watch.length > 0) this.#watch = await this.#openWatch(before);
+    if (this.options.watch.length > 0) {
+      const { launcher } = this.#generations;
+      this.#watch = await openWatch(launcher, this.options, () => this.#reload(), before?.watched);
+    }
     if (before) await this.#resume(before);
     else await this.#begin();
     begun.resolve();
@@ -338,27 +310,6 @@ class Wrapper {
     const serving = generations.find(({ state }) => state === "serving");
     if (isFirst || serving === undefined) return;
     this.#hooks.after({ ok, message, generation: serving.number, pid: serving.pid });
-  }
-
-  /** What no other start needs is loaded here. */
-  async #openWatch(before: WrapperState | undefined): Promise<Watch> {
-    const { options, service, log } = this;
-    const { Watch } = await import("./watch.ts");
-    const { WatchedFiles } = await import("./watched_files.ts");
-    const { templates } = this.#generations.launcher;
-    const rendered = templates.map(({ target }) => target);
-    // Of a server that is not known well, a file in its command may be a log.
-    const configs = service.server.isAdjustable
-      ? templates.map(({ template }) => template)
-      : service.configs;
-    const envFiles = options.envFiles.map((path) => path.replace(/^-/, ""));
-    const files = new WatchedFiles(
-      [...configs, ...envFiles, ...options.watch],
-      [...rendered, ...service.pidFile === undefined ? [] : [service.pidFile]],
-    );
-    if (!before) await WatchedFiles.insist(options.watch);
-    const times = { ...WATCH, interval: options.watchInterval };
-    return new Watch(files, times, this.#poller, log, () => this.#reload(), before?.watched);
   }
 
   #reload(): Promise<ReloadOutcome> {
