@@ -10,10 +10,10 @@ export interface Generation {
 
 /**
  * What a generation is here for: the candidate is `starting` until it is up and `settling` until it has
- * proven to stay up, or `dropped` when a stop comes before that. Then it is `serving`, and in the end
- * `retired`.
+ * proven to stay up, `dropped` when a stop comes before that, or `abandoned` when nobody tells that it is up.
+ * Else it is `serving` next, and in the end `retired`.
  */
-export type Role = "starting" | "settling" | "dropped" | "serving" | "retired";
+export type Role = "starting" | "settling" | "dropped" | "abandoned" | "serving" | "retired";
 
 /** What was done to stop it: it was told to stop softly, or hard. */
 export type Told = "nothing" | "soft" | "hard";
@@ -28,7 +28,7 @@ interface GenerationSnapshot {
   number: number;
   pid: number;
   state: "starting" | "serving" | "draining";
-  /** It was told to stop hard, if so. */
+  /** It was told to stop hard, or will be within seconds. */
   isStopped?: true;
 }
 
@@ -36,6 +36,7 @@ const STATES = {
   starting: "starting",
   settling: "starting",
   dropped: "starting",
+  abandoned: "draining",
   serving: "serving",
   retired: "draining",
 } as const;
@@ -47,7 +48,7 @@ export function snapshotOf({ number, pid, role, told }: Generation): GenerationS
     pid,
     // At the wrapper's end the one that serves is told to stop as well.
     state: told === "nothing" ? STATES[role] : "draining",
-    ...(told === "hard" && { isStopped: true }),
+    ...((told === "hard" || role === "abandoned") && { isStopped: true }),
   };
 }
 

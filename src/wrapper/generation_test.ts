@@ -11,10 +11,11 @@ Deno.test("what was told to stop is draining, whatever it is here for", () => {
     ["serving", "soft", "draining"],
     ["serving", "hard", "draining"],
     ["retired", "soft", "draining"],
+    ["abandoned", "soft", "draining"],
   ];
   for (const [role, told, state] of states) {
     const snapshot = snapshotOf({ number: 1, pid: 2, role, told });
     assertEquals(snapshot.state, state, `${role}, told ${told}`);
-    assertEquals(snapshot.isStopped, told === "hard" ? true : undefined);
+    assertEquals(snapshot.isStopped, told === "hard" || role === "abandoned" ? true : undefined);
   }
 });

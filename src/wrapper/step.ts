@@ -58,7 +58,9 @@ export class Step {
   }
 
   get candidate(): Generation | undefined {
-    return this.state.generations.find(({ role }) => role !== "serving" && role !== "retired");
+    return this.state.generations.find(({ role }) =>
+      !["serving", "retired", "abandoned"].includes(role)
+    );
   }
 
   get retired(): Generation[] {
@@ -74,12 +76,12 @@ export class Step {
     this.do({ do: "log", level, message, fields: { ...generation, ...fields } });
   }
 
-  /** Stops a generation softly, under a cap. */
-  stopSoft(generation: Generation): void {
+  /** Stops a generation softly, under a cap. @param ms the cap */
+  stopSoft(generation: Generation, ms = this.limits.drain): void {
     const { pid } = generation;
     generation.told = "soft";
     this.do({ do: "signal", pid, kind: "soft" });
-    this.do({ do: "timer", ms: this.limits.drain, then: { type: "drain-timeout", pid } });
+    this.do({ do: "timer", ms, then: { type: "drain-timeout", pid } });
   }
 
   /** Stops a generation hard. */
@@ -106,7 +108,8 @@ export class Step {
       if (generations.length === 0) this.exit();
     } else if (phase === "failed") {
       // Nobody serves: what still drains would only delay the restart.
-      if (!this.retired.some(({ told }) => told === "hard")) this.exit();
+      const hasLittleTime = ({ role, told }: Generation) => role === "abandoned" || told === "hard";
+      if (!generations.some(hasLittleTime)) this.exit();
     }
   }
 }

@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import fc from "fast-check";
 import type { ExitStatus } from "../../ffi/process.ts";
-import type { Action, Event, SupervisorLimits } from "./events.ts";
+import { type Action, type Event, HARD_STOP_TIME, type SupervisorLimits } from "./events.ts";
 import type { State } from "./step.ts";
 import { Supervisor, transition } from "./supervisor.ts";
 
@@ -67,7 +67,7 @@ class Scenario {
   }
 
   /** Events lead to these actions, and to no others. */
-  expect(events: readonly Event[], expected: readonly string[]): void {
+  expect(events: readonly Event[], expected: readonly string[]): Action[] {
     const actions = events.flatMap((event) => this.supervisor.handle(event));
     for (const action of actions) {
       if (action.do === "log") this.logged.push(action.message);
@@ -76,6 +76,7 @@ class Scenario {
       }
     }
     assertEquals(actions.flatMap(brief), expected);
+    return actions;
   }
 
   /** Starts the first generation, which serves with this pid. */
@@ -178,13 +179,16 @@ Deno.test("a first generation that ends before it is up ends all, and never with
   }
 });
 
-Deno.test("a generation that is not up in time is stopped hard, and killed in the end", () => {
+Deno.test("a generation that is not up in time has seconds for what it may have accepted", () => {
   const it = new Scenario();
   it.serve(10);
   it.startNext(20);
-  it.expect([timeout("ready", 20)], ["kill timer 20", "hard 20", "rollback"]);
+  const actions = it.expect([timeout("ready", 20)], ["soft 20", "drain timer 20", "rollback"]);
+  const cap = actions.find((action) => action.do === "timer");
+  assertStrictEquals(cap?.ms, Math.min(LIMITS.drain, HARD_STOP_TIME));
   it.expect([ready(20)], []);
   it.startNext(30);
+  it.expect([timeout("drain", 20)], ["kill timer 20", "hard 20"]);
   it.expect([timeout("kill", 20)], ["kill 20"]);
   it.expect([exited(20, KILLED)], []);
   it.expect([ready(30)], ["settle timer 30"]);
@@ -195,7 +199,7 @@ Deno.test("a generation of which nobody will tell whether it is up is given up a
   it.serve(10);
   it.startNext(20);
   it.expect([unready(10), unready(30)], []);
-  it.expect([unready(20)], ["kill timer 20", "hard 20", "rollback"]);
+  it.expect([unready(20)], ["soft 20", "drain timer 20", "rollback"]);
   assertStrictEquals(it.outcomes.at(-1), "failed: nobody tells");
   it.expect([exited(20, KILLED), unready(20)], []);
   it.startNext(30);
@@ -207,8 +211,9 @@ Deno.test("a generation of which nobody will tell whether it is up is given up a
 Deno.test("a first generation that is not up in time: exit 1, once it is gone", () => {
   const it = new Scenario();
   it.expect([reload, prepared, started(10)], ["prepare", "start #1", "ready timer 10"]);
-  it.expect([timeout("ready", 10)], ["kill timer 10", "hard 10", "rollback"]);
+  it.expect([timeout("ready", 10)], ["soft 10", "drain timer 10", "rollback"]);
   it.expect([reload], []);
+  it.expect([timeout("drain", 10)], ["kill timer 10", "hard 10"]);
   it.expect([timeout("kill", 10)], ["kill 10"]);
   it.expect([exited(10, KILLED)], ["exit 1"]);
 });
@@ -238,7 +243,7 @@ Deno.test("a reload asked for during one that fails comes after it", () => {
   it.expect([prepared, started(20)], ["start #2", "ready timer 20"]);
   it.expect([reload, exited(20, OK)], ["rollback", "prepare"]);
   it.expect([prepared, started(30)], ["start #3", "ready timer 30"]);
-  it.expect([reload, timeout("ready", 30)], ["kill timer 30", "hard 30", "rollback", "prepare"]);
+  it.expect([reload, timeout("ready", 30)], ["soft 30", "drain timer 30", "rollback", "prepare"]);
   it.expect([failed], ["rollback"]);
 });
 
@@ -292,7 +297,7 @@ Deno.test("a successor that cannot take that place either ends all, whatever sti
   late.replace(5, 10);
   late.startNext(20);
   late.expect([exited(10, KILLED)], []);
-  late.expect([timeout("ready", 20)], ["kill timer 20", "hard 20", "rollback"]);
+  late.expect([timeout("ready", 20)], ["soft 20", "drain timer 20", "rollback"]);
   late.expect([exited(20, KILLED)], ["exit 1"]);
 });
 
@@ -627,11 +632,11 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
   it.startNext(30);
   it.expect([ready(30), exited(30, { signal: 11 })], ["settle timer 30", "rollback"]);
   it.startNext(40);
-  it.expect([timeout("ready", 40)], ["kill timer 40", "hard 40", "rollback"]);
+  it.expect([timeout("ready", 40)], ["soft 40", "drain timer 40", "rollback"]);
   it.startNext(41);
   it.expect([{ type: "ready-timeout", pid: 41, said: ["waiting for the database"] }], [
-    "kill timer 41",
-    "hard 41",
+    "soft 41",
+    "drain timer 41",
     "rollback",
   ]);
   it.startNext(42);
@@ -759,7 +764,7 @@ Deno.test("stop after the last start has failed waits for what drains, too", () 
   it.replace(10, 20);
   it.startNext(30);
   it.expect([exited(20, OK)], []);
-  it.expect([timeout("ready", 30)], ["kill timer 30", "hard 30", "rollback"]);
+  it.expect([timeout("ready", 30)], ["soft 30", "drain timer 30", "rollback"]);
   it.expect([stop, exited(30, KILLED)], []);
   it.expect([exited(10, OK)], ["exit 1"]);
 });
@@ -933,7 +938,7 @@ class World {
     assert(child, "a signal to a pid that is not ours");
     if (!this.stopped) {
       assertNotStrictEquals(pid, this.serving, "who serves is left alone");
-      const isLate = kind === "hard" && this.firing === "ready" && !child.isUp;
+      const isLate = kind === "soft" && this.firing === "ready" && !child.isUp;
       assert(pid !== this.candidate || isLate, "so is a candidate, unless it is late");
     }
     assert(kind !== "kill" || child.told.has("hard"), "a kill comes after a hard stop");

@@ -7,7 +7,7 @@
 import type { ExitStatus } from "../../ffi/process.ts";
 import { describeDuration } from "../duration.ts";
 import { EXIT } from "../errors.ts";
-import type { EventOf, GenerationEvents, WholeEvents } from "./events.ts";
+import { type EventOf, type GenerationEvents, HARD_STOP_TIME, type WholeEvents } from "./events.ts";
 import type { Generation, Role, Told } from "./generation.ts";
 import { isStop, type Phase, type Step } from "./step.ts";
 
@@ -44,6 +44,7 @@ export const ROLES: Record<Role, GenerationRow> = {
   starting: { ready: settle, unready: giveUp, "ready-timeout": giveUpLate, exited: comeToNothing },
   settling: { "settle-timeout": promote, exited: comeToNothing },
   dropped: { exited: comeToNothing },
+  abandoned: { exited: endDrain },
   serving: { "proven-timeout": forget, exited: endService },
   retired: { exited: endDrain },
 };
@@ -134,10 +135,13 @@ function goOn(step: Step): void {
   prepare(step);
 }
 
-/** A candidate that is not up may be half up: it goes the way of all retired ones, but at once. */
+/**
+ * A candidate of which nobody tells that it is up may be so, and have accepted connections: it may finish them. But
+ * one that hangs leaves what it accepts without an answer: so it has less time for that than others.
+ */
 function giveUp(step: Step, candidate: Generation, { why }: { why: string }): void {
-  candidate.role = "retired";
-  step.stopHard(candidate);
+  candidate.role = "abandoned";
+  step.stopSoft(candidate, Math.min(step.limits.drain, HARD_STOP_TIME));
   fail(step, { why, exitCode: EXIT.failure });
 }
 
@@ -257,7 +261,7 @@ function end(step: Step): void {
   step.state.phase = "stopping";
   step.log("info", "stopping gracefully");
   step.do({ do: "withdraw" });
-  for (const one of step.state.generations) if (one.role !== "retired") step.stopSoft(one);
+  for (const one of step.state.generations) if (one.told === "nothing") step.stopSoft(one);
   step.exitIfOver();
 }
 
@@ -278,7 +282,7 @@ function drop(step: Step, { pid }: EventOf<"started">): void {
 }
 
 function capDrain(step: Step, generation: Generation): void {
-  step.log("warn", "still has connections at the drain cap, stopping it", generation);
+  step.log("warn", "still runs at the drain cap, stopping it", generation);
   step.stopHard(generation);
 }
 

@@ -235,7 +235,7 @@ containerTest(
     using _endless = await beginRequest(host);
     await host.run("systemctl", "stop", HAPROXY);
     const log = await host.log(HAPROXY);
-    assert(log.some((line) => line.startsWith("still has connections at the drain cap")));
+    assert(log.some((line) => line.startsWith("still runs at the drain cap")));
     assert(!log.some((line) => /timed out/.test(line)), log.join("\n"));
     assertStrictEquals(await host.show(HAPROXY, "Result"), "success");
   },

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
-import { get, Load } from "../support/http_client.ts";
+import { bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
 import {
   childrenOf,
   commandOf,
@@ -12,6 +12,7 @@ import {
   until,
 } from "../support/process_status.ts";
 import { ProgramFile } from "../support/program_file.ts";
+import { SlowBackend } from "../support/slow_backend.ts";
 import { ask, wrapperStatus } from "../support/status.ts";
 import { freePort, loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
@@ -287,6 +288,36 @@ Deno.test("a reload while the program's own file is another or gone fails at onc
   file.replace(multibinder());
   await reload(wrapper, control);
   assertEquals((await load.stop()).failures, []);
+});
+
+Deno.test("what a generation has accepted that is given up is answered", async () => {
+  using folder = tempDir();
+  using file = new ProgramFile();
+  using backend = new SlowBackend();
+  const target = { hostname: loopbackHost(), port: 80 };
+  const control = folder.file("control");
+  await using binder = await startBinder();
+  await using wrapper = await startWrapper(site(tag(target), "ok", backend.options), {
+    sock: binder.sock,
+    program: file.path,
+    args: ["--control", control],
+  });
+  const serving = (await wrapper.serving()).pid;
+  // The news that the next generation is up does not arrive, and then will not.
+  const lost = folder.file("lost");
+  file.replaceByScript(`trap '' USR1\nuntil [ -e ${lost} ]; do sleep 0.05; done`);
+  const failed = failToReload(wrapper, control, /multibinder ended with exit code 0/);
+  Deno.kill(serving, "SIGSTOP");
+  using client = await HttpConnection.open(target);
+  await client.send("/slow", ["Connection: close"]);
+  using request = await backend.request();
+  Deno.kill(serving, "SIGCONT");
+  Deno.writeTextFileSync(lost, "");
+  await failed;
+  await request.answer("late");
+  assertStrictEquals(bodyOf(await client.receive()), "late");
+  await until(() => servers(wrapper).length === 1);
+  assertStrictEquals(await get(target), "ok");
 });
 
 /** The servers that a wrapper runs. */
