@@ -89,7 +89,9 @@ Deno.test("top fills the terminal, trouble first, follows its size, and leaves i
     const rows = (await terminal.screen()).filter((line) => line.startsWith(hostname));
     return rows.length >= 16 && rows.every((line) => line.length <= 40);
   });
-  assertMatch((await terminal.screen())[2] ?? "", /^ADDRESS/, "no line takes two rows");
+  const narrow = await terminal.screen();
+  assertMatch(narrow[0] ?? "", /^30 sockets, /, "no line takes two rows");
+  assertMatch(narrow[2] ?? "", /^ADDRESS/);
   {
     // Without waiting for the next look.
     const rarely = [multibinder(), "top", "--sock", binder.sock, "--interval", "1h"];
