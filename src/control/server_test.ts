@@ -438,3 +438,21 @@ Deno.test("who has other rights by now is closed, and may come again with these"
     assertObjectMatch(await answer(again), { error: { code: RPC.notPermitted } });
   });
 });
+
+Deno.test("what is refused again and again is summed up, whoever is refused", async () => {
+  await using scene = serve(echo);
+  const written = (message: string) => scene.log.filter((line) => line.includes(message)).length;
+  const client = scene.connect();
+  for (let count = 0; count < 30; count++) {
+    await client.send({ id: count, method: "none", params: [] }, [], LONG);
+    assertStrictEquals(Object(await answer(client)).error.code, RPC.methodNotFound);
+  }
+  scene.rights = { ...scene.rights, served: false, trusted: false };
+  for (let count = 0; count < 30; count++) {
+    const stranger = scene.connect();
+    sendRaw(stranger, '{"method":"echo","id":1}');
+    assertStrictEquals(Object(await answer(stranger)).error.code, RPC.notPermitted);
+  }
+  const complaints = ["refused a request", "denied a client"];
+  assertEquals(complaints.map(written), [20, 20]);
+});
