@@ -62,7 +62,7 @@ Deno.test("a named socket that no line uses is said, and a check has them as wel
   const checked: [bind: string, code: number][] = [[NAMED, 0], ['"fd@${FD_NO}"', 1]];
   for (const [bind, code] of checked) {
     Deno.writeTextFileSync(path, site(bind, "one"));
-    const command = ["haproxy", "-c", "-f", path];
+    const command = ["haproxy", "-c", "-V", "-f", path];
     const end = await runProgram(wrapperCommand("exec", { sock: binder.sock, args, command }));
     assertEquals(end.code, code, end.stderr);
     if (code === 0) assertMatch(end.stdout, /Configuration file is valid/);

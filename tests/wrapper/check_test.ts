@@ -33,7 +33,8 @@ async function check(
 ): Promise<Exit & { stdout: string; stderr: string }> {
   const path = folder.file("site.cfg.eta");
   Deno.writeTextFileSync(path, template);
-  const command = [program, "-c", "-f", path];
+  // HAProxy 3.0 and newer say nothing of a good config without -V.
+  const command = [program, "-c", "-V", "-f", path];
   return await runProgram(wrapperCommand("exec", { ...options, command }));
 }
 

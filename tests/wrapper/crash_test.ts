@@ -265,7 +265,9 @@ Deno.test({
     Deno.writeTextFileSync(config, site(tag(target), "site"));
     Deno.writeTextFileSync(planted, site(`${target.hostname}:${target.port}`, "planted"));
     const dead = await deadMark();
-    await using intruder = startProgram(["env", ...UNPRIVILEGED, "haproxy", "-db", "-f", planted], {
+    // This machine's own, whichever HAProxy is tested: that one may lie where only root can read.
+    const haproxy = ["/usr/sbin/haproxy", "-db", "-f", planted];
+    await using intruder = startProgram(["env", ...UNPRIVILEGED, ...haproxy], {
       env: {
         MULTIBINDER_SERVICE: config,
         MULTIBINDER_WRAPPER: dead,

@@ -126,7 +126,7 @@ Deno.test("haproxy -c is only checked, with the sockets in place", async () => {
   const check = async (config: string) => {
     const path = folder.file("site.cfg.eta");
     Deno.writeTextFileSync(path, config);
-    const command = ["haproxy", "-c", "-f", path];
+    const command = ["haproxy", "-c", "-V", "-f", path];
     return await runProgram(wrapperCommand("exec", { sock: binder.sock, command }));
   };
   const good = await check(site(tag(target), "ok"));
