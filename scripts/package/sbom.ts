@@ -58,15 +58,19 @@ const components = ids.map((id) => {
   const [, digest] = /^sha512-(.+)$/.exec(integrity) ?? [];
   if (digest === undefined) throw new Error(`deno.lock has no digest of ${id}`);
   const content = [...atob(digest)].map((one) => one.charCodeAt(0).toString(16).padStart(2, "0"));
+  const purl = `pkg:npm/${name}@${version}`;
   return {
+    // Scanners leave out what has no reference.
+    "bom-ref": purl,
     type: "library",
     name,
     version,
     licenses: [{ license: { id: licenceOf(npmCache, name, version) } }],
-    purl: `pkg:npm/${name}@${version}`,
+    purl,
     hashes: [{ alg: "SHA-512", content: content.join("") }],
   };
 });
+const DENO = `pkg:github/denoland/deno@v${Deno.version.deno}`;
 const epoch = Number(Deno.env.get("SOURCE_DATE_EPOCH") ?? Date.now() / 1000);
 console.log(JSON.stringify(
   {
@@ -85,11 +89,12 @@ console.log(JSON.stringify(
     },
     components: [
       {
+        "bom-ref": DENO,
         type: "framework",
         name: "deno",
         version: Deno.version.deno,
         licenses: [{ license: { id: "MIT" } }],
-        purl: `pkg:github/denoland/deno@v${Deno.version.deno}`,
+        purl: DENO,
       },
       ...components,
     ],
