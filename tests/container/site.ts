@@ -2,12 +2,15 @@
 
 import { get, type Target } from "../support/http_client.ts";
 import { freePort } from "../support/temp_dir.ts";
-import { type Container, engine, type Volume } from "./engine.ts";
+import type { Engine } from "./containers.ts";
+import { type Container, engine as ours, type Volume } from "./engine.ts";
 import { buildImages, EXAMPLE, MULTIBINDER, PAUSE, SITE } from "./images.ts";
 
 export type Version = "v1" | "v2";
 
 export interface SiteOptions {
+  /** Which has the images; by default the one of this run, in which they are built. */
+  engine?: Engine;
   /** Of `podman run`, for the binder. */
   binder?: readonly string[];
   /** Whether a container of its own keeps the binder's network namespace, and has the port. */
@@ -28,6 +31,7 @@ export class Site implements AsyncDisposable {
 
   private constructor(
     readonly options: SiteOptions,
+    readonly engine: Engine,
     readonly target: Target,
     readonly volume: Volume,
     readonly binder: Container,
@@ -35,6 +39,7 @@ export class Site implements AsyncDisposable {
   ) {}
 
   static async start(options: SiteOptions = {}): Promise<Site> {
+    const { engine = ours } = options;
     await buildImages();
     await using cleanup = new AsyncDisposableStack();
     const target = { hostname: engine.hostname, port: freePort() };
@@ -43,21 +48,22 @@ export class Site implements AsyncDisposable {
     const net = options.pause
       ? cleanup.use(await engine.start("site-net", ...publish, PAUSE))
       : undefined;
-    const binder = cleanup.use(
-      await engine.startIn(
-        net ? `container:${net.name}` : engine.network,
-        "binder",
-        ...["-v", `${volume.name}:/run`, ...net ? [] : publish, ...options.binder ?? []],
-        ...[MULTIBINDER, "bind", ...options.args ?? ["--group", "99", "--mode", "0660", ":80"]],
-      ),
-    );
-    await binder.log.waitFor(/listening for binds/);
-    for (const version of ["v1", "v2"] as const) {
+    const network = net ? `container:${net.name}` : engine.network;
+    const bind = async () => {
+      const args = options.args ?? ["--group", "99", "--mode", "0660", ":80"];
+      const own = [...net ? [] : publish, ...options.binder ?? []];
+      const command = ["-v", `${volume.name}:/run`, ...own, MULTIBINDER, "bind", ...args];
+      const binder = cleanup.use(await engine.startIn(network, "binder", ...command));
+      await binder.log.waitFor(/listening for binds/);
+      return binder;
+    };
+    const backend = async (version: Version) => {
       const args = ["-e", `VERSION=${version.toUpperCase()}`, "-v", `${EXAMPLE}:/etc/haproxy:ro`];
       const command = [...args, SITE, "-f", "/etc/haproxy/static.cfg"];
       await cleanup.use(await engine.start(`static-${version}`, ...command)).serving();
-    }
-    return new Site(options, target, volume, binder, cleanup.move());
+    };
+    const [binder] = await Promise.all([bind(), backend("v1"), backend("v2")]);
+    return new Site(options, engine, target, volume, binder, cleanup.move());
   }
 
   /** Starts HAProxy of a version, and waits until it serves. @param options of `podman run` */
@@ -80,7 +86,7 @@ export class Site implements AsyncDisposable {
       ["--entrypoint", "multibinder"],
       ["exec", "--render-dir", "/tmp", ...exec, "--", "haproxy"],
     ];
-    const container = await engine.start(
+    const container = await this.engine.start(
       `haproxy-${version}`,
       ...["-e", "MULTIBINDER_SOCK=/run/multibinder.sock", "-v", `${this.volume.name}:/run`],
       ...["-v", `${configs}:/etc/haproxy:ro`, ...entrypoint, ...options],
