@@ -27,9 +27,9 @@ END
 echo "hosts: files dns" >etc/nsswitch.conf
 `;
 
-/** Debian with HAProxy in it already, and with no source of packages: apt-get has nothing to do then. */
-const DEBIAN_SCRIPT = `
-debootstrap --variant=minbase --include=haproxy,ca-certificates bookworm root
+/** Debian with some packages in it already, and with no source of others: apt-get has nothing to do then. */
+const debianScript = (packages: string) => `
+debootstrap --variant=minbase --include=${packages} bookworm root
 cd root
 rm -rf var/cache/apt/archives/*.deb var/lib/apt/lists/* dev proc
 mkdir dev proc
@@ -58,13 +58,25 @@ export async function importDistroless(engine: Engine): Promise<void> {
   await engine.run("import", archive, "gcr.io/distroless/cc-debian12");
 }
 
-/** Brings in the other bases: Debian, Deno's image, HAProxy's official one, and a pause container's. */
+/** Brings in the other bases: Debian, Deno's image, the official ones of servers, and a pause container's. */
 export async function importBases(engine: Engine): Promise<void> {
-  const archive = await rootArchive("debian-bookworm-haproxy", DEBIAN_SCRIPT);
+  const script = debianScript("haproxy,nginx-light,ca-certificates");
+  const archive = await rootArchive("debian-bookworm-haproxy-nginx", script);
   await engine.run("import", archive, "docker.io/library/debian:bookworm-slim");
   await buildDeno(engine);
   await buildInline(engine, "docker.io/library/haproxy:3.2", OFFICIAL_HAPROXY);
+  await buildInline(engine, "docker.io/library/nginx:stable", OFFICIAL_NGINX);
   await buildPause(engine);
+}
+
+/** Brings in Debian with servers of many kinds. @returns its name */
+export async function importServers(engine: Engine): Promise<string> {
+  const name = "docker.io/library/debian:servers";
+  if ((await engine.try("image", "inspect", name)).code === 0) return name;
+  const packages = "haproxy,lighttpd,gunicorn,uvicorn,puma,unicorn,nodejs";
+  const archive = await rootArchive("debian-bookworm-servers", debianScript(packages));
+  await engine.run("import", archive, name);
+  return name;
 }
 
 /** Its user, its stop signal and its entry point are those of the official image. */
@@ -75,6 +87,13 @@ USER haproxy
 STOPSIGNAL SIGUSR1
 ENTRYPOINT ["docker-entrypoint.sh"]
 CMD ["haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]
+`;
+
+const OFFICIAL_NGINX = `
+FROM docker.io/library/debian:bookworm-slim
+STOPSIGNAL SIGQUIT
+ENTRYPOINT ["/docker-entrypoint.sh"]
+CMD ["nginx", "-g", "daemon off;"]
 `;
 
 const DENO = `

@@ -6,4 +6,5 @@ import "./first_process.ts";
 import "./privileges.ts";
 import "./binder_restart.ts";
 import "./readme.ts";
+import "./servers.ts";
 import "./kube.ts";
