@@ -40,6 +40,8 @@ need_tools haproxy wrk curl python3 strace gcc tmux promtool:prometheus podman r
 (need_tools nginx:nginx-light lighttpd gunicorn uvicorn puma unicorn node:nodejs pgbouncer \
   start_server:libserver-starter-perl) || true
 (need_tools php-fpm8.2:php8.2-fpm) || true
+# The same of Docker's engine, beside podman.
+(need_tools dockerd:docker.io) || true
 # What surrounds this run must not reach the programs under test.
 unset MULTIBINDER_SOCK NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES WATCHDOG_USEC WATCHDOG_PID JOURNAL_STREAM
 export NO_COLOR=1 MULTIBINDER_BIN=$PWD/dist/multibinder
@@ -155,7 +157,7 @@ build() {
 # The biggest files first, which take longest as a rule: a long one at the end would run by itself.
 system_tests() {
   local path
-  # A Docker engine, and three of them, are for the nights.
+  # All that is done on a Docker engine, and three of them, is for the nights.
   for path in "${TOGETHER[@]}" $(find tests -path tests/docker -prune -o -name '*_test.ts' -print0 | xargs -0 ls -S); do
     [[ " ${TOGETHER[*]} " == *" ${path%/*} "* || " ${ALONE[*]} " == *" $path "* ]] || tests "$path" "$path"
   done
@@ -223,7 +225,7 @@ nightly() {
   newest_tests
   haproxy_tests
   # What of these cannot be had is skipped, and said.
-  (need_tools dockerd:docker.io docker-compose) || true
+  (need_tools docker-compose) || true
   for file in tests/docker/*_test.ts; do tests "$file" "$file"; done
   newer_runtime_tests
   start step "packages for arm64" scripts/check/arm64_package.sh

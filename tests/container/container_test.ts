@@ -8,3 +8,4 @@ import "./binder_restart.ts";
 import "./readme.ts";
 import "./servers.ts";
 import "./kube.ts";
+import "./on_docker.ts";
