@@ -3,4 +3,4 @@
 Deno.env.set("MULTIBINDER_ENGINE", "docker");
 const first = ["image", "walk_through", "first_process", "privileges", "binder_restart"];
 for (const name of [...first, "readme", "servers"]) await import(`../container/${name}.ts`);
-for (const name of ["daemon", "compose"]) await import(`./${name}.ts`);
+for (const name of ["daemon", "compose", "user_namespaces", "scan"]) await import(`./${name}.ts`);

@@ -133,8 +133,11 @@ export class DockerEngine implements AsyncDisposable {
     }
   }
 
-  /** Starts its daemon, which must not run, and waits until it answers. */
-  async startDaemon(config: object = {}): Promise<void> {
+  /**
+   * Starts its daemon, which must not run, and waits until it answers.
+   * @param through what runs it; it must exec
+   */
+  async startDaemon(config: object = {}, through: readonly string[] = []): Promise<void> {
     const at = (name: string) => this.folder.file(name);
     const own = {
       "data-root": at("data"),
@@ -151,6 +154,7 @@ export class DockerEngine implements AsyncDisposable {
     const env = { [MARKER]: this.#marker };
     const { pid } = this.#daemon = command([
       ...enter,
+      ...through,
       "sh",
       "-c",
       daemon,
