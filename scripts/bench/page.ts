@@ -26,7 +26,7 @@ export interface Machine {
 export function page(results: Results, machine: Machine): string {
   const { date, processor, cores, memory, kernel, load, versions, minutes, isQuick } = machine;
   const how = isQuick ? " and with `--quick`" : "";
-  const busy = load > 0.5
+  const busy = load > 1
     ? ` **The machine was busy with other work** (load average ${
       load.toFixed(1)
     } before it began): look at ` +

@@ -159,7 +159,7 @@ export async function draining(isQuick: boolean): Promise<Result> {
     const version = /version (\d+\.\d+)/.exec(await outputOf([haproxy, "-v"]))?.[1];
     for (const [name, way] of Object.entries(WAYS)) {
       if (haproxy !== first && name !== OURS) continue;
-      contenders[`${version}: ${name}`] = () => besideOneThatDrains(way, haproxy, 1);
+      contenders[`${version}: ${name}`] = () => besideOneThatDrains(way, haproxy, isQuick ? 1 : 2);
     }
   }
   return await measure({
@@ -225,7 +225,7 @@ export async function path(isQuick: boolean): Promise<Result> {
       { name: "p99, ms", kind: "ratio", digits: 2 },
     ],
     reference: "HAProxy's own bind",
-    rounds: isQuick ? 2 : 5,
+    rounds: isQuick ? 2 : 9,
     contenders: { "HAProxy's own bind": contender(direct), [OURS]: contender(ours) },
   });
 }
