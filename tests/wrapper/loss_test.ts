@@ -74,7 +74,7 @@ Deno.test("without the program, HAProxy's own reload loses most of them", async 
   assert(lost > WAITING / 2, `only ${lost} of ${WAITING} were lost`);
 });
 
-const RELOADS = 50;
+const RELOADS = 25;
 
 /** Reloads under load. */
 async function reloadUnder(
@@ -119,7 +119,7 @@ async function reloadUnderKeptConnections(
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(tag(target), "ok", options), { sock: binder.sock });
   await using load = new Load(target, { workers: 8, keepAlive: true, repeat });
-  await reloadUnder(load, wrapper, 20);
+  await reloadUnder(load, wrapper, 10);
 }
 
 Deno.test("with close-spread-time, and a last answer that says so, kept connections lose none", () =>

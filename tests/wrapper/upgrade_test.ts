@@ -310,9 +310,9 @@ Deno.test("what cannot succeed it leaves each role serving, and the reason is to
 });
 
 /** How many upgrades follow each other: as many as MULTIBINDER_UPGRADES says, else a few. */
-const UPGRADES = Number(Deno.env.get("MULTIBINDER_UPGRADES") || 25);
+const UPGRADES = Number(Deno.env.get("MULTIBINDER_UPGRADES") || 16);
 /** As many make the process as large as it gets. */
-const WARM_UP = 10;
+const WARM_UP = 8;
 
 Deno.test(`${UPGRADES} upgrades under binds at full speed: none fails, nothing grows`, async () => {
   const address = loopbackHost();
