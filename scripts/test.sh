@@ -185,12 +185,19 @@ paths() {
   echo "$1"
 }
 
-# The unit tests on the newest Deno: the program is compiled with an older one.
+# On the newest Deno, since the program is compiled with an older one: what another runtime breaks first, calls of
+# libc and the library; of a nightly run all unit tests.
 newest_tests() {
   local DENO
   DENO=$(scripts/check/newest_deno.sh) || fail "the newest Deno cannot be had"
   export DENO
-  unit_tests "$("$DENO" --version | sed -n '1s/ (.*//p'): "
+  local title
+  title="$("$DENO" --version | sed -n '1s/ (.*//p'): "
+  if [[ $part == nightly ]]; then
+    unit_tests "$title"
+  else
+    tests "${title}system calls, the library" ffi/*_test.ts mod_test.ts
+  fi
 }
 
 # The wrapper's tests on each HAProxy that Debian has.
@@ -276,7 +283,7 @@ case $part in
     ;;
   all)
     checks
-    [[ $(uname -m) != x86_64 ]] || arm64_tests
+    [[ $(uname -m) != x86_64 ]] || { arm64_tests; newest_tests; }
     unit_tests
     if build; then system_tests; fi
     ;;
