@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { connectedPair } from "../../tests/support/connection.ts";
 import { leavesNoDescriptors } from "../../tests/support/descriptors.ts";
 import { settled } from "../../tests/support/poller.ts";
@@ -96,6 +96,33 @@ Deno.test("descriptors that come with a request are not received", async () => {
   sendMessage(client, bytesOf("GET /metrics HTTP/1.1\r\n\r\n"), [file]);
   await answerRequest(ours, poller, () => (asked++, content()), LONG);
   assertEquals(asked, 0);
+  ours.close();
+  client.close();
+  await settled(poller);
+});
+
+Deno.test("others have their turns between the pieces of a long answer", async () => {
+  const pieces = Array.from({ length: 20 }, () => bytesOf("a"));
+  const now = performance.now.bind(performance);
+  let [late, turns, timer] = [0, 0, 0];
+  const takeTurn = () => {
+    turns++;
+    timer = setTimeout(takeTurn, 0);
+  };
+  const [ours, client] = connectedPair();
+  sendMessage(client, bytesOf("GET /metrics HTTP/1.1\r\n\r\n"));
+  try {
+    // Each piece takes as long as work may take at once.
+    performance.now = () => now() + (late += 5);
+    await answerRequest(ours, poller, () => {
+      timer = setTimeout(takeTurn, 0);
+      return Promise.resolve({ type: "text/plain", pieces });
+    });
+  } finally {
+    performance.now = now;
+    clearTimeout(timer);
+  }
+  assert(turns >= pieces.length / 2, `${turns} turns`);
   ours.close();
   client.close();
   await settled(poller);
