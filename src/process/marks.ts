@@ -48,11 +48,13 @@ export interface Marks {
  */
 export function marksOf(pid: number, trusted: readonly number[]): Marks | undefined {
   try {
+    // First of all: a stranger's environment may be megabytes, and there may be thousands of his processes.
+    if (!isExecutedBy(trusted, pid)) return undefined;
     const variables = variablesOf(pid, trusted);
     const service = valueOf(MARKS.service, variables);
     // Older wrappers have put the time of their start behind the pid.
     const wrapper = /^\d+/.exec(valueOf(MARKS.wrapper, variables))?.[0];
-    if (service === "" || wrapper === undefined || !isExecutedBy(trusted, pid)) return undefined;
+    if (service === "" || wrapper === undefined) return undefined;
     const lent = Number(valueOf(MARKS.sockets, variables)) || 0;
     return { service, wrapper: Number(wrapper), lent };
   } catch {
