@@ -158,7 +158,9 @@ export function inheritedState<State extends CommonState>(
     throw distrust(variable, "its memfd is not sealed, or it does not name its process");
   }
   for (const [descriptor, at] of descriptorsIn(state)) {
-    if (!isOpen(descriptor)) throw distrust(variable, `${at} is ${descriptor}, which is not open`);
+    if (!isPassedOn(descriptor)) {
+      throw distrust(variable, `${at} is ${descriptor}, which was not passed on`);
+    }
   }
   if (limit !== undefined) inheritFdLimit(BigInt(limit));
   return state;
@@ -203,9 +205,10 @@ function distrust(variable: string, why: string): UserError {
   );
 }
 
-function isOpen(number: number): boolean {
+/** Whether a descriptor came through the execve; what the runtime has opened since would not. */
+function isPassedOn(number: number): boolean {
   try {
-    return new Fd(number).closeOnExec !== undefined;
+    return !new Fd(number).closeOnExec;
   } catch (error) {
     if (error instanceof SystemError) return false;
     throw error;

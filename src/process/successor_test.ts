@@ -71,6 +71,7 @@ Deno.test("a state is believed from a memfd of ours for this process alone", asy
   const json = JSON.stringify(STATE);
   const sealed = (state: object) => createSealedMemfd("multibinder-state", JSON.stringify(state));
   const { pid: _, ...anonymous } = STATE;
+  using own = createMemfd("own");
   const doubtful: [memfd: () => Fd, why: RegExp][] = [
     [() => createSealedMemfd("another", json), /is not the memfd of an upgrade/],
     [() => writtenTo(createMemfd("multibinder-state"), json), /its memfd is not sealed/],
@@ -78,7 +79,12 @@ Deno.test("a state is believed from a memfd of ours for this process alone", asy
     [() => sealed({ ...STATE, pid: 1 }), /it is the state of process 1, and this is \d+/],
     [
       () => sealed({ ...STATE, control: { fd: 999_999 } }),
-      /control\.fd is 999999, which is not open/,
+      /control\.fd is 999999, which was not passed on/,
+    ],
+    [
+      // As everything that the runtime has opened by itself.
+      () => sealed({ ...STATE, control: { fd: own.number } }),
+      /control\.fd is \d+, which was not passed on/,
     ],
     [() => openFile("/dev/null"), /is no memfd/],
   ];
