@@ -10,6 +10,9 @@ import { effectiveUid } from "../../ffi/process.ts";
 /** Permission bits by which others than the owner may write to a folder. */
 const WRITABLE_TO_OTHERS = 0o022;
 
+/** Links that are followed, one after another, as many as the kernel follows (path_resolution(7)). */
+export const MAX_LINKS = 40;
+
 /** See the module's description. */
 export class Folder implements Disposable {
   readonly #fd: Fd;
@@ -25,6 +28,49 @@ export class Folder implements Disposable {
    */
   static of(path: string): Folder {
     return new Folder(openPlace(folderOf(path)));
+  }
+
+  /**
+   * The same, for a file that is written: no link of another user's is followed on the way to the folder, where others
+   * may write. He could have it lead to any folder, in which a file has that name.
+   * @throws {SystemError} as {@link of}
+   * @throws {Error} for such a link, without the path
+   */
+  static reached(path: string): Folder {
+    let folder = new Folder(openPlace(path.startsWith("/") ? "/" : "."));
+    try {
+      let names = namesIn(folderOf(path));
+      for (let links = 0; names.length > 0;) {
+        const [name = "", ...rest] = names;
+        const place = folder.file(name);
+        const { isSymlink, uid, dev, ino } = Deno.lstatSync(place);
+        let next = place;
+        names = rest;
+        if (isSymlink) {
+          if (!folder.isOurs && !isTrusted(uid)) {
+            throw new Error(`${folder.name}/${name} is a link of another user's (uid ${uid})`);
+          }
+          if (links++ >= MAX_LINKS) throw new Error("too many links lead from one to the next");
+          const target = Deno.readLinkSync(place);
+          names = [...namesIn(target), ...rest];
+          if (!target.startsWith("/")) continue;
+          next = "/";
+        }
+        const above = folder;
+        folder = new Folder(openPlace(next));
+        above.#fd.close();
+        if (!isSymlink && !folder.#is(dev, ino)) throw new Error(`${place} is another by now`);
+      }
+      return folder;
+    } catch (error) {
+      folder.#fd.close();
+      throw error;
+    }
+  }
+
+  #is(device: number, inode: number | null): boolean {
+    const { dev, ino } = Deno.statSync(this.#path);
+    return dev === device && ino === inode;
   }
 
   /** The path by which this process has the file of a path in this folder. */
@@ -50,6 +96,10 @@ export class Folder implements Disposable {
   get #path(): string {
     return `/proc/self/fd/${this.#fd.number}`;
   }
+}
+
+function namesIn(path: string): string[] {
+  return path.split("/").filter((name) => name !== "" && name !== ".");
 }
 
 function folderOf(path: string): string {

@@ -15,10 +15,7 @@ import { createFile, openPlace } from "../../ffi/file.ts";
 import { writeBytes } from "../../ffi/memfd.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { encode } from "../templates/bytes.ts";
-import { Folder, isTrusted } from "../sockets/folder.ts";
-
-/** Links that are followed, one after another, as many as the kernel follows (path_resolution(7)). */
-const MAX_LINKS = 40;
+import { Folder, isTrusted, MAX_LINKS } from "../sockets/folder.ts";
 
 /** Whose a file is, and who may read it. */
 export type Like = Pick<Deno.FileInfo, "mode" | "uid" | "gid">;
@@ -202,7 +199,7 @@ function giveTo(path: string, { uid, gid }: Like): boolean {
 
 function folderOf(path: string): Folder {
   try {
-    return Folder.of(path);
+    return Folder.reached(path);
   } catch (error) {
     throw new Error(reasonOf(error), { cause: error });
   }

@@ -255,3 +255,43 @@ function exists(path: string): boolean {
     return false;
   }
 }
+
+Deno.test({
+  name: "a link of a stranger's on the way to the folder is not followed, root's own is",
+  ignore,
+  fn() {
+    for (const kind of ["a stranger's", "everybody's"] as const) {
+      for (const [linked, name] of [["", "run"], ["/deep", "run/deep"]]) {
+        using folder = openFolder(kind);
+        using target = tempDir();
+        Deno.mkdirSync(target.file("deep"));
+        const there = `${target.path}${linked}/x.pid`;
+        Deno.writeTextFileSync(there, "root's", { mode: 0o600 });
+        Deno.symlinkSync(target.path, folder.file("run"));
+        const path = folder.file(`${name}/x.pid`);
+        new Deno.Command("chown", { args: ["-h", `${STRANGER}`, folder.file("run")] }).outputSync();
+        assertThrows(() => writeOutputFile(path, "1\n"), Error, "is a link of another user's");
+        assertThrows(() => insistOnWritable(path, "the pid file"), UserError, "is a link of");
+        removeOutputFile(path, "root's");
+        assertStrictEquals(Deno.readTextFileSync(there), "root's");
+
+        new Deno.Command("chown", { args: ["-h", "0", folder.file("run")] }).outputSync();
+        writeOutputFile(path, "1\n");
+        assertStrictEquals(Deno.readTextFileSync(there), "1\n");
+      }
+    }
+  },
+});
+
+Deno.test("links of one's own are followed on the way, through each other and upwards", () => {
+  using folder = tempDir();
+  Deno.mkdirSync(folder.file("a/b"), { recursive: true });
+  Deno.symlinkSync("a/./b/", folder.file("relative"));
+  Deno.symlinkSync(folder.file("relative"), folder.file("absolute"));
+  Deno.symlinkSync("round", folder.file("round"));
+  const path = folder.file("absolute/..//b/x.pid");
+  writeOutputFile(path, "1\n");
+  assertStrictEquals(Deno.readTextFileSync(folder.file("a/b/x.pid")), "1\n");
+  assertThrows(() => writeOutputFile(folder.file("round/x.pid"), "1\n"), Error, "too many links");
+  assertThrows(() => writeOutputFile(folder.file("none/x.pid"), "1\n"), Error, "No such file");
+});
