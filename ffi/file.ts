@@ -67,7 +67,8 @@ const decoder = new TextDecoder();
  */
 export function* folderNames(path: string): Generator<string> {
   const name = cString(path);
-  const flags = O_CLOEXEC;
+  // What is no folder by now may be a pipe, which would make us wait.
+  const flags = O_CLOEXEC | O_NONBLOCK;
   using folder = new Fd(check("open", () => libc().open(name, flags, 0)));
   const entries = new Struct(NAMES);
   for (;;) {

@@ -15,6 +15,9 @@ import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { cString } from "./memory.ts";
 
+/** Bytes that are read at once, to begin with. */
+const CHUNK = 64 * 1024;
+
 /** Creates an empty one. @param name shown in /proc, nothing else */
 export function createMemfd(name: string): Fd {
   return new Fd(check("memfd_create", () => libc().memfd_create(cString(name), MFD_CLOEXEC)));
@@ -87,10 +90,19 @@ export function readOutput(fd: Fd, limit: number): string {
   return new TextDecoder().decode(readBytes(fd, limit));
 }
 
-function readBytes(fd: Fd, limit: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(limit);
+/**
+ * Reads what a file holds, from its beginning, whatever its offset is.
+ * @param limit bytes read at most
+ */
+export function readBytes(fd: Fd, limit: number): Uint8Array<ArrayBuffer> {
+  let bytes = new Uint8Array(Math.min(limit, CHUNK));
   let length = 0;
   while (length < limit) {
+    if (length === bytes.length) {
+      const longer = new Uint8Array(Math.min(limit, 2 * length));
+      longer.set(bytes);
+      bytes = longer;
+    }
     const rest = bytes.subarray(length);
     const at = BigInt(length);
     const count = check(

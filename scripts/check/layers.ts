@@ -13,6 +13,7 @@ const SHARED = [
   "src/errors.ts",
   "src/escape.ts",
   "src/finding.ts",
+  "src/input_file.ts",
   "src/log.ts",
   "src/proc.ts",
   "src/stderr.ts",

@@ -4,6 +4,7 @@
  */
 
 import { EXIT, messageOf, UserError } from "../errors.ts";
+import { readInputText } from "../input_file.ts";
 import type { Setting } from "./command_line.ts";
 import type { Option, Options } from "./option.ts";
 
@@ -31,8 +32,9 @@ export async function readConfig(path: string, options: Options): Promise<Config
     Object.entries(options).filter(([name]) => !NOT_IN_FILE.includes(name)),
   );
   known.set(ADDRESSES, { placeholder: "ADDRESS", about: "an address", repeatable: true });
+  const lines = new Lines(text);
   for (const [name, value] of Object.entries(await parse(path, text))) {
-    const wrong = (why: string) => usageError(`${path}:${lineOf(text, name)}: ${name} ${why}`);
+    const wrong = (why: string) => usageError(`${path}:${lines.of(name)}: ${name} ${why}`);
     const option = known.get(name);
     if (option === undefined) {
       const { suggest } = await import("./suggestion.ts");
@@ -44,7 +46,7 @@ export async function readConfig(path: string, options: Options): Promise<Config
     settings.set(
       name,
       [value].flat().map((one) => textOf(one, option, wrong)).filter((one) => one !== undefined)
-        .map((one) => ({ text: one, at: `${path}:${lineOf(text, name, one)}` })),
+        .map((one) => ({ text: one, at: `${path}:${lines.of(name, one)}` })),
     );
   }
   const addresses = settings.get(ADDRESSES) ?? [];
@@ -64,7 +66,7 @@ export function pointing(error: unknown, { addresses, settings }: Config): unkno
 
 function readFile(path: string): string {
   try {
-    return Deno.readTextFileSync(path);
+    return readInputText(path);
   } catch (error) {
     throw usageError(`cannot read the config ${path}: ${messageOf(error)}`);
   }
@@ -99,16 +101,29 @@ function textOf(
   throw wrong(placeholder === "N" ? "must be a number" : "must be a text in quotes");
 }
 
-/** The line where a name is set, or where a value of its list stands. */
-function lineOf(text: string, name: string, value?: string): number {
-  const lines = text.split("\n");
-  const isSet = (line: string) => /^\s*\[*["']?([^"'\s=\].]+)/.exec(line)?.[1] === name;
-  const start = Math.max(0, lines.findIndex(isSet));
-  const quotes = [`"${value}"`, `'${value}'`];
-  const at = lines.findIndex((line, index) =>
-    index >= start && quotes.some((one) => line.includes(one))
-  );
-  return (value === undefined || at < 0 ? start : at) + 1;
+/** Where in a text things stand. It is looked through once: there may be ten thousand addresses. */
+class Lines {
+  readonly #names = new Map<string, number>();
+  /** The lines that have a value in quotes. */
+  readonly #values = new Map<string, number[]>();
+
+  constructor(text: string) {
+    text.split("\n").forEach((line, index) => {
+      const [, name] = /^\s*\[*["']?([^"'\s=\].]+)/.exec(line) ?? [];
+      if (name !== undefined && !this.#names.has(name)) this.#names.set(name, index + 1);
+      for (const [, double, single = ""] of line.matchAll(/"([^"]*)"|'([^']*)'/g)) {
+        const value = double ?? single;
+        this.#values.set(value, [...this.#values.get(value) ?? [], index + 1]);
+      }
+    });
+  }
+
+  /** The line where a name is set, or where a value of its list stands. */
+  of(name: string, value?: string): number {
+    const start = this.#names.get(name) ?? 1;
+    const values = value === undefined ? undefined : this.#values.get(value);
+    return values?.find((line) => line >= start) ?? start;
+  }
 }
 
 function usageError(message: string): UserError {

@@ -1,4 +1,5 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import "../../tests/support/libc.ts";
 import { UserError } from "../errors.ts";
 import { pointing, readConfig } from "./bind_config.ts";
 import type { Options } from "./option.ts";

@@ -12,6 +12,7 @@ import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
 import { messageOf, UserError } from "../errors.ts";
 import type { Finding } from "../finding.ts";
+import { readInputText } from "../input_file.ts";
 import type { Level, Log } from "../log.ts";
 import type { Child } from "../process/children.ts";
 import { outputOf } from "../process/output_of.ts";
@@ -179,7 +180,7 @@ function reasonOf(output: readonly string[], end: string | undefined): string | 
 
 function readText(path: string): string | undefined {
   try {
-    return Deno.readTextFileSync(path);
+    return readInputText(path);
   } catch {
     return undefined;
   }

@@ -6,6 +6,7 @@ import { numericAddress, splitAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
 import { formatOptions } from "../sockets/socket_options.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
+import { readInput } from "../input_file.ts";
 import type { BindParam } from "../control/messages.ts";
 import { decode, encode } from "../templates/bytes.ts";
 import { render, type SocketRequest } from "../templates/render.ts";
@@ -85,9 +86,7 @@ export function hiderFor(configs: readonly string[], env: Readonly<Record<string
 
 function textOf(path: string): string[] {
   try {
-    const { isFile, size } = Deno.statSync(path);
-    // A pipe gives what is in it once.
-    return isFile && size <= MAX_LOOKED_AT ? [decode(Deno.readFileSync(path))] : [];
+    return [decode(readInput(path, MAX_LOOKED_AT))];
   } catch {
     return []; // Whoever needs it will say so.
   }
@@ -185,7 +184,7 @@ export function writeOutput(file: RenderedFile): void {
 
 function readTemplate(path: string): string {
   try {
-    return decode(Deno.readFileSync(path));
+    return decode(readInput(path));
   } catch (error) {
     throw new UserError(`cannot read the template ${path}: ${messageOf(error)}`, { cause: error });
   }

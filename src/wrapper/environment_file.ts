@@ -7,6 +7,7 @@
  */
 
 import { messageOf, UserError } from "../errors.ts";
+import { isMissing, readInputText } from "../input_file.ts";
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -30,9 +31,9 @@ export function readEnvironmentFile(named: string): Record<string, string> {
   const path = named.replace(/^-/, "");
   let text: string;
   try {
-    text = Deno.readTextFileSync(path);
+    text = readInputText(path);
   } catch (error) {
-    if (path !== named && error instanceof Deno.errors.NotFound) return {};
+    if (path !== named && isMissing(error)) return {};
     throw new UserError(`cannot read the environment file ${path}: ${messageOf(error)}`, {
       cause: error,
     });
@@ -52,22 +53,26 @@ export function parseEnvironment(text: string, path: string): Record<string, str
     const equals = line.indexOf("=");
     const name = line.slice(0, Math.max(0, equals)).trim();
     const value = equals < 0 ? undefined : valueOf(line.slice(equals + 1).trim());
-    if (!NAME.test(name) || value === undefined) {
-      throw new UserError(
-        `${path}:${first + 1}: ` +
-          (NAME.test(name)
-            ? `the quotes of ${name}'s value do not end on this line`
-            : "a line is NAME=VALUE, or a comment that begins with #"),
-      );
+    if (!NAME.test(name) || value === undefined || value.includes("\0")) {
+      throw new UserError(`${path}:${first + 1}: ${whyNot(name, value)}`);
     }
     variables[name] = value;
   }
   return variables;
 }
 
+function whyNot(name: string, value: string | undefined): string {
+  if (!NAME.test(name)) return "a line is NAME=VALUE, or a comment that begins with #";
+  return value === undefined
+    ? `the quotes of ${name}'s value do not end on this line`
+    : `${name}'s value has a NUL character, which no variable can have`;
+}
+
 /** Whether a line ends with a backslash that is not itself after one. */
 function isContinued(line: string): boolean {
-  return (/\\*$/.exec(line)?.[0].length ?? 0) % 2 === 1;
+  let backslashes = 0;
+  while (line.at(-1 - backslashes) === "\\") backslashes++;
+  return backslashes % 2 === 1;
 }
 
 /** Undefined when a quote has no end. */

@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import "../../tests/support/libc.ts";
 import { tempDir } from "../../tests/support/temp_dir.ts";
 import { UserError } from "../errors.ts";
 import { parseEnvironment, readEnvironmentFile } from "./environment_file.ts";
@@ -43,6 +44,22 @@ Deno.test("a line that is none is named", () => {
     const { message } = assertThrows(() => parseEnvironment(text, "file"), UserError);
     assertEquals(why.test(message), true, message);
   }
+});
+
+Deno.test("a value that no variable can have is refused, with its line", () => {
+  for (const value of ["a\0b", '"a\0"', "'\0'"]) {
+    assertThrows(
+      () => parseEnvironment(`A=1\nB=${value}`, "f"),
+      UserError,
+      "f:2: B's value has a NUL",
+    );
+  }
+});
+
+Deno.test("lines of backslashes are read in a moment, however long they are", () => {
+  const many = "\\".repeat(400_000);
+  assertThrows(() => parseEnvironment(`A=${many}"`, "f"), UserError, "do not end");
+  assertEquals(parseEnvironment(`A=${many}x`, "f")["A"]?.length, 200_001);
 });
 
 Deno.test("a file that is absent is an error, unless a - says that it may be", () => {

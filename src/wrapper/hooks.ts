@@ -61,7 +61,8 @@ export class Hooks {
     if (after === undefined) return;
     void this.#run("--after-reload", after, {
       RELOAD_OUTCOME: ok ? "success" : "failure",
-      RELOAD_MESSAGE: message,
+      // What a server or a template says may have it, and no variable can.
+      RELOAD_MESSAGE: message.replaceAll("\0", "\uFFFD"),
       RELOAD_GENERATION: String(generation),
       RELOAD_PID: String(pid),
     }).then((why) => {

@@ -146,9 +146,9 @@ export class Watch implements Disposable {
     const contents = await this.files.look((folder) => {
       if (!this.#isOver) this.#inotify?.add(folder);
     });
-    const isCut = contents.size >= MAX_FILES;
+    const { isCut } = this.files;
     if (isCut && !this.#isCut) {
-      this.log.warn("too many files are watched: changes of some go unseen", {
+      this.log.warn("too many files and folders are watched: changes of some go unseen", {
         watched: MAX_FILES,
       });
     }

@@ -6,9 +6,11 @@
  */
 
 import { dirname, resolve } from "node:path";
+import { folderNames } from "../../ffi/file.ts";
 import { UserError } from "../errors.ts";
+import { isMissing, readInput } from "../input_file.ts";
 
-/** Files that are looked at: each look takes some 10 microseconds for one. */
+/** Files and folders that are looked at: each look takes some 10 microseconds for one. */
 export const MAX_FILES = 5000;
 
 /** Bytes of a file that is read; of a larger one size and time tell. */
@@ -34,6 +36,8 @@ export class WatchedFiles {
   readonly paths: readonly string[];
   readonly #passedOver: ReadonlySet<string>;
   #known: Known = new Map();
+  /** Whether the last look has come to the limit, and left the rest out. */
+  isCut = false;
 
   /** @param passedOver files that are written by us, or by the server */
   constructor(paths: readonly string[], passedOver: readonly string[] = []) {
@@ -44,10 +48,11 @@ export class WatchedFiles {
   /** @throws {UserError} for one of the paths that is not there, or has too much below it */
   static async insist(paths: readonly string[]): Promise<void> {
     for (const path of paths.map((one) => resolve(one))) {
-      const contents = await new WatchedFiles([path]).look(() => {});
-      if (contents.size >= MAX_FILES) {
+      const files = new WatchedFiles([path]);
+      const contents = await files.look(() => {});
+      if (files.isCut) {
         throw new UserError(
-          `cannot watch ${path}: it has ${MAX_FILES} files or more; name folders or files below it`,
+          `cannot watch ${path}: it has ${MAX_FILES} files and folders or more; name some below it`,
         );
       }
       if (contents.get(path) === ABSENT) {
@@ -60,15 +65,19 @@ export class WatchedFiles {
   async look(heed: (folder: string) => void): Promise<Contents> {
     const found = new Map<string, string>();
     const known: Known = new Map();
+    // Folders count: a few of them with links to each other are many on the way through.
+    let left = MAX_FILES;
     for (const path of this.paths) {
       heed(dirname(path));
       for (const one of filesAt(path, heed, new Set())) {
-        if (found.size >= MAX_FILES) break;
+        if (left-- <= 0) break;
+        if (one.info?.isDirectory) continue;
         if (found.has(one.path) || this.#passedOver.has(one.path)) continue;
         found.set(one.path, await this.#digestOf(one, known));
       }
     }
     this.#known = known;
+    this.isCut = left <= 0;
     return found;
   }
 
@@ -84,20 +93,21 @@ export class WatchedFiles {
   }
 }
 
-/** What was found at a path: nothing, a file, or what is neither that nor a folder. */
+/** What was found at a path: nothing, a file, a folder before what is in it, or something else. */
 interface Found {
   path: string;
   info: Deno.FileInfo | undefined;
 }
 
-/** The files at a path and below it, in order. */
+/** What is at a path and below it, in order. */
 function* filesAt(
   path: string,
   heed: (folder: string) => void,
   above: ReadonlySet<string>,
 ): Generator<Found> {
   const info = infoOf(path);
-  if (!info?.isDirectory) return yield { path, info };
+  yield { path, info };
+  if (!info?.isDirectory) return;
   // Links may lead in circles.
   const place = `${info.dev}:${info.ino}`;
   if (above.has(place)) return;
@@ -109,8 +119,8 @@ function* filesAt(
 
 function namesIn(folder: string): string[] {
   try {
-    return [...Deno.readDirSync(folder)].map(({ name }) => name)
-      .filter((name) => !PASSED_OVER.test(name)).sort();
+    return [...folderNames(folder).filter((name) => !PASSED_OVER.test(name)).take(MAX_FILES)]
+      .sort();
   } catch {
     return []; // It is gone, or may not be read.
   }
@@ -127,9 +137,9 @@ function infoOf(path: string): Deno.FileInfo | undefined {
 async function digestOfFile(path: string): Promise<string> {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    bytes = Deno.readFileSync(path);
+    bytes = readInput(path, MAX_SIZE);
   } catch (error) {
-    return error instanceof Deno.errors.NotFound ? ABSENT : "unreadable";
+    return isMissing(error) ? ABSENT : "unreadable";
   }
   return new Uint32Array(await crypto.subtle.digest("SHA-256", bytes)).join("-");
 }

@@ -4,6 +4,7 @@ import {
   assertRejects,
   assertStrictEquals,
 } from "@std/assert";
+import "../../tests/support/libc.ts";
 import { tempDir } from "../../tests/support/temp_dir.ts";
 import { UserError } from "../errors.ts";
 import { ABSENT, WatchedFiles } from "./watched_files.ts";
@@ -86,7 +87,51 @@ Deno.test("a path that is not there, and one with too much below it, are refused
     UserError,
     "there is no such file or folder",
   );
-  await assertRejects(() => WatchedFiles.insist(["/proc"]), UserError, "files or more");
+  await assertRejects(() => WatchedFiles.insist(["/proc"]), UserError, "files and folders or more");
   write(folder.file("some"), "");
   await WatchedFiles.insist([folder.file("some"), folder.path]);
 });
+
+Deno.test("folders whose links lead to each other have an end, whoever made them", async () => {
+  using folder = tempDir();
+  // Two ways from each to the next are 2 ** 40 in all, without a circle or a file.
+  for (let depth = 0; depth < 40; depth++) {
+    Deno.mkdirSync(folder.file(`d${depth}`));
+    for (const name of ["one", "other"]) {
+      Deno.symlinkSync(`../d${depth + 1}`, folder.file(`d${depth}/${name}`));
+    }
+  }
+  const files = new WatchedFiles([folder.file("d0")]);
+  await files.look(() => {});
+  assertStrictEquals(files.isCut, true);
+});
+
+Deno.test("a pipe that takes a file's place while it is looked at holds up nobody", async () => {
+  using folder = tempDir();
+  const path = folder.file("site.cfg");
+  write(path, "one");
+  const { isFile } = Deno.statSync(path);
+  const files = new WatchedFiles([path]);
+  using _swap = { [Symbol.dispose]: swapAtRead(path) };
+  const contents = await files.look(() => {});
+  assertEquals([isFile, [...contents.keys()]], [true, [path]]);
+});
+
+/** Puts a pipe in the place of a file once it has been looked at. @returns what undoes the trick */
+function swapAtRead(path: string): () => void {
+  const { statSync } = Deno;
+  Object.defineProperty(Deno, "statSync", {
+    configurable: true,
+    value: (one: string) => {
+      const info = statSync(one);
+      if (one === path) {
+        Deno.removeSync(path);
+        new Deno.Command("mkfifo", { args: [path] }).outputSync();
+      }
+      return info;
+    },
+  });
+  const restore = () =>
+    Object.defineProperty(Deno, "statSync", { configurable: true, value: statSync });
+  return restore;
+}

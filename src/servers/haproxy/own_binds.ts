@@ -8,6 +8,7 @@
  */
 
 import { UserError } from "../../errors.ts";
+import { readInputText } from "../../input_file.ts";
 
 /** Keywords whose first argument is one or more addresses to listen on. */
 export const BINDS = /^\s*(bind|dgram-bind|stats\s+socket)\s+(\S+)/;
@@ -25,15 +26,13 @@ export interface ConfigText {
 /** What HAProxy reads for one config on its command line: a file, or a folder's files that end in .cfg. */
 export function configTexts(path: string): ConfigText[] {
   try {
-    const { isFile, isDirectory } = Deno.statSync(path);
-    if (isFile) return [{ path, text: Deno.readTextFileSync(path) }];
     // A pipe cannot be read twice.
-    if (!isDirectory) return [];
+    if (!Deno.statSync(path).isDirectory) return [{ path, text: readInputText(path) }];
     const names = [...Deno.readDirSync(path)].map(({ name }) => name);
     return names.filter((name) => name.endsWith(".cfg")).toSorted()
       .flatMap((name) => configTexts(`${path}/${name}`));
   } catch {
-    // HAProxy has just read it: it was removed since.
+    // HAProxy has just read it: it was removed since, or is no file.
     return [];
   }
 }
