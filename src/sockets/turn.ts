@@ -10,7 +10,7 @@ import { codeOf, fileId, identity, infoOf, isSame, placeAt, removeIfSame } from 
 const MAX_TRIES = 10;
 
 /**
- * Has the programs that bind a path take turns, until the end of the scope. The lock is on a file beside it
+ * Has the programs that bind a path, in a folder that is held, take turns, until the end of the scope. The lock is on a file beside it
  * that no other user can open: a lock on anything else could be held by whoever likes, for ever.
  * @returns undefined when there cannot be such a file, which binding explains if it matters
  * @throws {SystemError} EAGAIN when another program has its turn
@@ -18,8 +18,9 @@ const MAX_TRIES = 10;
 export function takeTurn(path: string): Disposable | undefined {
   const name = `${path}.lock`;
   for (let tries = 0; tries < MAX_TRIES; tries++) {
-    const file = lockFile(name);
-    if (file === undefined) return undefined;
+    const lock = lockFile(name);
+    if (lock === undefined) return undefined;
+    const { file, isNew } = lock;
     if (!tryLock(file)) {
       file.close();
       throw new SystemError("flock", EAGAIN);
@@ -30,7 +31,8 @@ export function takeTurn(path: string): Disposable | undefined {
     if (id && isSame(fileId(name), id)) {
       return {
         [Symbol.dispose]() {
-          removeIfSame(name, id);
+          // What was there before may be no lock at all, in a folder that somebody has put into this one's place.
+          if (isNew) removeIfSame(name, id);
           file.close();
         },
       };
@@ -42,21 +44,22 @@ export function takeTurn(path: string): Disposable | undefined {
 
 const EAGAIN = 11;
 
-function lockFile(name: string): Fd | undefined {
+function lockFile(name: string): { file: Fd; isNew: boolean } | undefined {
   try {
-    return createFile(name);
+    return { file: createFile(name), isNew: true };
   } catch (error) {
     if (codeOf(error) === "EMFILE") throw error;
     if (codeOf(error) !== "EEXIST") return undefined;
   }
   // Of a program that was killed, or has its turn.
   using place = placeAt(name);
-  const isOurs = place?.info.isFile && isTrusted(place.info.uid) &&
-    ((place.info.mode ?? 0) & 0o077) === 0;
+  // Other programs' locks have something in them; and a second name of what they hold locked is no lock of ours.
+  const isOurs = place?.info.isFile && place.info.nlink === 1 && place.info.size === 0 &&
+    isTrusted(place.info.uid) && ((place.info.mode ?? 0) & 0o077) === 0;
   // Anybody else could hold a lock on it for ever.
   if (!place || !isOurs) return undefined;
   try {
-    return openFile(place.path);
+    return { file: openFile(place.path), isNew: false };
   } catch (error) {
     if (codeOf(error) === "EMFILE") throw error;
     return undefined;

@@ -47,7 +47,7 @@ export function listenAtPath(
   const given = permissions?.uid !== undefined || permissions?.gid !== undefined;
   using folder = Folder.of(path);
   // Between bind and listen the socket looks stale to another program that is starting.
-  using _turn = takeTurn(path);
+  using _turn = takeTurn(folder.file(path));
   bindInPlaceOfStale(fd, path, folder, given ? 0o600 : permissions?.mode);
   // A socket's address is the path that it is bound to: that cannot be one through the folder held.
   using place = placeAt(folder.file(path));

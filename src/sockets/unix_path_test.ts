@@ -148,7 +148,8 @@ Deno.test("a program that has its turn is waited for by none, and its stale lock
     using _fd = listenAt(path);
     connectUnix(path).close();
   }
-  assertEquals([...Deno.readDirSync(dir.path)].map(({ name }) => name), ["a.sock"]);
+  const names = [...Deno.readDirSync(dir.path)].map(({ name }) => name).sort();
+  assertEquals(names, ["a.sock", "a.sock.lock"], "only a file of one's own making is removed");
 });
 
 Deno.test("what is no lock is left, and no obstacle", () => {
@@ -168,6 +169,16 @@ Deno.test("what is no lock is left, and no obstacle", () => {
     // Others can open it, and hold a lock on it for ever.
     () => lockFile(0o644, null),
     ...Deno.uid() === 0 ? [() => lockFile(0o600, 65534)] : [],
+    // Another program's, which holds it for ever, by a second name.
+    () => {
+      const other = dir.file("other");
+      locked.use(Deno.openSync(other, { create: true, write: true, mode: 0o600 })).lockSync(true);
+      Deno.linkSync(other, lock);
+    },
+    () => {
+      lockFile(0o600, null);
+      Deno.writeTextFileSync(lock, "another program's");
+    },
     () => Deno.mkdirSync(lock),
     () => Deno.symlinkSync(precious, lock),
     () => new Deno.Command("mkfifo", { args: [lock] }).outputSync(),
@@ -296,4 +307,16 @@ Deno.test("a file elsewhere is left alone when somebody swaps the folders while 
     removeIfSame(path, file);
     assertStrictEquals(Deno.readTextFileSync(precious), "precious", call);
   }
+});
+
+Deno.test("a lock is removed from the folder that it was made in, whatever has its name by then", () => {
+  using above = tempDir();
+  const { path, precious, swap } = swappable(above);
+  Deno.writeTextFileSync(`${precious}.lock`, "", { mode: 0o600 });
+  using fd = newSocket();
+  using _swap = justBefore("removeSync", swap);
+  listenAtPath(fd, path, 1);
+  const names = [...Deno.readDirSync(above.path)].filter(({ isDirectory }) => isDirectory)
+    .flatMap(({ name }) => [...Deno.readDirSync(above.file(name))].map((one) => one.name)).sort();
+  assertEquals(names, ["a.sock", "a.sock", "a.sock.lock"], "the one that was there before");
 });
