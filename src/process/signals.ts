@@ -22,6 +22,8 @@ export function catchSignals(): void {
     catchers.set(name, catcher);
     Deno.addSignalListener(name, catcher);
   }
+  // Of a write beyond a limit (LimitFSIZE=), to the log or to a file in memory: it fails, and ends nothing.
+  Deno.addSignalListener("SIGXFSZ", () => {});
 }
 
 /** Does from now on what each of them means, and first what those caught mean. */

@@ -66,6 +66,7 @@ export async function checkSuccessor(state: string, children: Children): Promise
   if (PROGRAM === undefined) {
     throw new UserError("an upgrade in place needs the compiled binary, this runs from source");
   }
+  leaveRemovedFolder();
   using input = createSealedMemfd(STATE_NAME, state);
   using output = createMemfd("multibinder-self-check");
   let child;
@@ -100,6 +101,15 @@ export async function checkSuccessor(state: string, children: Children): Promise
   }
   const how = "code" in status ? `exit code ${status.code}` : `signal ${status.signal}`;
   throw new UserError(`${PROGRAM} failed its self-check (${how})${said && `: ${said}`}`);
+}
+
+/** In a folder that was removed no program of ours starts, and no relative path leads anywhere any more. */
+function leaveRemovedFolder(): void {
+  try {
+    Deno.cwd();
+  } catch {
+    Deno.chdir("/");
+  }
 }
 
 /**
