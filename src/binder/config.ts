@@ -33,6 +33,10 @@ export interface Configured {
   log: Log;
 }
 
+const NAMES_NOTHING =
+  "it has no addresses and no allow any more, by which clients could ask for every address; write " +
+  'allow = ["*"] if that is meant, else allow = []';
+
 /** See the module's description. */
 export class Config {
   /** One at a time. */
@@ -65,6 +69,9 @@ export class Config {
     const lasting = Object.fromEntries(LASTING.map((name) => [name, options[name]]));
     const addresses = read.addresses.flatMap((one) => expandAddresses(one));
     const rules = await lookUpNames({ ...read, ...lasting, addresses }, store.configured);
+    const opens = rules.policy.everything && !policy.rules.everything;
+    // A file that is being written, or was emptied, names nothing: that alone must not let clients ask for everything.
+    if (opens && !read.allow.includes("*")) throw new UserError(NAMES_NOTHING);
     const held = await this.#hold(await own.resolve(addresses), rules);
     // Nothing can fail any more.
     const before = { texts: own.texts, rules: JSON.stringify([access.rules, policy.rules]) };

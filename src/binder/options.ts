@@ -32,6 +32,8 @@ export interface BinderOptions {
   unservedAfter: number;
   /** Patterns of addresses that clients may ask for besides `addresses`. */
   allow: readonly string[];
+  /** Whether the config has a list of either, be it empty: what is not in it is not allowed then. */
+  hasLists?: boolean;
   /** Address at which metrics are to be read. */
   metrics?: string;
   /** Milliseconds after which a socket is given up that nothing uses. */
@@ -88,7 +90,8 @@ export async function lookUpNames(
   configured: readonly string[],
 ): Promise<Rules> {
   // Whoever lists what clients may ask for does not mean everything else as well.
-  const isOpen = [...options.addresses, ...configured, ...options.allow].length === 0;
+  const isOpen = !options.hasLists &&
+    [...options.addresses, ...configured, ...options.allow].length === 0;
   const patterns = await parsePatterns(isOpen ? ["*"] : options.allow);
   const policy = { ...patterns, options: options.allowOption };
   const user = options.user === undefined ? undefined : account(options.user);

@@ -35,7 +35,7 @@ What follows a comma and is no address is an option of the address before it:
   mode= user= group=   of a UNIX socket's file
 
 With addresses or --allow, clients get these alone; without any, clients may ask
-for any address. PATTERN is HOST:PORTS: HOST as in an address, or
+for any address, unless a config says addresses = [] or allow = []. PATTERN is HOST:PORTS: HOST as in an address, or
 * for every one; PORTS a number, a range such as 8000-8099, or *. A lone * allows
 everything. --backlog is for addresses that are asked for without a length.
 
@@ -243,6 +243,7 @@ async function readAll(
     const all = {
       ...options,
       addresses: [...addresses, ...config.addresses.map(({ text }) => text)],
+      hasLists: config.hasLists,
     };
     await checkOptions(all);
     return all;

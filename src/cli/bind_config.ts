@@ -11,6 +11,8 @@ import type { Option, Options } from "./option.ts";
 /** What stands in a config file. */
 export interface Config {
   addresses: readonly Setting[];
+  /** Whether it has a list of addresses, to hold or to allow, be it empty. */
+  hasLists: boolean;
   /** By the names of options. */
   settings: ReadonlyMap<string, readonly Setting[]>;
 }
@@ -50,8 +52,9 @@ export async function readConfig(path: string, options: Options): Promise<Config
     );
   }
   const addresses = settings.get(ADDRESSES) ?? [];
+  const hasLists = settings.has(ADDRESSES) || settings.has("allow");
   settings.delete(ADDRESSES);
-  return { addresses, settings };
+  return { addresses, hasLists, settings };
 }
 
 /** An error, with the place in front of it of the value in the file that it quotes. */

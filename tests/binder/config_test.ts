@@ -177,6 +177,53 @@ Deno.test("what is wrong is said with its line, and changes nothing; an upgrade 
   assertEquals(await binder.held(), [address]);
 });
 
+Deno.test("lists that are empty allow nothing, and a file that was emptied does not open a binder", async () => {
+  const [one, other] = [newAddress(), newAddress()];
+  await using site = await configured({ addresses: [one], "allow-gid": ["root"] });
+  const may = async () => {
+    using client = await ControlConnection.open(site.sock);
+    const [address = "", port] = other.split(":");
+    const answer = await client.bind({ address, port: Number(port) });
+    return answer?.error?.data?.code ?? answer?.result;
+  };
+  site.write({});
+  const { code, stderr } = await site.reload();
+  assertStrictEquals(code, 1);
+  assertMatch(stderr, /all is as before: it has no addresses and no allow any more/);
+  assertEquals([await may(), await site.held()], ["EACCES", [one]]);
+  for (const nothing of [{ addresses: [] }, { allow: [] }]) {
+    site.write(nothing);
+    assertStrictEquals((await site.reload()).code, 0);
+    assertEquals([await may(), await site.held()], ["EACCES", []]);
+    await using fresh = await startBinder([], { args: ["--config", site.path] });
+    using client = await ControlConnection.open(fresh.sock);
+    const answer = await client.bind({ address: "127.0.0.1", port: 1 });
+    assertEquals(answer?.error?.data?.code, "EACCES", JSON.stringify(nothing));
+  }
+  site.write({ allow: ["*"] });
+  assertStrictEquals((await site.reload()).code, 0);
+  assertStrictEquals(await may(), true);
+});
+
+Deno.test("what is no file in the config's place is refused, and the binder serves on", async () => {
+  const address = newAddress();
+  await using site = await configured({ addresses: [address] });
+  const places = [
+    ["mkfifo", site.path],
+    ["ln", "-s", "/dev/zero", site.path],
+    ["ln", "-s", "/dev/ptmx", site.path],
+    ["truncate", "-s", "1T", site.path],
+  ] as const;
+  for (const make of places) {
+    Deno.removeSync(site.path);
+    assertStrictEquals((await runProgram(make)).code, 0);
+    const { code, stderr } = await site.reload();
+    assertStrictEquals(code, 1);
+    assertMatch(stderr, /all is as before: cannot read the config \S+: it is (a|longer) /);
+    assertEquals(await site.held(), [address]);
+  }
+});
+
 Deno.test("a binder without a config has nothing to reload", async () => {
   await using binder = await startBinder();
   const { code, stderr } = await runProgram([multibinder(), "reload", "--sock", binder.sock]);
