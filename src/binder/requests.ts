@@ -12,7 +12,7 @@ import type { Caller, Handler, Reply } from "../control/handler.ts";
 import type { SocketOptions } from "../sockets/socket_options.ts";
 import { type Wanted, wantedOf } from "../sockets/wanted.ts";
 import { wrapperReport } from "../process/state.ts";
-import { giveTurn } from "../turns.ts";
+import { giveTurn, Queue } from "../turns.ts";
 import type { Access } from "./access.ts";
 import { Adoption, type AdoptionParts, meaning } from "./adoption.ts";
 import { LookUps } from "./look_ups.ts";
@@ -31,10 +31,17 @@ export interface Resources extends AdoptionParts {
   upgrade: () => Promise<never>;
 }
 
+/**
+ * Characters of a report as JSON, of who is not trusted: some hundred generations. All of them are in each `status`.
+ */
+const MAX_REPORT = 16_384;
+
 /** Answers requests. */
 export class Requests {
   readonly #adoption: Adoption;
   readonly #names = new LookUps();
+  /** For all who are not trusted. */
+  readonly #listings = new Queue(1);
 
   constructor(readonly resources: Resources) {
     this.#adoption = new Adoption(resources);
@@ -54,11 +61,11 @@ export class Requests {
       case "report":
         return this.#report(request.params, caller);
       case "sockets":
-        return this.#sockets(request.params);
+        return this.#listing(trusted, () => this.#sockets(request.params));
       case "status":
-        return answer(this.resources.view.status());
+        return this.#listing(trusted, () => answer(this.resources.view.status()));
       case "metrics":
-        return answer(this.resources.view.metricsText());
+        return this.#listing(trusted, () => answer(this.resources.view.metricsText()));
       case "reload":
         this.#insist(trusted, caller, "make the binder read its config again");
         return this.#reload();
@@ -71,10 +78,19 @@ export class Requests {
     }
   };
 
+  /** What is told of every socket, or wrapper: work that grows with their number, and is not all made at once. */
+  #listing(trusted: boolean, make: () => Promise<Reply>): Promise<Reply> {
+    return trusted ? make() : this.#listings.run(make);
+  }
+
   /** Notes what a wrapper tells of itself, for those who ask about sockets. */
   #report(params: unknown, caller: Caller): Promise<Reply> {
     try {
-      if (caller.note(wrapperReport(params, "params"))) return answer(true);
+      const report = wrapperReport(params, "params");
+      const isTooLong = !this.resources.access.trusts(caller.peer.uid) &&
+        JSON.stringify(report).length > MAX_REPORT;
+      if (isTooLong) throw new Error(`a report has at most ${MAX_REPORT} characters`);
+      if (caller.note(report)) return answer(true);
     } catch (error) {
       throw new RpcError(RPC.invalidParams, `Invalid params: ${messageOf(error)}`);
     }

@@ -25,7 +25,9 @@ import { resolveAddress } from "../sockets/address.ts";
 import { ControlClient, NoBinderError, RefusedError } from "../control/client.ts";
 import { optionsOf } from "../sockets/kernel_options.ts";
 import { listen } from "../sockets/listen.ts";
+import type { Caller } from "../control/handler.ts";
 import { type BindParam, RPC } from "../control/messages.ts";
+import { Requests, type Resources } from "./requests.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;
@@ -332,6 +334,27 @@ Deno.test("the answer to an upgrade is left to the successor, unless it fails", 
     assertEquals(binder.server.clients.handedOver().map(({ owed }) => owed), [undefined]);
     await client.call("status", []);
   });
+});
+
+Deno.test("what is told of every socket is made one at a time for all who are not trusted", async () => {
+  const made: (() => void)[] = [];
+  const status = () => new Promise<object>((resolve) => made.push(() => resolve({})));
+  const access = { trusts: (uid: number) => uid === 0, mayAdopt: () => false };
+  const requests = new Requests({ view: { status }, access } as unknown as Resources);
+  const ask = (uid: number) =>
+    requests.handle(
+      { method: "status", params: [], id: 1 },
+      { peer: { uid } } as unknown as Caller,
+    );
+  const answers = [ask(1), ask(2), ask(1)];
+  assertStrictEquals(made.length, 1);
+  answers.push(ask(0));
+  assertStrictEquals(made.length, 2, "root's at once");
+  for (let at = 0; at < answers.length; at++) {
+    await until(() => made.length > 0);
+    made.shift()?.();
+  }
+  await Promise.all(answers);
 });
 
 Deno.test("an unknown method is refused by its name, however long", async () => {

@@ -12,25 +12,36 @@ const AT_ONCE = 64;
 /** Milliseconds without accepting after a failure that only time mends (no memory, no descriptors). */
 export const ACCEPT_PAUSE = 100;
 
+/** How fast to accept. */
+export interface Pace {
+  /** Connections that may be accepted now. */
+  room: () => number;
+  /** Milliseconds after each that were, before the next are. */
+  pause: number;
+}
+
 /**
  * Accepts until the socket is closed.
  * @param serve is given each connection, which is its own from then on
  * @param failed is told why somebody who waits cannot be accepted; returns whether there is room by now
+ * @param pace by default as fast as can be, and leaving others their turns
  */
 export async function acceptAll(
   listening: Fd,
   poller: Poller,
   serve: (connection: Fd) => void,
   failed: (error: SystemError) => boolean,
+  pace: Pace = { room: () => AT_ONCE, pause: 0 },
 ): Promise<void> {
   while (!listening.closed) {
     await poller.wait(listening, POLLIN);
     try {
-      for (let left = AT_ONCE; left > 0; left--) {
+      for (let left = pace.room(); left > 0; left--) {
         const connection = accept(listening);
         if (connection === undefined) break;
         serve(connection);
       }
+      if (pace.pause > 0) await new Promise((resolve) => setTimeout(resolve, pace.pause));
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
       // Out of descriptors, accept4 fails before it looks whether somebody waits.

@@ -11,6 +11,8 @@
 /** The Content-Type of the text. */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
+import { escapeControls } from "../escape.ts";
+
 /** Lines that are made into bytes at once. */
 const LINES_AT_ONCE = 200;
 
@@ -98,8 +100,9 @@ function escape(text: string): string {
   return /[\\\n]/.test(text) ? text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n") : text;
 }
 
-/** What a label may hold is any text: the format has a way to write each character. */
+/** What a label may hold is any text; of what would steer a terminal the format can write line breaks alone. */
 function escapeValue(text: string): string {
-  const escaped = escape(text.toWellFormed());
+  const lines = text.toWellFormed().split("\n");
+  const escaped = lines.map((line) => escape(escapeControls(line))).join("\\n");
   return escaped.includes('"') ? escaped.replaceAll('"', '\\"') : escaped;
 }

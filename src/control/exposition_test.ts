@@ -25,6 +25,15 @@ Deno.test("whatever a label holds, it is one value of one line", () => {
   );
 });
 
+Deno.test("a label steers no terminal on which metrics are printed", () => {
+  const address = "unix:/run/\x1b[2J\r\x9b31m\u202e.sock";
+  assertStrictEquals(
+    textOf(expose([byLabel("a", "gauge", "One", "address", { [address]: 1 })])),
+    "# HELP a One\n# TYPE a gauge\n" +
+      'a{address="unix:/run/\\\\u001b[2J\\\\r\\\\u009b31m\\\\u202e.sock"} 1\n',
+  );
+});
+
 Deno.test("tens of thousands of lines come in small pieces of whole lines, and none is lost", () => {
   const values = Object.fromEntries(Array.from({ length: 50_000 }, (_, at) => [`:${at}`, at]));
   const pieces = expose([byLabel("a", "gauge", "Many", "address", values)]);

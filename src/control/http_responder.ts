@@ -53,7 +53,8 @@ export async function answerRequest(
     if (head === undefined) return;
     const answer = await answerTo(head, content, unready);
     for (const bytes of answer) {
-      await sendAll(fd, poller, bytes, deadline);
+      // Whoever is gone takes no more turns: others wait for theirs.
+      if (!await sendAll(fd, poller, bytes, deadline)) return;
       await giveTurn();
     }
     if (!fd.closed) shutDown(fd, SHUT_WR);
@@ -132,12 +133,13 @@ function headOf(
   );
 }
 
+/** @returns false when it could not be sent in time, or the connection was closed */
 async function sendAll(
   fd: Fd,
   poller: Poller,
   bytes: Uint8Array<ArrayBuffer>,
   deadline: number,
-): Promise<void> {
+): Promise<boolean> {
   for (let rest = bytes; rest.length > 0 && !fd.closed;) {
     const sent = sendMessage(fd, rest);
     if (sent !== undefined) {
@@ -145,8 +147,9 @@ async function sendAll(
       continue;
     }
     const left = deadline - performance.now();
-    if (left <= 0 || await poller.wait(fd, POLLOUT, left) === 0) return;
+    if (left <= 0 || await poller.wait(fd, POLLOUT, left) === 0) return false;
   }
+  return !fd.closed;
 }
 
 function encode(text: string): Uint8Array<ArrayBuffer> {

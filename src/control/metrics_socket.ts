@@ -17,8 +17,12 @@ import { answerRequest, type Content } from "./http_responder.ts";
 
 /** Scrapers that may wait to be accepted. */
 const BACKLOG = 16;
-/** Connections at once; one more closes the oldest. */
+/** Connections at once; one more closes the oldest that has had its time. */
 const MAX_CONNECTIONS = 16;
+/** Milliseconds in which a connection makes room for no other: a scraper is answered by then. */
+const OWN_TIME = 1000;
+/** Milliseconds from some connections to the next: a crowd is let in no faster, and waits in the kernel. */
+const PAUSE = 50;
 /** Milliseconds in which all who ask get the same text: who may connect must not keep us reading. */
 const FRESH = 500;
 
@@ -37,7 +41,8 @@ interface Listening {
 
 /** See the module's description. */
 export class MetricsSocket {
-  readonly #connections = new Set<Fd>();
+  /** With the time when each was accepted, the oldest first. */
+  readonly #connections = new Map<Fd, number>();
   #listening: Listening | undefined;
   #last: Promise<Content> | undefined;
 
@@ -87,7 +92,7 @@ export class MetricsSocket {
 
   /** Closes the connections, which no successor gets: an execve would close them, and may wait. */
   letGo(): void {
-    this.#connections.forEach((one) => this.#drop(one));
+    [...this.#connections.keys()].forEach((one) => this.#drop(one));
   }
 
   /** Stops listening, and removes the file of a UNIX socket. */
@@ -108,13 +113,19 @@ export class MetricsSocket {
     void acceptAll(listening.fd, this.poller, (fd) => void this.#answer(fd), (error) => {
       this.log.debug("cannot accept a scraper", { error: error.message });
       return false;
-    });
+    }, { room: () => this.#room(), pause: PAUSE });
+  }
+
+  #room(): number {
+    const old = performance.now() - OWN_TIME;
+    const kept = [...this.#connections.values()].filter((since) => since > old).length;
+    return MAX_CONNECTIONS - kept;
   }
 
   async #answer(fd: Fd): Promise<void> {
-    const [oldest] = this.#connections;
+    const [oldest] = this.#connections.keys();
     if (oldest && this.#connections.size >= MAX_CONNECTIONS) this.#drop(oldest);
-    this.#connections.add(fd);
+    this.#connections.set(fd, performance.now());
     try {
       await answerRequest(fd, this.poller, () => this.#content(), undefined, this.unready);
     } catch (error) {

@@ -67,6 +67,17 @@ Deno.test({
 });
 
 Deno.test({
+  name: "what they tell of themselves is bounded, since each status has it",
+  ignore,
+  async fn() {
+    await using all = await scene("report");
+    assertEquals(all.found, ["0", "64"]);
+    const length = JSON.stringify(await binderStatus(all.binder.sock)).length;
+    assert(length < 64 * 16_384, `a status has ${length} characters`);
+  },
+});
+
+Deno.test({
   name: "what is refused is not theirs: nobody says that they have it, and it can be given up",
   ignore,
   async fn() {

@@ -153,6 +153,28 @@ Deno.test("silent, slow and numerous scrapers keep nobody waiting, and none is k
   assertMatch(await scrape(metrics), /^multibinder_binds_total 0$/m);
 });
 
+Deno.test("who scrapes is answered, however many come meanwhile", async () => {
+  const metrics = newTarget();
+  await using binder = await startBinder([], { args: ["--metrics", written(metrics)] });
+  const isAnswered = async () => {
+    const honest = await Deno.connect(metrics);
+    await honest.write(new TextEncoder().encode("GET /metrics HTTP/1.1\r\n"));
+    const crowd = await Promise.all(Array.from({ length: 25 }, () => Deno.connect(metrics)));
+    try {
+      return /^HTTP\/1.1 200 OK/.test(await exchange(honest, "\r\n"));
+    } catch {
+      return false; // It made room for them.
+    } finally {
+      crowd.forEach((one) => one.close());
+    }
+  };
+  // It has a second for it, in which a busy machine may not come to it.
+  let answered = 0;
+  for (let tries = 0; tries < 5 && answered === 0; tries++) answered += Number(await isAnswered());
+  assertStrictEquals(answered, 1);
+  await binder.waitFor(() => true);
+});
+
 Deno.test("an address that is not to be had ends the start, with the reason", async () => {
   const target = newTarget();
   await using _binder = await startBinder([], { args: ["--metrics", written(target)] });

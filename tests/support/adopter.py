@@ -3,8 +3,8 @@
   adopter.py SOCK UID MODE HOST    is that user, prints "done" and what came of it, and stays until its input ends
 
 MODE is `stay`: 200 connections that say that they have no sockets, which each has the binder keep; `unfinished`: 40,
-each with 8 messages of 253 sockets of a request that never ends; or `claim`: one, with a socket of its own making
-for HOST:2080 and HOST:2081.
+each with 8 messages of 253 sockets of a request that never ends; `claim`: one, with a socket of its own making
+for HOST:2080 and HOST:2081; or `report`: 64, each of which tells of 1000 generations, and then of 100.
 """
 
 import array
@@ -53,6 +53,21 @@ elif mode == "unfinished":
                 found[0] += 253
         except OSError:
             pass  # It was cut off.
+elif mode == "report":
+    found = []
+    for count in (1000, 100):
+        kept.clear()
+        generations = [{"number": at, "pid": 2**31 - 1 - at, "state": "draining"} for at in range(count)]
+        report = {"service": "/site.cfg", "self": os.getpid(), "generations": generations, "lastReload": None}
+        request = {"jsonrpc": "2.0", "id": 2, "method": "report", "params": report}
+        taken = 0
+        for _ in range(64):
+            # A user's connections count until the binder has seen their end.
+            while "error" in adopt([]):
+                pass
+            kept[-1].sendall(json.dumps(request).encode() + b"\n")
+            taken += "result" in json.loads(kept[-1].makefile().readline())
+        found.append(taken)
 else:
     found = adopt([2080, 2081], [own, own])["result"]
 print("done", *found, flush=True)
