@@ -14,10 +14,9 @@ const { code, stdout, stderr } = await runProgram([script], { env: Deno.env.toOb
 const folder = tempDir();
 globalThis.addEventListener("unload", () => folder[Symbol.dispose]());
 const trivy = [stdout.trim(), "--quiet", "--cache-dir", folder.file("cache")] as const;
-/** Lists of known vulnerabilities come from a registry of images. */
-const database = code === 0
-  ? await attempt([...trivy, "image", "--download-db-only"])
-  : { code, stderr };
+/** Whether Trivy can fetch what is known of vulnerabilities, from a registry of images. */
+const hasList = code === 0 &&
+  (await attempt([...trivy, "image", "--download-db-only"])).code === 0;
 
 /** What Trivy reports, as far as it matters here. */
 interface Report {
@@ -88,10 +87,6 @@ containerTest(
     const results = await scan("image", "--input", await archive(), "--skip-db-update", ...grave);
     assertEquals(results.flatMap(({ Vulnerabilities = [] }) => Vulnerabilities), []);
   },
-  noScanner || ignoreUnless(
-    database.code === 0,
-    `the list of vulnerabilities cannot be had: ${
-      database.stderr.replaceAll(/\s+/g, " ").slice(-300)
-    }`,
-  ),
+  // It does not say why.
+  noScanner || ignoreUnless(hasList, "Trivy cannot fetch its list of known vulnerabilities"),
 );
