@@ -101,10 +101,16 @@ until("drops are told", lambda: any("has dropped" in t for t in ls()["troubles"]
 def dropped():
     out = subprocess.run(["nstat", "-asz", "TcpExtListenDrops"], capture_output=True, text=True).stdout
     return int(out.split("TcpExtListenDrops")[1].split()[0])
+def metrics(): return dict(line.rsplit(" ", 1) for line in run("metrics").stdout.split("\\n") if line)
 def same():
     before, ours, after = dropped(), ls()["drops"], dropped()
     return before == ours == after and ours >= 20
 until("DROPS is what nstat counts", same)
+# Clients go on trying.
+before, told, after = ls()["drops"], metrics(), ls()["drops"]
+assert before <= int(told["multibinder_listener_drops_total{address=\\"127.0.0.1:80\\"}"]) <= after
+alarms = {name for name in told if "_alarm{" in name}
+assert all(any("kind=\\"%s\\"" % kind in name for name in alarms) for kind in ["queue", "drops"]), alarms
 print("drops", ls()["drops"])
 ' "$0" "$1"`;
     const sock = Deno.makeTempFileSync();
