@@ -15,7 +15,8 @@ import { Registry } from "../sockets/registry.ts";
 import { Alarm } from "./alarm.ts";
 
 const notEmulated = ignoreIfEmulated("it knows neither TCP_INFO nor SO_MEMINFO");
-const AFTER = 10_000;
+/** Not the default. */
+const AFTER = 8000;
 
 /** A socket, an alarm, and clients that wait in the queue. */
 class Scene implements AsyncDisposable {
@@ -84,7 +85,7 @@ Deno.test(
     await alarm.look(2000 + AFTER - 1);
     assertEquals([scene.messages, scene.log], [[], []]);
     await alarm.look(2000 + AFTER);
-    const message = "nobody serves the address: 2 connections wait, for 10s";
+    const message = "nobody serves the address: 2 connections wait, for 8s";
     assertEquals(alarm.troubles, [
       { address, kind: "unserved", since: 2000 + AFTER, message: `${address}: ${message}` },
     ]);
