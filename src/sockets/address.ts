@@ -94,7 +94,12 @@ export function splitAddress(text: string): AddressParts {
     if (item !== address && looksLikeOption(item)) {
       readOptions({ [item.replace(/=.*/s, "")]: true });
     }
-    const hint = parsePort(address) === undefined ? "" : `; did you mean ":${address}"?`;
+    const isApart = address === "" || address.includes("=") && looksLikeOption(address);
+    const hint = isApart
+      ? "; options follow it after a comma, without a space, as in :80,backlog=9"
+      : parsePort(address) === undefined
+      ? ""
+      : `; did you mean ":${address}"?`;
     throw malformed(text, `an address is HOST:PORT, such as :80 or [::1]:80${hint}`);
   }
   return { address: address.slice(0, colon), port, ...rest };
