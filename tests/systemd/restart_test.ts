@@ -1,11 +1,25 @@
 /** Restarts of the unit that runs HAProxy, whatever goes on meanwhile. */
 
 // deno-lint-ignore-file no-console -- what was measured is worth reading
-import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotStrictEquals,
+  assertStrictEquals,
+} from "@std/assert";
 import { containerTest } from "../container/engine.ts";
 import { get, HttpConnection, Load } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
-import { beginRequest, config, finish, HAPROXY, Host } from "./host.ts";
+import {
+  beginRequest,
+  BINDER_CONFIG,
+  binderConfig,
+  config,
+  finish,
+  HAPROXY,
+  Host,
+} from "./host.ts";
 
 const CONFIG = "/etc/haproxy/site.cfg.eta";
 const CONTROL = "/run/multibinder-haproxy/site/control.sock";
@@ -89,6 +103,28 @@ containerTest(
     assertStrictEquals((await waiting.receive()).body, "V2");
     await host.run(...strict);
     assertStrictEquals(await host.show(HAPROXY, "MainPID"), wrapper);
+  },
+);
+
+containerTest(
+  "clients of a unit that has never started wait for its first start, and it is told",
+  async () => {
+    await using host = await Host.boot();
+    host.write(BINDER_CONFIG, `${binderConfig(":80")}unserved-after = "1s"\n`);
+    host.write(CONFIG, "nonsense\n");
+    await host.run("systemctl", "enable", "--now", "multibinder");
+    const start = await host.try("systemctl", "enable", "--now", "multibinder-haproxy@site");
+    assertNotStrictEquals(start.code, 0);
+    using waiting = await HttpConnection.open(host.target);
+    await waiting.send("/", ["Connection: close"]);
+    const strict = () => host.try("multibinder", "healthcheck", "--strict");
+    await until(async () => /0\.0\.0\.0:80/.test((await strict()).stderr));
+    assertStrictEquals(await host.show(HAPROXY, "ActiveState"), "activating");
+    assertMatch((await host.log(HAPROXY)).join("\n"), /unknown keyword 'nonsense'/);
+    host.write(CONFIG, config("V1"));
+    assertStrictEquals((await waiting.receive()).body, "V1");
+    await isActive(host);
+    await until(async () => (await strict()).code === 0);
   },
 );
 
