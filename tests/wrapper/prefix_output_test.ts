@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
-import { newTarget } from "../support/http_client.ts";
+import { get, newTarget } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
 import { ask } from "../support/status.ts";
 import { loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
@@ -17,17 +17,13 @@ function linesOf({ program }: Wrapper, path: string): string[] {
     .map((line) => /haproxy generation \d+: /.exec(line)?.[0] ?? line);
 }
 
-async function request({ hostname, port }: { hostname: string; port: number }, path: string) {
-  await (await fetch(`http://${hostname}:${port}${path}`)).text();
-}
-
 Deno.test("each line of HAProxy has its generation, over reloads and an upgrade; else it is untouched", async () => {
   const target = newTarget();
   await using binder = await startBinder();
   const config = site(tag(target), "ok", { frontend: LOG });
   await using wrapper = await startWrapper(config, { sock: binder.sock, args: NAMED });
   const served = async (path: string) => {
-    await request(target, path);
+    await get(target, path);
     await until(() => linesOf(wrapper, path).length > 0);
     return linesOf(wrapper, path);
   };
@@ -41,7 +37,7 @@ Deno.test("each line of HAProxy has its generation, over reloads and an upgrade;
   const json = [...NAMED, "--log-format", "json"];
   await using machines = await startWrapper(config, { sock: binder.sock, args: json });
   await wrapper[Symbol.asyncDispose]();
-  await request(target, "/json");
+  await get(target, "/json");
   await until(() => machines.program.stderr.includes("GET /json "));
   const line = machines.program.stderr.split("\n").find((one) => one.includes("GET /json ")) ?? "";
   const { level, server, generation, message } = JSON.parse(line);
@@ -50,7 +46,7 @@ Deno.test("each line of HAProxy has its generation, over reloads and an upgrade;
 
   await using plain = await startWrapper(config, { sock: binder.sock });
   await machines[Symbol.asyncDispose]();
-  await request(target, "/plain");
+  await get(target, "/plain");
   await until(() => linesOf(plain, "/plain").length > 0);
   assertMatch(plain.program.stderr, /^\d+\.\d+\.\d+\.\d+:\d+ .*"GET \/plain /m);
 });
