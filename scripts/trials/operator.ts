@@ -42,6 +42,7 @@ const names = Object.keys(DEEDS);
 {
   await using host = await Host.serving("V0");
   const sockets = await host.listening(BINDER);
+  const { journal } = host;
   try {
     for (let left: string[] = []; elapsed() < minutes * 60_000;) {
       // Each once before any comes again.
@@ -50,7 +51,7 @@ const names = Object.keys(DEEDS);
       await suffer(host, what, sockets);
     }
   } catch (error) {
-    print(`the end of the journal:\n${host.journal.stdout.slice(-6000)}`);
+    print(`the end of the journal:\n${journal.stdout.slice(-6000)}`);
     print(`FAILED (seed ${seed}): ${error instanceof Error ? error.stack : String(error)}`);
     Deno.exitCode = 1;
   }
