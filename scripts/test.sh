@@ -244,6 +244,7 @@ nightly() {
   start tests "README's example, pasted 50 times" env MULTIBINDER_PASTES=50 "$DENO" test --allow-all --no-check \
     tests/examples/readme_test.ts
   start step "a soak of $SOAK_MINUTES minutes" scripts/soak.sh "$SOAK_MINUTES"
+  start step "an operator's mistakes on a host, for $SOAK_MINUTES minutes" scripts/soak.sh --host "$SOAK_MINUTES"
   start step "every system call fails in turn" scripts/faults.sh
   # Its numbers are kept in dist/benchmarks; it fails of a lost connection alone.
   start step "the benchmark, quickly" scripts/bench.sh --quick
