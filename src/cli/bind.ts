@@ -35,9 +35,10 @@ What follows a comma and is no address is an option of the address before it:
   mode= user= group=   of a UNIX socket's file
 
 With addresses or --allow, clients get these alone; without any, clients may ask
-for any address, unless a config says addresses = [] or allow = []. PATTERN is HOST:PORTS: HOST as in an address, or
-* for every one; PORTS a number, a range such as 8000-8099, or *. A lone * allows
-everything. --backlog is for addresses that are asked for without a length.
+for any address, unless a config says addresses = [] or allow = []. PATTERN is
+HOST:PORTS: HOST as in an address, or * for every one; PORTS a number, a range such
+as 8000-8099, or *. A lone * allows everything. --backlog is for addresses that are
+asked for without a length.
 
 With --take the socket of each ADDRESS is copied out of the process that listens there,
 and with it what waits in its queue: PID, or with auto whoever it is, if anybody. That
