@@ -75,7 +75,8 @@ const TARGETS: readonly Target[] = [
     what: "the same with 10,000 sockets held",
     most: 2.5,
     measured: ratio("upgrades", "upgrade, 10,000 sockets held"),
-    why: "as above, and each socket's entry in the state is read field by field",
+    why:
+      "a start of the runtime comes first, and each socket's entry in the state is read field by field",
   },
   {
     what: "1,000 bind lines rendered and checked, of `--version`",
