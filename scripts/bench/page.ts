@@ -34,7 +34,7 @@ export function page(results: Results, machine: Machine): string {
     : "";
   return `# Benchmarks
 
-_For who wants to know what it costs, against what one would use instead._
+_For whoever wants to know what it costs, against what one would use instead._
 
 ![Bars of the main results](benchmarks.svg)
 
