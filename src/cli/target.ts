@@ -15,8 +15,9 @@ export const NAME: Argument = {
 
 export const NAMES = `
 NAME is a wrapper that is connected to the binder at --sock: its config's path, file
-name, file name up to the first dot, or its pid. Without a NAME the one at --sock is
-meant: a wrapper, or, for what only a wrapper can do, the only one of that binder.
+name, or file name up to the first dot; the same of its program or folder where it has
+no config; or its pid. Without a NAME the one at --sock is meant: a wrapper, or, for
+what only a wrapper can do, the only one of that binder.
 `;
 
 /** A wrapper, as a binder tells of it. */
@@ -110,7 +111,10 @@ function choose(wrappers: readonly Wrapper[], name: string | undefined, sock: st
   );
 }
 
+/** A service is the paths of configs, or a folder and the words of a command. */
 function isCalled({ service, pid }: Wrapper, name: string): boolean {
-  const file = service.replace(/^.*\//, "");
-  return [service, file, file.replace(/(?<=.)\..*$/, ""), String(pid)].includes(name);
+  const words = [service, ...service.split(/[: ]/)];
+  const files = words.map((word) => word.replace(/^.*\//, ""));
+  const stems = files.map((file) => file.replace(/(?<=.)\..*$/, ""));
+  return [...words, ...files, ...stems, String(pid)].includes(name);
 }

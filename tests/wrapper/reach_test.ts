@@ -71,6 +71,28 @@ Deno.test("status, reload, upgrade, healthcheck and stop find a wrapper by its n
   assertEquals((await other.exited).code, 0);
 });
 
+Deno.test("a server without a config is reached by its program's name, or its folder's", async () => {
+  using folder = tempDir();
+  const cwd = folder.file("app");
+  Deno.mkdirSync(cwd);
+  await using binder = await startBinder();
+  const { sock } = binder;
+  await using wrapper = startProgram([
+    multibinder(),
+    ...["exec", "--sock", sock, "--settle", "20ms"],
+    ...["--listen", `http=${loopbackHost()}:80`, "--", "/bin/sleep", "1000"],
+  ], { cwd });
+  await binder.waitFor(({ wrappers }) =>
+    wrappers.some(({ generations }) => generations?.some(({ state }) => state === "serving"))
+  );
+  for (const name of ["sleep", "/bin/sleep", "app", cwd, String(wrapper.pid)]) {
+    const status = await runProgram([multibinder(), "status", "--sock", sock, "--json", name]);
+    assertEquals([JSON.parse(status.stdout).pid, status.stderr], [wrapper.pid, ""]);
+  }
+  const none = await runProgram([multibinder(), "status", "--sock", sock, "leep"]);
+  assertMatch(none.stderr, /has no wrapper called leep /);
+});
+
 Deno.test("a stop that takes longer than it may goes on, and a second one ends it", async () => {
   const target = { hostname: loopbackHost(), port: 80 };
   await using binder = await startBinder();
