@@ -70,6 +70,18 @@ async function withFullDisk(host: Host, act: () => Promise<void>): Promise<void>
   }
 }
 
+/** The address that is served is not in the config of one start of the binder. @param verb of systemctl */
+function putBackBy(verb: "restart" | "reload"): Deed {
+  return {
+    act: async (host) => {
+      host.write(BINDER_CONFIG, binderConfig(":81"));
+      await host.run("systemctl", "restart", BINDER);
+      host.write(BINDER_CONFIG, binderConfig(":80"));
+      await host.run("systemctl", verb, BINDER);
+    },
+  };
+}
+
 /** By what is done. */
 export const DEEDS: Readonly<Record<string, Deed>> = {
   "a stop and a start": {
@@ -91,22 +103,8 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
   "seven times kill -9 of the binder": {
     act: (host) => killTimes(host, 7, mainPid(host, BINDER)),
   },
-  ":80 left out of the config, a restart, and put back with a restart": {
-    act: async (host) => {
-      host.write(BINDER_CONFIG, binderConfig(":81"));
-      await host.run("systemctl", "restart", BINDER);
-      host.write(BINDER_CONFIG, binderConfig(":80"));
-      await host.run("systemctl", "restart", BINDER);
-    },
-  },
-  ":80 left out of the config, a restart, and put back with a reload": {
-    act: async (host) => {
-      host.write(BINDER_CONFIG, binderConfig(":81"));
-      await host.run("systemctl", "restart", BINDER);
-      host.write(BINDER_CONFIG, binderConfig(":80"));
-      await host.run("systemctl", "reload", BINDER);
-    },
-  },
+  ":80 left out of the config, a restart, and put back with a restart": putBackBy("restart"),
+  ":80 left out of the config, a restart, and put back with a reload": putBackBy("reload"),
   "who may hand back and :80 left out of the config, a restart, and both put back with one": {
     act: async (host) => {
       host.write(BINDER_CONFIG, 'addresses = [":81"]\nallow-gid = ["haproxy"]\n');
