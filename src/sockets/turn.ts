@@ -10,8 +10,8 @@ import { codeOf, fileId, identity, infoOf, isSame, placeAt, removeIfSame } from 
 const MAX_TRIES = 10;
 
 /**
- * Has the programs that bind a path, in a folder that is held, take turns, until the end of the scope. The lock is on a file beside it
- * that no other user can open: a lock on anything else could be held by whoever likes, for ever.
+ * Has the programs that bind a path, in a folder that is held, take turns, until the end of the scope. The lock is
+ * on a file beside it that no other user can open: a lock on anything else could be held by whoever likes, for ever.
  * @returns undefined when there cannot be such a file, which binding explains if it matters
  * @throws {SystemError} EAGAIN when another program has its turn
  */
