@@ -31,7 +31,7 @@ SOAK_MINUTES=10
 
 . scripts/toolchain.sh
 need_tools haproxy wrk curl python3 strace gcc tmux promtool:prometheus podman runc debootstrap iptables \
-  zsh fish mandoc lowdown lintian lexgrog:man-db \
+  zsh fish mandoc lowdown lexgrog:man-db \
   systemd-socket-activate:systemd nsenter:util-linux script:bsdutils \
   /usr/lib/libnss_extrausers.so.2:libnss-extrausers \
   /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/include/stdio.h:libc6-dev \
@@ -235,6 +235,7 @@ nightly() {
   (need_tools docker-compose) || true
   for file in tests/docker/*_test.ts; do tests "$file" "$file"; done
   newer_runtime_tests
+  start step "packages twice, and lintian's word" scripts/check/packages.sh
   start step "packages for arm64" scripts/check/arm64_package.sh
   start step "100,000 conversations, twice" scripts/fuzz.sh 100000
   start tests "200 upgrades" env MULTIBINDER_UPGRADES=200 "$DENO" test --allow-all --no-check \

@@ -30,6 +30,11 @@ export const engine: Engine = Deno.env.get("MULTIBINDER_ENGINE") === "docker"
   ? new Docker()
   : new Podman();
 globalThis.addEventListener("unload", () => engine.remove());
+// A run that is cut off leaves no container behind. By itself this signal would end it at once.
+Deno.addSignalListener("SIGTERM", () => {
+  engine.remove();
+  Deno.kill(Deno.pid, "SIGKILL");
+});
 
 const reason = await obstacle(engine);
 const ignore = ignoreUnless(

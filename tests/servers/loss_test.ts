@@ -175,7 +175,7 @@ for (const server of [...SERVERS, ...RELOADS > 2 ? await others() : []]) {
       });
 
       await test.step(`${RELOADS} reloads under load lose none`, async () => {
-        await using load = new Load(target, { workers: 4 });
+        await using load = new Load(target, { workers: 4, pause: 0 });
         for (let count = 0; count < RELOADS; count++) {
           assertStrictEquals((await wrapper.reload()).ok, true);
         }
@@ -194,7 +194,7 @@ for (const server of [...SERVERS, ...RELOADS > 2 ? await others() : []]) {
         using request = await backend.request();
         await using v2 = new Scene(server, target, backend, binder.sock, "V2");
         await v2.wrapper.serving();
-        await using load = new Load(target, { workers: 4 });
+        await using load = new Load(target, { workers: 4, pause: 0 });
         await until(() => load.outcome.replies.has("V2"));
         const { pid } = await wrapper.serving();
         wrapper.program.signal("SIGTERM");

@@ -4,6 +4,8 @@ import { loopbackHost } from "./temp_dir.ts";
 
 /** How long a request may take before it counts as failed, in milliseconds. */
 const PATIENCE = 10_000;
+/** How long a client of a load rests between two requests unless it is told otherwise, in milliseconds. */
+const PAUSE = 5;
 
 export interface Target {
   hostname: string;
@@ -124,6 +126,11 @@ export interface Outcome {
 export interface LoadOptions {
   /** Requests under way at once. */
   workers: number;
+  /**
+   * Milliseconds between two requests of a worker: by default so many that what is under test has the processors
+   * for itself; 0 where as many requests as can be shall meet a moment.
+   */
+  pause?: number;
   /** Keeps a connection until the server announces its end. */
   keepAlive?: boolean;
   /**
@@ -142,7 +149,10 @@ export class Load implements AsyncDisposable {
   constructor(readonly target: Target, readonly options: LoadOptions) {
     this.#workers = Array.from({ length: options.workers }, async () => {
       let owed = false;
-      while (owed || !this.#stopped) owed = await this.#connect();
+      while (owed || !this.#stopped) {
+        owed = await this.#connect();
+        await this.#rest();
+      }
     });
   }
 
@@ -168,6 +178,7 @@ export class Load implements AsyncDisposable {
           const reply = await connection.receive();
           this.#count(bodyOf(reply));
           if (reply.closes || !keepAlive) return false;
+          await this.#rest();
         } catch (error) {
           if (!repeat || !used || !connection.awaiting) throw error;
           this.outcome.repeated++;
@@ -178,6 +189,13 @@ export class Load implements AsyncDisposable {
       this.outcome.failures.push(String(error));
     }
     return false;
+  }
+
+  async #rest(): Promise<void> {
+    const { pause = PAUSE } = this.options;
+    if (pause > 0 && !this.#stopped) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
   }
 
   #count(body: string): void {

@@ -13,8 +13,8 @@ containerTest(
     await using host = await Host.serving("V1");
     const before = await host.listening(BINDER);
     assertStrictEquals(before.length, 1);
-    for (const [what, { act, cuts, isLong }] of Object.entries(DEEDS)) {
-      if (isLong) continue;
+    for (const [what, { act, cuts, isExtra }] of Object.entries(DEEDS)) {
+      if (isExtra) continue;
       await using load = new Load(host.target, { workers: 2 });
       const begin = performance.now();
       try {

@@ -14,8 +14,8 @@ export interface Deed {
   act: (host: Host) => Promise<void>;
   /** A HAProxy is killed: connections that it had accepted end with it. */
   cuts?: true;
-  /** Takes long, and other tests have its parts: it is left to the trial. */
-  isLong?: true;
+  /** Other tests have its parts, and there is no time for all of them in every run: it is left to the trial. */
+  isExtra?: true;
 }
 
 /** A reload must reach the binder: it gets the sockets from there. */
@@ -85,6 +85,7 @@ function putBackBy(verb: "restart" | "reload"): Deed {
 /** By what is done. */
 export const DEEDS: Readonly<Record<string, Deed>> = {
   "a stop and a start": {
+    isExtra: true,
     act: async (host) => {
       await host.run("systemctl", "stop", BINDER);
       await host.run("systemctl", "start", BINDER);
@@ -103,7 +104,10 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
   "seven times kill -9 of the binder": {
     act: (host) => killTimes(host, 7, mainPid(host, BINDER)),
   },
-  ":80 left out of the config, a restart, and put back with a restart": putBackBy("restart"),
+  ":80 left out of the config, a restart, and put back with a restart": {
+    ...putBackBy("restart"),
+    isExtra: true,
+  },
   ":80 left out of the config, a restart, and put back with a reload": putBackBy("reload"),
   "who may hand back and :80 left out of the config, a restart, and both put back with one": {
     act: async (host) => {
@@ -126,6 +130,7 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
     },
   },
   "a stop of the binder, kill -9 of the wrapper, and both started in one go": {
+    isExtra: true,
     act: async (host) => {
       await host.run("systemctl", "stop", BINDER);
       await host.kill(HAPROXY);
@@ -133,13 +138,14 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
     },
   },
   "a stop of the binder, and a reload of HAProxy that starts one again": {
+    isExtra: true,
     act: async (host) => {
       await host.run("systemctl", "stop", BINDER);
       await reloads(host, "V1");
     },
   },
   "a restart of both, with a reload of systemd half way": {
-    isLong: true,
+    isExtra: true,
     act: async (host) => {
       const restart = host.run("systemctl", "restart", HAPROXY, BINDER);
       await host.run("systemctl", "daemon-reload");
@@ -150,11 +156,11 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
     },
   },
   "three times kill -9 of the wrapper": {
-    isLong: true,
+    isExtra: true,
     act: (host) => killTimes(host, 3, mainPid(host, HAPROXY)),
   },
   "three times kill -9 of HAProxy": {
-    isLong: true,
+    isExtra: true,
     cuts: true,
     act: (host) => killTimes(host, 3, haproxyPid(host)),
   },
@@ -170,7 +176,7 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
     },
   },
   "a config of the binder that it may not read, a restart, and the mode mended": {
-    isLong: true,
+    isExtra: true,
     act: async (host) => {
       await host.run("chmod", "600", BINDER_CONFIG);
       await failsToReload(
@@ -183,7 +189,7 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
     },
   },
   "slips in the template, the variables and the options, a reload and a restart of each": {
-    isLong: true,
+    isExtra: true,
     act: async (host) => {
       host.write(CONFIG, config("V1").replace("mode http", "mode htpp"));
       await failsToReload(host, HAPROXY, /unknown proxy mode 'htpp'/);
@@ -204,7 +210,7 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
     },
   },
   "files of another user in the way of the rendered config, and a template of root's alone": {
-    isLong: true,
+    isExtra: true,
     act: async (host) => {
       const rendered = `${RUN}/site.cfg`;
       await host.run("sh", "-c", `rm ${rendered}; mkdir ${rendered}`);
@@ -231,7 +237,7 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
       }),
   },
   "a program of somebody else on an address that is new in the config, until it ends": {
-    isLong: true,
+    isExtra: true,
     act: async (host) => {
       const listen = "use Socket; socket S, PF_INET, SOCK_STREAM, 0; " +
         "bind S, sockaddr_in(81, INADDR_ANY) or die; listen S, 5; sleep 1000";
@@ -247,7 +253,7 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
     },
   },
   "the control socket's file removed, and its unit restarted": {
-    isLong: true,
+    isExtra: true,
     act: async (host) => {
       await host.run("rm", "/run/multibinder.sock");
       await reloads(host, "V1");

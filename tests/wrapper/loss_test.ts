@@ -96,7 +96,7 @@ Deno.test(`${RELOADS} reloads under a load of new connections lose none`, async 
   const target = newTarget();
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
-  await using load = new Load(target, { workers: 4 });
+  await using load = new Load(target, { workers: 4, pause: 0 });
   await reloadUnder(load, wrapper, RELOADS);
 });
 
@@ -106,7 +106,7 @@ Deno.test({
   async fn() {
     const target = newTarget();
     await using wrapper = await startWrapper(site(tag(target), "ok"));
-    await using load = new Load(target, { workers: 4 });
+    await using load = new Load(target, { workers: 4, pause: 0 });
     await reloadUnder(load, wrapper, 10);
   },
 });
@@ -118,7 +118,7 @@ async function reloadUnderKeptConnections(
   const target = newTarget();
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(tag(target), "ok", options), { sock: binder.sock });
-  await using load = new Load(target, { workers: 8, keepAlive: true, repeat });
+  await using load = new Load(target, { workers: 8, keepAlive: true, repeat, pause: 0 });
   await reloadUnder(load, wrapper, 10);
 }
 
