@@ -66,7 +66,7 @@ export const FAULTS: readonly Fault[] = (Object.keys(DEEDS) as Deed[]).flatMap((
 );
 
 /** How long a client waits for an answer, in milliseconds. */
-const PATIENCE = 3000;
+const PATIENCE = 10_000;
 
 /** A binder whose system calls are made to fail by strace. */
 export class Patient implements AsyncDisposable {

@@ -8,6 +8,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { type Received, receiveMessage, sendMessage } from "../../ffi/fd_passing.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import { connectUnix, shutDown } from "../../ffi/socket.ts";
+import { PATIENCE } from "./deadline.ts";
 
 /** What one client does on one connection. */
 export interface Conversation {
@@ -24,9 +25,6 @@ export const CASES = Number(Deno.env.get("MULTIBINDER_FUZZ_CASES") || 3000);
 
 /** Conversations that are held at the same time. */
 export const AT_ONCE = 20;
-
-/** How long the other end may take to end a conversation, in milliseconds. */
-const PATIENCE = 20_000;
 
 const FOLDER = new URL("./corpus/", import.meta.url);
 

@@ -8,9 +8,7 @@ import { Poller } from "../../ffi/poll.ts";
 import { bindSocket, createSocket } from "../../ffi/socket.ts";
 import { settled } from "./poller.ts";
 import { tempDir } from "./temp_dir.ts";
-
-/** How long a datagram may take to come, in milliseconds; no test waits for it to pass. */
-const PATIENCE = 20_000;
+import { PATIENCE } from "./deadline.ts";
 
 const poller = new Poller();
 

@@ -1,7 +1,6 @@
 /** The state of a process, as /proc/PID/status has it (proc(5)). */
 
-/** How long a state may take to come about before a test fails, in milliseconds. */
-const PATIENCE = 20_000;
+import { PATIENCE } from "./deadline.ts";
 
 /** Waits for a state of the kernel's, which tells nobody when it changes: looks again and again. */
 export async function until(

@@ -1,7 +1,6 @@
 /** Programs under test: started, waited for by what they print, and gone at the end of the scope. */
 
-/** How long anything may take before a test fails, in milliseconds; no test waits for it to pass. */
-const PATIENCE = 20_000;
+import { PATIENCE } from "./deadline.ts";
 
 /** Characters of each output, the last ones, that a failure shows. */
 const SHOWN = 20_000;

@@ -3,9 +3,7 @@
 import { ControlConnection } from "./control_client.ts";
 import type { Program } from "./program.ts";
 import type { Status } from "./status.ts";
-
-/** How long a state may take to come about before a test fails, in milliseconds. */
-const PATIENCE = 20_000;
+import { PATIENCE } from "./deadline.ts";
 
 /** Between two looks, in milliseconds: looking must not take the processor from what is awaited. */
 const PAUSE = 5;
