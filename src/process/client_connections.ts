@@ -1,6 +1,6 @@
 /**
  * How many clients a process serves, as /proc tells (proc(5)): the sockets that it has open, and of these
- * the established TCP connections to a port on which somebody listens. It must be in our own network
+ * the established TCP connections to an address on which somebody listens. It must be in our own network
  * namespace; what became of a connection in the last half second may be missing.
  * @module
  */
@@ -10,8 +10,12 @@ import { descriptorsOf, inodeIn } from "../proc.ts";
 /** States of a socket in /proc/net/tcp (include/net/tcp_states.h). */
 const ESTABLISHED = "01";
 const LISTEN = "0A";
+/** The address of a socket that listens on all of them. */
+const ANY = /^0+$/;
 
 interface Row {
+  /** The local address and port, in the table's hexadecimal digits. */
+  address: string;
   port: string;
   state: string;
   inode: number;
@@ -36,9 +40,15 @@ export function clientConnections(pid: number, patience = PATIENCE): number | un
   try {
     const inodes = new Set(socketInodes(pid, deadline));
     const rows = connections(deadline);
-    const listening = new Set(rows.filter(({ state }) => state === LISTEN).map(({ port }) => port));
-    return rows.filter(({ port, state, inode }) =>
-      state === ESTABLISHED && listening.has(port) && inodes.has(inode)
+    // The port alone does not tell: a connection that the process has made may have the number of a listening one.
+    const listening = new Set(
+      rows.filter(({ state }) => state === LISTEN).map(({ address, port }) =>
+        `${ANY.test(address) ? "" : address}:${port}`
+      ),
+    );
+    return rows.filter(({ address, port, state, inode }) =>
+      state === ESTABLISHED && inodes.has(inode) &&
+      (listening.has(`:${port}`) || listening.has(`${address}:${port}`))
     ).length;
   } catch {
     return undefined;
@@ -71,13 +81,18 @@ function socketInodes(pid: number, deadline: number): number[] {
  * Under load most rows are of connections that are over (TIME_WAIT), and none of them costs more than a glance.
  */
 const ROW = new RegExp(
-  `^ *\\d+: \\w+:(\\w{4}) \\w+:\\w{4} (${ESTABLISHED}|${LISTEN}) \\S+ \\S+ \\S+ +\\d+ +\\d+ (\\d+)`,
+  `^ *\\d+: (\\w+):(\\w{4}) \\w+:\\w{4} (${ESTABLISHED}|${LISTEN}) \\S+ \\S+ \\S+ +\\d+ +\\d+ (\\d+)`,
   "gm",
 );
 
 function rowsOf(table: string, deadline: number): Row[] {
   return [...textOf(table, deadline).matchAll(ROW)]
-    .map(([, port = "", state = "", inode]) => ({ port, state, inode: Number(inode) }));
+    .map(([, address = "", port = "", state = "", inode]) => ({
+      address,
+      port,
+      state,
+      inode: Number(inode),
+    }));
 }
 
 /** Without IPv6 there is no table for it. */

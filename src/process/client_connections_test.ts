@@ -9,6 +9,9 @@ Deno.test("the connections that a process has accepted, and not those that it ha
   const connect = () => Deno.connect({ hostname, port });
   const clients = [await connect(), await connect()];
   const [accepted, other] = [await listener.accept(), await listener.accept()];
+  // Somebody listens elsewhere on the number of a port that one of the clients has.
+  const number = clients[0]?.localAddr.port ?? 0;
+  using _elsewhere = Deno.listen({ hostname: loopbackHost(), port: number });
   assertEquals(clientConnections(Deno.pid, Infinity), 2);
   for (const one of [...clients, accepted, other]) one.close();
 });
