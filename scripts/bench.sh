@@ -3,7 +3,7 @@
 #
 #   scripts/bench.sh                   all of it, in some eight minutes: docs/benchmarks.md, its plot, README's table
 #   scripts/bench.sh --quick           less of each, in under two minutes: dist/benchmarks/
-#   scripts/bench.sh --only WORD...    what has such a word in its title, to the terminal
+#   scripts/bench.sh --only NAME...    the experiments of these names (scripts/bench/experiments.ts), to the terminal
 #
 # Let nothing else run meanwhile.
 set -euo pipefail

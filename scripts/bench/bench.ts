@@ -1,34 +1,12 @@
 /** Runs the benchmark; scripts/bench.sh explains it. */
 // deno-lint-ignore-file no-console -- a script speaks to the terminal
 
-import { batches, binds, held } from "./binds.ts";
-import { checks, memory, sizes, starts, upgrades } from "./costs.ts";
-import { numbersOf, type Result, tableOf } from "./experiment.ts";
+import { numbersOf, tableOf } from "./experiment.ts";
+import { EXPERIMENTS, type Results } from "./experiments.ts";
 import { type Machine, page, picture, summary } from "./page.ts";
-import { draining, path, queued, reloadTime, underLoad } from "./reloads.ts";
 import { OURS } from "./ways.ts";
 
 const isQuick = Deno.args.includes("--quick");
-
-/** What is measured, in this order. */
-const EXPERIMENTS = {
-  queued,
-  underLoad,
-  path,
-  draining,
-  reloadTime,
-  binds,
-  held,
-  batches,
-  upgrades,
-  starts,
-  checks,
-  memory,
-  sizes,
-} satisfies Record<string, (isQuick: boolean) => Promise<Result>>;
-
-/** The results there are. */
-export type Results = Partial<Record<keyof typeof EXPERIMENTS, Result>>;
 
 async function textOf(...[file = "", ...args]: string[]): Promise<string> {
   const { stdout, stderr } = await new Deno.Command(file, { args }).output();

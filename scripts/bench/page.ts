@@ -1,6 +1,6 @@
 /** docs/benchmarks.md, its plot, and the table in README. */
 
-import type { Results } from "./bench.ts";
+import type { Results } from "./experiments.ts";
 import { numbersOf, ratiosOf, type Result, spreadOf, tableOf, writeSpread } from "./experiment.ts";
 import { type Panel, plot } from "./plot.ts";
 import { targetsTable } from "./targets.ts";

@@ -8,7 +8,7 @@ import {
   spreadOf,
   writeSpread,
 } from "./experiment.ts";
-import type { Results } from "./bench.ts";
+import type { Results } from "./experiments.ts";
 
 interface Target {
   what: string;
