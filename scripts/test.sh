@@ -200,18 +200,32 @@ newest_tests() {
   fi
 }
 
-# The wrapper's tests on each HAProxy that Debian has.
+# The wrapper's tests on each HAProxy that Debian has: first those that may run side by side.
 haproxy_tests() {
-  local release haproxy
+  local release haproxy path files=(tests/servers/haproxy_test.ts) alone=() haproxys=()
+  for path in tests/wrapper/*_test.ts; do
+    if [[ " ${ALONE[*]} " == *" $path "* ]]; then alone+=("$path"); else files+=("$path"); fi
+  done
   for release in bookworm trixie sid; do
     if haproxy=$(scripts/check/debian_program.sh "$release" haproxy 2>"$work/why"); then
-      start tests "the wrapper with HAProxy $("$haproxy" -v | sed -n '1s/^HAProxy version \([0-9.]*\).*/\1/p')" \
-        env PATH="${haproxy%/*}:$PATH" "$DENO" test --allow-all --no-check tests/wrapper tests/servers/haproxy_test.ts
+      haproxys+=("$haproxy")
     else
       skipped=$((skipped + 1))
       sed 's/^/  SKIP /' "$work/why"
     fi
   done
+  for haproxy in "${haproxys[@]}"; do with_haproxy "the wrapper" "$haproxy" "${files[@]}"; done
+  finish_all
+  local at_once=1
+  for haproxy in "${haproxys[@]}"; do with_haproxy "drains and reloads" "$haproxy" "${alone[@]}"; done
+  finish_all
+}
+
+# with_haproxy TITLE HAPROXY FILE...
+with_haproxy() {
+  local version
+  version=$("$2" -v | sed -n '1s/^HAProxy version \([0-9.]*\).*/\1/p')
+  start tests "$1 with HAProxy $version" env PATH="${2%/*}:$PATH" "$DENO" test --allow-all --no-check "${@:3}"
 }
 
 # The main promises, by a program with a newer runtime.
@@ -228,9 +242,11 @@ newer_runtime_tests() {
 
 nightly() {
   build || return
-  limit=3h at_once=1
+  limit=3h
   newest_tests
   haproxy_tests
+  # The rest wants the machine for itself.
+  at_once=1
   # What of these cannot be had is skipped, and said.
   (need_tools docker-compose) || true
   for file in tests/docker/*_test.ts; do tests "$file" "$file"; done
