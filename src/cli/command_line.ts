@@ -122,7 +122,7 @@ function valueOf(
     if (!Object.hasOwn(TRUTH, inherited)) throw inEnvironment(inherited, "it must be 1 or 0");
     return TRUTH[inherited];
   }
-  const { about, repeatable, required } = option;
+  const { repeatable } = option;
   const listed = repeatable ? inherited.split(/\s+/) : [inherited];
   const sources = [
     texts.map((text) => ({ text, wrong: (why: string) => wrong(`"${text}": ${why}`) })),
@@ -140,9 +140,7 @@ function valueOf(
   const values = found.map(({ text, wrong }) => readValue(option, text, wrong));
   if (repeatable) return values;
   if (values.length > 0) return values[0];
-  if (option.default !== undefined) return readValue(option, option.default, wrong);
-  if (!required) return undefined;
-  throw wrong(`${placeholder} is needed${environment && `, or ${environment} set`}: ${about}`);
+  return option.default === undefined ? undefined : readValue(option, option.default, wrong);
 }
 
 /** Reads a value. @param wrong makes an error of what it must be */

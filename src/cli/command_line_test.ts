@@ -183,20 +183,11 @@ Deno.test("help is asked for by a word of its own, whatever else is wrong", asyn
   assertEquals((await parse(["--also", "-h", "--", "--help"])).words, ["--help"]);
 });
 
-Deno.test("an option that is needed is, unless the environment has it", async () => {
-  const about = "a place";
-  const place = { placeholder: "PATH", about, environment: VARIABLE, required: true } as const;
-  const needs: Subcommand = { ...any, options: { place } };
-  await refused([], /--place PATH is needed, or MULTIBINDER_TEST_PLACE set: a place/, needs);
-  assertEquals((await parse(["--place", "x"], needs)).place, "x");
-});
-
 /** Checked by the compiler alone: `run` knows the names and the types of its options. */
 export const typed = defineSubcommand({
   ...any,
   options: {
     ...OPTIONS,
-    needed: { placeholder: "X", about: "x", required: true },
     kind: { placeholder: "X", about: "x", choices: ["a", "b"], default: "a" },
   },
   run({ options }) {
@@ -205,7 +196,6 @@ export const typed = defineSubcommand({
       also: readonly string[];
       place: string | undefined;
       loud: boolean;
-      needed: string;
       kind: "a" | "b";
       "log-level": "debug" | "info" | "warn" | "error";
     } = options;

@@ -24,8 +24,6 @@ export interface ValueOption {
   choices?: readonly string[];
   /** The value when it is not given, as one would write it. */
   default?: string;
-  /** Whether it must be given. */
-  required?: true;
   /** Whether it may be given several times. */
   repeatable?: true;
   /**
@@ -46,7 +44,7 @@ type ReadOf<O> = O extends { read: (text: string) => infer T } ? T
   : string;
 
 type ValueOf<O> = O extends { repeatable: true } ? ReadOf<O>[]
-  : O extends { default: string } | { required: true } ? ReadOf<O>
+  : O extends { default: string } ? ReadOf<O>
   : O extends { placeholder: string } ? ReadOf<O> | undefined
   : boolean;
 

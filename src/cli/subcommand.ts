@@ -93,14 +93,11 @@ export function variableOf(
 }
 
 /** The usage after `multibinder`. */
-export function synopsis({ name, argument, options }: Subcommand): string {
-  const required = Object.entries(options).flatMap(([option, { placeholder, ...rest }]) =>
-    "required" in rest ? [` --${option} ${placeholder}`] : []
-  );
-  return `${name} [OPTIONS]${required.join("")}${argument ? ` ${argumentSynopsis(argument)}` : ""}`;
+export function synopsis({ name, argument }: Subcommand): string {
+  return `${name} [OPTIONS]${argument ? ` ${argumentSynopsis(argument)}` : ""}`;
 }
 
 /** How the words that are no options look. */
-export function argumentSynopsis({ name, count }: Argument): string {
+function argumentSynopsis({ name, count }: Argument): string {
   return { one: name, some: `${name}...`, any: `[${name}...]`, command: `-- ${name}...` }[count];
 }
