@@ -166,7 +166,6 @@ export const subcommand = defineSubcommand({
   about: "hold listening sockets and hand out copies (the binder)",
   argument: { name: "ADDRESS", about: "an address to listen on from the start", count: "any" },
   options: OPTIONS,
-  talksTo: "nobody",
   environment: true,
   sections: {
     "Addresses": ADDRESSES,

@@ -21,7 +21,6 @@ const any = defineSubcommand({
   about: "try things",
   argument: { ...ARGUMENT, count: "any" },
   options: OPTIONS,
-  talksTo: "nobody",
   run: () => 0,
 });
 

@@ -5,11 +5,10 @@
  * The first line that it prints is a {@link Kind}; each of the others a word, a tab, and what that means.
  */
 
-import { DEFAULT_SOCK } from "../control/client.ts";
+import { ControlClient, DEFAULT_SOCK } from "../control/client.ts";
 import { EXIT } from "../errors.ts";
 import type { Option, Options } from "./option.ts";
 import { print } from "./output.ts";
-import { request } from "./request.ts";
 import { type Commands, COMMON_OPTIONS, type Subcommand } from "./subcommand.ts";
 
 /**
@@ -101,7 +100,7 @@ async function within(
   }
   if (argument?.choices) return startingWith(current, argument.choices.map((one) => [one, ""]));
   if (argument?.name === "FILE") return { kind: "files", words: [] };
-  if (argument?.name !== "ADDRESS" || subcommand.talksTo === "nobody") return NOTHING;
+  if (!argument?.isHeld) return NOTHING;
   const addresses = await held(sockIn(words));
   const left = addresses.filter((address) => !words.slice(0, -1).includes(address));
   return startingWith(current, left.map((address) => [address, "held"]));
@@ -157,8 +156,8 @@ function sockIn(words: readonly string[]): string {
 /** Nothing when no binder answers: a completion is no place for an error. */
 async function heldBy(sock: string): Promise<string[]> {
   try {
-    const status = await request({ talksTo: "binder" }, sock, "status", PATIENCE);
-    const { sockets } = status as { sockets?: { address: string }[] };
+    using client = ControlClient.connect(sock, undefined, PATIENCE);
+    const { sockets } = await client.call("status", []) as { sockets?: { address: string }[] };
     // A shell puts them on its command line as they are: none may be more than a word there.
     return (sockets ?? []).map(({ address }) => address).filter((one) =>
       /^[\w.:,@%*/[\]=+-]+$/.test(one)

@@ -116,7 +116,6 @@ export const subcommand = defineSubcommand({
     choices: Object.keys(SCRIPTS),
   },
   options: {},
-  talksTo: "nobody",
   sections: { "To install": INSTALL },
   examples: ["multibinder completions bash"],
   run({ words: [shell = ""] }) {

@@ -39,7 +39,6 @@ export const subcommand = defineSubcommand({
   about: "tell what in the surroundings will bite, and what to do",
   argument: { name: "-- COMMAND", about: "a server's command line, as after exec", count: "any" },
   options: { sock: SOCK, json: { about: "print it as JSON" } },
-  talksTo: "either",
   sections: { "What it looks at": WHAT, "Answer": ANSWER },
   exitCodes: { "0": "nothing will break; there may be warnings", "1": "something will break" },
   examples: [

@@ -157,7 +157,6 @@ export const subcommand = defineSubcommand({
       default: "0s",
     },
   },
-  talksTo: "binder",
   environment: true,
   sections: {
     "The command": COMMAND,

@@ -23,7 +23,6 @@ export const subcommand = defineSubcommand({
     strict: { about: "fail as well where clients wait unserved" },
     timeout: { placeholder: "TIME", about: "for the answer", read: duration, default: "3s" },
   },
-  talksTo: "either",
   sections: { "What --strict adds": STRICT, "Which one": NAMES },
   exitCodes: {
     "0": "it answers, and a binder holds all addresses of its command line",

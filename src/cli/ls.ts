@@ -33,7 +33,6 @@ export const subcommand = defineSubcommand({
   name: "ls",
   about: "list a binder's sockets: who serves, what waits, what was lost",
   options: { ...LS_OPTIONS, watch: { about: "look again and again, as `top`" } },
-  talksTo: "binder",
   sections: { "Columns": COLUMNS },
   examples: ["multibinder ls", "multibinder ls --json"],
   async run({ options }) {

@@ -17,7 +17,6 @@ export const subcommand = defineSubcommand({
   about: "print what a binder or a wrapper counts, for Prometheus",
   argument: NAME,
   options: { sock: SOCK },
-  talksTo: "either",
   sections: { "Format": FORMAT, "Which one": NAMES },
   examples: ["multibinder metrics", "multibinder metrics site"],
   async run({ options, words }) {

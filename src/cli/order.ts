@@ -35,7 +35,6 @@ export function defineOrder({ name, outcome, patience, ...rest }: Order): Subcom
         default: patience,
       },
     },
-    talksTo: "either",
     sections: { "Outcome": outcome, "Which one": NAMES },
     async run({ options, words }) {
       using client = await connectTo(options.sock, words, "either", options.timeout);

@@ -28,7 +28,6 @@ export const subcommand = defineSubcommand({
       default: "-",
     },
   },
-  talksTo: "binder",
   sections: { "Sockets": SOCKETS },
   examples: [
     "multibinder render /etc/site.cfg.eta",

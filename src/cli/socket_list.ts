@@ -1,7 +1,6 @@
 /** The sockets of a binder with those who serve them: what `ls --json` prints. */
 
 import { ControlClient } from "../control/client.ts";
-import { PEERS } from "../control/peer.ts";
 import type { AttachedWrapper, SocketReport, SocketsPage, Trouble } from "../control/reports.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { list, natural, object, oneOf, orAbsent, orNull, record, text } from "../process/shape.ts";
@@ -46,7 +45,7 @@ const MAX_SEARCH = 700;
  * @throws {NoBinderError} {RefusedError}
  */
 export async function listSockets(sock: string): Promise<ListedSocket[]> {
-  using client = ControlClient.connect(sock, undefined, undefined, PEERS.binder);
+  using client = ControlClient.connect(sock);
   const { reports, wrappers, troubles } = await readPages(client);
   const pids = reports.flatMap(({ lentTo }) => lentTo.map(({ pid }) => pid));
   const holders = await findHolders(reports.map(({ inode }) => inode), {

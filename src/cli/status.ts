@@ -18,7 +18,6 @@ export const subcommand = defineSubcommand({
   about: "show what a binder or a wrapper holds and does",
   argument: NAME,
   options: { sock: SOCK, json: { about: "print it as JSON" } },
-  talksTo: "either",
   sections: { "Answer": ANSWER, "Which one": NAMES },
   examples: [
     "multibinder status",

@@ -21,7 +21,6 @@ export const subcommand = defineSubcommand({
     sock: SOCK,
     timeout: { placeholder: "TIME", about: "to wait for the end", read: duration, default: "15m" },
   },
-  talksTo: "wrapper",
   sections: { "Outcome": OUTCOME, "Which one": NAMES },
   examples: ["multibinder stop site"],
   async run({ options, words }) {

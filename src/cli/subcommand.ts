@@ -12,6 +12,8 @@ export interface Argument {
   count: "one" | "some" | "any" | "command";
   /** The only words that there are. */
   choices?: readonly string[];
+  /** Whether the words are addresses that the binder at --sock holds: a shell completes them. */
+  isHeld?: true;
 }
 
 /** A command line, understood. */
@@ -31,8 +33,6 @@ export interface Subcommand<O extends Options = Options> {
   argument?: Argument;
   /** By their names, without those that all have. */
   options: O;
-  /** Who answers at the control socket that it connects to. */
-  talksTo: "binder" | "wrapper" | "either" | "nobody";
   /** Whether each option may also be a variable: for programs that run in containers. */
   environment?: true;
   /** More to read, by its title. */

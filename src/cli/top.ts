@@ -14,7 +14,6 @@ export const subcommand = defineSubcommand({
   name: "top",
   about: "watch a binder's sockets, those in trouble first",
   options: LS_OPTIONS,
-  talksTo: "binder",
   sections: { "The screen": SCREEN, "Columns": COLUMNS },
   examples: ["multibinder top", "multibinder top --interval 5s"],
   run: ({ options }) => watchSockets(options),

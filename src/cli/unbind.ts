@@ -1,11 +1,11 @@
 /** `multibinder unbind`: makes a binder give addresses up. */
 
+import { ControlClient } from "../control/client.ts";
 import { EXIT, fromCommandLine } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
 import { splitAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
 import { print } from "./output.ts";
-import { request } from "./request.ts";
 import { SOCK } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
 
@@ -19,16 +19,21 @@ back.
 export const subcommand = defineSubcommand({
   name: "unbind",
   about: "make a binder give addresses up",
-  argument: { name: "ADDRESS", about: "an address to give up, as it was bound", count: "some" },
+  argument: {
+    name: "ADDRESS",
+    about: "an address to give up, as it was bound",
+    count: "some",
+    isHeld: true,
+  },
   options: { sock: SOCK },
-  talksTo: "binder",
   sections: { "What that means": MEANING },
   examples: ["multibinder unbind :8080 unix:/run/site.sock"],
   async run({ options, words }) {
     const params = fromCommandLine(() =>
       words.flatMap((one) => expandAddresses(one)).map(splitAddress)
     );
-    const result = await request(this, options.sock, "unbind", undefined, params);
+    using client = ControlClient.connect(options.sock);
+    const result = await client.call("unbind", params);
     const addresses = Array.isArray(result) ? result.map(String) : [];
     print(addresses.map((address) => `gave up ${escapeControls(address)}\n`).join(""));
     return EXIT.ok;
