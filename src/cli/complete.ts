@@ -149,7 +149,7 @@ function namesIn(file: string): string[] {
 function sockIn(words: readonly string[]): string {
   const at = words.findLastIndex((word) => word === "--sock");
   const joined = words.findLast((word) => word.startsWith("--sock="))?.slice("--sock=".length);
-  return joined ?? (at < 0 ? undefined : words[at + 1]) ?? Deno.env.get("MULTIBINDER_SOCK") ??
+  return joined || (at < 0 ? undefined : words[at + 1]) || Deno.env.get("MULTIBINDER_SOCK") ||
     DEFAULT_SOCK;
 }
 

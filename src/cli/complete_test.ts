@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { complete, type Completion } from "./complete.ts";
+import { DEFAULT_SOCK } from "../control/client.ts";
 import { COMMANDS } from "./commands.ts";
 
 const HELD = ["0.0.0.0:80", "0.0.0.0:81", "unix:/run/site.sock"];
@@ -58,6 +59,25 @@ Deno.test("addresses become what the binder holds that the other options name", 
   }
   assertEquals(await words("unbind --sock /other.sock "), []);
   assertEquals(await words("bind --sock /x.sock "), []);
+});
+
+Deno.test("an empty MULTIBINDER_SOCK names no binder, as for the command itself", async () => {
+  const before = Deno.env.get("MULTIBINDER_SOCK");
+  try {
+    for (const [value, expected] of [["", DEFAULT_SOCK], ["/y.sock", "/y.sock"]] as const) {
+      Deno.env.set("MULTIBINDER_SOCK", value);
+      const asked: string[] = [];
+      await complete(
+        ["unbind", ""],
+        COMMANDS,
+        (sock) => Promise.resolve([String(asked.push(sock))]),
+      );
+      assertEquals(asked, [expected]);
+    }
+  } finally {
+    if (before === undefined) Deno.env.delete("MULTIBINDER_SOCK");
+    else Deno.env.set("MULTIBINDER_SOCK", before);
+  }
 });
 
 Deno.test("another program's command is left to the shell, from its first word on", async () => {
