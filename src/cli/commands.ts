@@ -6,40 +6,41 @@
 import type { Commands, Subcommand } from "./subcommand.ts";
 
 /** How to load each subcommand, in the order of the help. */
-export const COMMANDS: Commands = {
-  bind: () => import("./bind.ts"),
-  exec: () => import("./exec.ts"),
-  render: () => import("./render.ts"),
-  ls: () => import("./ls.ts"),
-  top: () => import("./top.ts"),
-  status: () => import("./status.ts"),
-  metrics: () => import("./metrics.ts"),
-  unbind: () => import("./unbind.ts"),
-  reload: () => import("./reload.ts"),
-  stop: () => import("./stop.ts"),
-  upgrade: () => import("./upgrade.ts"),
-  healthcheck: () => import("./healthcheck.ts"),
-  doctor: () => import("./doctor.ts"),
-  completions: () => import("./completions.ts"),
-};
+export const COMMANDS: Commands = new Map([
+  ["bind", () => import("./bind.ts")],
+  ["exec", () => import("./exec.ts")],
+  ["render", () => import("./render.ts")],
+  ["ls", () => import("./ls.ts")],
+  ["top", () => import("./top.ts")],
+  ["status", () => import("./status.ts")],
+  ["metrics", () => import("./metrics.ts")],
+  ["unbind", () => import("./unbind.ts")],
+  ["reload", () => import("./reload.ts")],
+  ["stop", () => import("./stop.ts")],
+  ["upgrade", () => import("./upgrade.ts")],
+  ["healthcheck", () => import("./healthcheck.ts")],
+  ["doctor", () => import("./doctor.ts")],
+  ["completions", () => import("./completions.ts")],
+]);
 
-/** What the program and its completions start: without options, and not in the help. */
-export const INTERNAL: Readonly<
-  Record<
-    string,
-    () => Promise<{ run(args: readonly string[], commands: Commands): number | Promise<number> }>
-  >
-> = {
-  "complete": () => import("./complete.ts"),
-  "self-check": () => import("./self_check.ts"),
-  "latch": () => import("./latch.ts"),
-  "become": () => import("./become.ts"),
-  "look": () => import("./look.ts"),
-  "unpoll": () => import("./unpoll.ts"),
-};
+/**
+ * Commands that multibinder and its completions start for their own use: they have no options, and the help does
+ * not list them.
+ */
+export const INTERNAL = new Map<
+  string,
+  () => Promise<{ run(args: readonly string[], commands: Commands): number | Promise<number> }>
+>([
+  ["complete", () => import("./complete.ts")],
+  ["self-check", () => import("./self_check.ts")],
+  ["latch", () => import("./latch.ts")],
+  ["become", () => import("./become.ts")],
+  ["look", () => import("./look.ts")],
+  ["unpoll", () => import("./unpoll.ts")],
+]);
 
-/** The whole table. */
+/** Loads the whole table. */
 export async function allCommands(): Promise<Subcommand[]> {
-  const modules = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+  const modules = await Promise.all([...COMMANDS.values()].map((load) => load()));
   return modules.map(({ subcommand }) => subcommand);
 }

@@ -13,7 +13,7 @@ const table = await allCommands();
 const SCREEN = { lines: 23, columns: 80 };
 
 Deno.test("each command is listed by its own name", () => {
-  assertEquals(table.map(({ name }) => name), Object.keys(COMMANDS));
+  assertEquals(table.map(({ name }) => name), [...COMMANDS.keys()]);
 });
 
 Deno.test("a summary fits on a screen, begins with examples, and has every option", () => {

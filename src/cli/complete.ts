@@ -48,14 +48,13 @@ export async function complete(
   const [name = "", ...rest] = words;
   const current = rest.at(-1) ?? name;
   if (rest.length === 0 || (name === "help" && rest.length === 1)) {
-    const modules = await Promise.all(Object.values(commands).map((load) => load()));
+    const modules = await Promise.all([...commands.values()].map((load) => load()));
     const names = modules.map(({ subcommand: { name, about } }) => [name, about] as const);
     const others = [["help", "tell all of a command"], ["--version", "show the version"]] as const;
     return startingWith(current, rest.length === 0 ? [...names, ...others] : names);
   }
-  if (!Object.hasOwn(commands, name)) return NOTHING;
-  const module = await commands[name]?.();
-  return module ? await within(module.subcommand, rest, held) : NOTHING;
+  const load = commands.get(name);
+  return load ? await within((await load()).subcommand, rest, held) : NOTHING;
 }
 
 async function within(

@@ -4,6 +4,7 @@ import { EXIT } from "../errors.ts";
 import { insistOnMachine, isOriginalCall } from "../process/start.ts";
 import { allCommands, COMMANDS, INTERNAL } from "./commands.ts";
 import { print } from "./output.ts";
+import type { LoadCommand } from "./subcommand.ts";
 
 /**
  * Does what a command line says.
@@ -13,14 +14,13 @@ import { print } from "./output.ts";
 export async function runProgram(args: readonly string[]): Promise<number> {
   insistOnMachine();
   const [name = "", ...rest] = args;
-  if (Object.hasOwn(COMMANDS, name)) return await run(name, rest);
-  if (Object.hasOwn(INTERNAL, name)) {
-    return await (await INTERNAL[name]?.())?.run(rest, COMMANDS) ?? EXIT.failure;
-  }
+  const load = COMMANDS.get(name);
+  if (load) return await run(load, rest);
+  const internal = await INTERNAL.get(name)?.();
+  if (internal) return await internal.run(rest, COMMANDS);
   switch (name) {
     case "help":
-      if (rest.length > 0 && !Object.hasOwn(COMMANDS, rest[0] ?? "")) throw await unknown(rest);
-      print(await help(rest[0]));
+      print(await help(rest));
       return EXIT.ok;
     case "-h":
     case "--help":
@@ -34,26 +34,30 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   const { become, meaningOf, nameOfStart } = await import("./original_names.ts");
   const meant = meaningOf(nameOfStart(), args);
   if (meant) become(meant);
-  if (isOriginalCall(args)) return await run("bind", ["--sock", name]);
+  if (isOriginalCall(args)) return await runProgram(["bind", "--sock", name]);
   throw await unknown(args);
 }
 
 async function unknown(args: readonly string[]): Promise<Error> {
   const { unknownCommand } = await import("./unknown_command.ts");
-  return unknownCommand(args, Object.keys(COMMANDS));
+  return unknownCommand(args, [...COMMANDS.keys()]);
 }
 
-async function run(name: string, args: readonly string[]): Promise<number> {
-  const [{ runSubcommand }, module] = await Promise.all([
-    import("./run.ts"),
-    COMMANDS[name]?.(),
-  ]);
-  return module ? await runSubcommand(module.subcommand, args) : EXIT.failure;
+async function run(load: LoadCommand, args: readonly string[]): Promise<number> {
+  const [{ runSubcommand }, { subcommand }] = await Promise.all([import("./run.ts"), load()]);
+  return await runSubcommand(subcommand, args);
 }
 
-/** @param name a command, for all there is to know of it; without, what commands there are */
-async function help(name?: string): Promise<string> {
+/**
+ * The help of one command, or of the program.
+ * @param words the command's name; none for the program's help
+ * @throws {UserError} when there is no such command
+ */
+async function help(words: readonly string[] = []): Promise<string> {
   const { fullHelp, programHelp } = await import("./help.ts");
-  const module = await COMMANDS[name ?? ""]?.();
-  return module ? fullHelp(module.subcommand) : programHelp(await allCommands());
+  const [name] = words;
+  if (name === undefined) return programHelp(await allCommands());
+  const load = COMMANDS.get(name);
+  if (load === undefined) throw await unknown(words);
+  return fullHelp((await load()).subcommand);
 }

@@ -45,8 +45,10 @@ export interface Subcommand<O extends Options = Options> {
   run(line: CommandLine<O>): number | Promise<number>;
 }
 
-/** How to load each subcommand. */
-export type Commands = Readonly<Record<string, () => Promise<{ subcommand: Subcommand }>>>;
+/** Loads the file of a subcommand. */
+export type LoadCommand = () => Promise<{ subcommand: Subcommand }>;
+/** How to load each subcommand, by its name. */
+export type Commands = ReadonlyMap<string, LoadCommand>;
 
 /** The options that every subcommand has. */
 export const COMMON_OPTIONS = {

@@ -46,7 +46,7 @@ Deno.test("--version and --help, of the program and of its commands", async () =
 });
 
 Deno.test("help NAME is all there is to know of a command, and the program's names every command", async () => {
-  const commands = Object.keys(COMMANDS);
+  const commands = [...COMMANDS.keys()];
   const { stdout } = await run("--help");
   assertEquals(
     [...stdout.matchAll(/^ {2}([a-z]+) {2,}\w/gm)].map(([, name]) => name),
