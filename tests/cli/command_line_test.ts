@@ -190,9 +190,13 @@ Deno.test("a place where the control socket cannot be is named, with the reason"
   assertMatch(await fails(1, long), /has 108 bytes, .* at most 107/);
 });
 
-Deno.test("the stack of an error is shown with --log-level debug alone", async () => {
-  const args = [multibinder(), "bind", "--log-level", "debug", "80"] as const;
-  assertMatch((await runProgram(args)).stderr, /malformed address[^]*\n +at /);
+Deno.test("the stack of an error is shown at the log level debug alone", async () => {
+  const shown = async (args: readonly string[], env = {}) =>
+    (await runProgram([multibinder(), "bind", ...args, "80"], { env })).stderr;
+  const [option, variable] = [["--log-level", "debug"], { MULTIBINDER_LOG_LEVEL: "debug" }];
+  assertMatch(await shown(option), /malformed address[^]*\n +at /);
+  assertMatch(await shown([], variable), /malformed address[^]*\n +at /);
+  assertMatch(await shown([]), /^multibinder: malformed address .*\n$/);
 });
 
 const firstFreePort = Number(
