@@ -70,7 +70,7 @@ class Screen implements Disposable {
       bold(escapeControls(this.sock)),
       ...troubleLines(sockets),
       "",
-      ...socketLines(sockets, Date.now(), Deno.consoleSize().columns),
+      ...socketLines(sockets, Date.now(), sizeOfTerminal().columns),
     ]);
   }
 
@@ -85,7 +85,7 @@ class Screen implements Disposable {
   }
 
   #draw(lines: readonly string[]): void {
-    const { columns, rows } = Deno.consoleSize();
+    const { columns, rows } = sizeOfTerminal();
     const shown = lines.slice(0, rows).map((line) =>
       line.length > columns && stripAnsiCode(line).length > columns
         ? stripAnsiCode(line).slice(0, columns)
@@ -103,6 +103,12 @@ class Screen implements Disposable {
       if (key.subarray(0, length).includes("q".charCodeAt(0))) return this.stop();
     }
   }
+}
+
+/** The size of the terminal; the usual one where the terminal does not know, as on a serial line. */
+function sizeOfTerminal(): { columns: number; rows: number } {
+  const { columns, rows } = Deno.consoleSize();
+  return { columns: columns || 80, rows: rows || 24 };
 }
 
 /** Lines for a program, a file or a pager: what has changed since the last look. */

@@ -116,6 +116,16 @@ Deno.test("top fills the terminal, trouble first, follows its size, and leaves i
   await terminal.shows(/^back$/);
 });
 
+Deno.test("a terminal that does not know its size has the usual one", async () => {
+  const address = `${loopbackHost()}:80`;
+  await using binder = await startBinder([address]);
+  const top = `${multibinder()} top --sock ${binder.sock}`;
+  const argv = ["script", "-qec", `stty rows 0 cols 0; exec ${top}`, "/dev/null"] as const;
+  await using terminal = startProgram(argv, { env: ENVIRONMENT });
+  await terminal.waitFor(/ADDRESS +STATE/);
+  await terminal.waitFor(new RegExp(`${address} `));
+});
+
 Deno.test("where there is no terminal, what has changed is a line", async () => {
   const address = loopbackHost();
   const args = ["--allow", `${address}:81`];
