@@ -28,7 +28,7 @@ const CAP_SYS_PTRACE = 19n;
 const OWN_FILES = 64;
 
 /** As {@link Read}, from the machine itself. */
-export const readFile: Read = (path) => {
+const readFile: Read = (path) => {
   try {
     return Deno.readTextFileSync(path);
   } catch {

@@ -37,6 +37,8 @@ export interface Marks {
   service: string;
   /** The pid of its wrapper, in that one's PID namespace. */
   wrapper: number;
+  /** The generation's number; null when it has none. */
+  generation: number | null;
   /** How many sockets it says that it was lent: its descriptors from 3 on. */
   lent: number;
 }
@@ -50,16 +52,24 @@ export function marksOf(pid: number, trusted: readonly number[]): Marks | undefi
   try {
     // First of all: a stranger's environment may be megabytes, and there may be thousands of his processes.
     if (!isExecutedBy(trusted, pid)) return undefined;
-    const variables = variablesOf(pid, trusted);
-    const service = valueOf(MARKS.service, variables);
-    // Older wrappers have put the time of their start behind the pid.
-    const wrapper = /^\d+/.exec(valueOf(MARKS.wrapper, variables))?.[0];
-    if (service === "" || wrapper === undefined) return undefined;
-    const lent = Number(valueOf(MARKS.sockets, variables)) || 0;
-    return { service, wrapper: Number(wrapper), lent };
+    return marksIn(variablesOf(pid, trusted));
   } catch {
     return undefined;
   }
+}
+
+/** The marks among the variables of an environment; undefined when there are none. */
+export function marksIn(variables: readonly string[]): Marks | undefined {
+  const service = valueOf(MARKS.service, variables);
+  // Older wrappers have put the time of their start behind the pid, and did not number generations.
+  const wrapper = /^\d+/.exec(valueOf(MARKS.wrapper, variables))?.[0];
+  if (service === "" || wrapper === undefined) return undefined;
+  return {
+    service,
+    wrapper: Number(wrapper),
+    generation: Number(valueOf(MARKS.generation, variables)) || null,
+    lent: Number(valueOf(MARKS.sockets, variables)) || 0,
+  };
 }
 
 /**

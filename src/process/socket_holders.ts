@@ -6,7 +6,7 @@
 
 import { SystemError } from "../../ffi/errno.ts";
 import { commandOf, descriptorsOf, inodeIn, linkAt, processes, textAt } from "../proc.ts";
-import { MARKS } from "./own_variables.ts";
+import { marksIn } from "./marks.ts";
 
 /** A process that has one of the sockets open. */
 export interface Holder {
@@ -117,11 +117,14 @@ function programOf(process: string): string {
 }
 
 function describeProcess(pid: number): Holder {
+  const marks = marksIn(textAt(`/proc/${pid}/environ`).split("\0"));
   return {
     pid,
     command: commandOf(pid),
     ...placeOf(textAt(`/proc/${pid}/cgroup`)),
-    generation: generationIn(textAt(`/proc/${pid}/environ`).split("\0")),
+    generation: marks === undefined
+      ? null
+      : { service: marks.service, wrapper: marks.wrapper, number: marks.generation },
   };
 }
 
@@ -139,15 +142,4 @@ export function placeOf(cgroups: string): Pick<Holder, "unit" | "container"> {
   const units = cgroups.split("\n").filter((line) => /^(?:0::|\d+:name=systemd:)/.test(line))
     .flatMap((line) => [...line.matchAll(UNIT)].map(([, unit = ""]) => unit));
   return { unit: container === null ? units.at(-1) ?? null : null, container };
-}
-
-function generationIn(variables: readonly string[]): Holder["generation"] {
-  const valueOf = (name: string) =>
-    variables.find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1);
-  const service = valueOf(MARKS.service);
-  // Older wrappers have put the time of their start behind the pid, and did not number generations.
-  const wrapper = /^\d+/.exec(valueOf(MARKS.wrapper) ?? "")?.[0];
-  if (service === undefined || wrapper === undefined) return null;
-  const number = Number(valueOf(MARKS.generation));
-  return { service, wrapper: Number(wrapper), number: number > 0 ? number : null };
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { inodeIn } from "../proc.ts";
+
 /** What some processes do with sockets, by the numbers of their inodes. */
 export interface SocketUse {
   /** The sockets that a process has open. */
@@ -22,7 +24,7 @@ export function socketUse(pid: number): SocketUse | undefined {
   try {
     for (const one of [pid, ...descendantsOf(pid)]) {
       for (const [number, link] of descriptorsOf(one)) {
-        open.add(Number(/^socket:\[(\d+)\]$/.exec(link)?.[1] ?? -1));
+        open.add(inodeIn(link) ?? -1);
         if (link !== "anon_inode:[eventpoll]") continue;
         for (const [, inode = ""] of textOf(`/proc/${one}/fdinfo/${number}`).matchAll(ENTRY)) {
           polled.add(parseInt(inode, 16));

@@ -2,9 +2,9 @@
 
 import { messageOf } from "../errors.ts";
 import type { Finding } from "../finding.ts";
+import { textAt } from "../proc.ts";
 import { examineStore, PROPERTIES, serviceOf } from "../systemd/fd_store.ts";
 import type { Children } from "./children.ts";
-import { readFile } from "./machine.ts";
 import { outputOf } from "./output_of.ts";
 
 /** Milliseconds for systemctl to answer. */
@@ -20,7 +20,7 @@ export async function examineUnit(
   sockets: number,
   children: Children,
 ): Promise<Finding | undefined> {
-  const unit = serviceOf(readFile(`/proc/${pid}/cgroup`) ?? "");
+  const unit = serviceOf(textAt(`/proc/${pid}/cgroup`));
   if (unit === undefined) return undefined;
   const properties = PROPERTIES.map((name) => `--property=${name}`);
   const env = Deno.env.toObject();
