@@ -24,7 +24,7 @@ import { cString, Struct } from "./memory.ts";
  * @throws {SystemError} ENOENT, EACCES
  */
 export function openPlace(path: string): Fd {
-  return open(path, O_PATH, 0);
+  return open(path, O_PATH);
 }
 
 /** Makes a regular file that only its owner may open. @throws {SystemError} EEXIST, for a link too */
@@ -34,17 +34,17 @@ export function createFile(path: string): Fd {
 
 /** Opens a file for reading and writing. */
 export function openFile(path: string): Fd {
-  return open(path, O_RDWR, 0);
+  return open(path, O_RDWR);
 }
 
 /** Opens what may make a reader wait, such as a pipe without a writer, so that it does not. */
 export function openForReading(path: string): Fd {
-  return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+  return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 }
 
 /** Opens what may make a writer wait, such as a pipe or a terminal, so that it does not. */
 export function openForWriting(path: string): Fd {
-  return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY, 0);
+  return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY);
 }
 
 /** Locks a file against others who lock it, until it is closed. @returns false when another has it */
@@ -52,7 +52,8 @@ export function tryLock(fd: Fd): boolean {
   return checkNonBlocking("flock", () => libc().flock(fd.number, LOCK_EX | LOCK_NB)) !== undefined;
 }
 
-function open(path: string, flags: number, mode: number): Fd {
+/** @param mode permission bits of a file that is created */
+function open(path: string, flags: number, mode = 0): Fd {
   const name = cString(path);
   return new Fd(check("open", () => libc().open(name, flags | O_CLOEXEC, mode)));
 }
@@ -66,14 +67,13 @@ const decoder = new TextDecoder();
  * @throws {SystemError}
  */
 export function* folderNames(path: string): Generator<string> {
-  const name = cString(path);
-  // What is no folder by now may be a pipe, which would make us wait.
-  const flags = O_CLOEXEC | O_NONBLOCK;
-  using folder = new Fd(check("open", () => libc().open(name, flags, 0)));
+  // By now a pipe may have taken the folder's place, and opening one could wait for a writer.
+  using folder = open(path, O_RDONLY | O_NONBLOCK);
   const entries = new Struct(NAMES);
   for (;;) {
-    const length = Number(
-      check("getdents64", () => libc().getdents64(folder.number, entries.bytes, BigInt(NAMES))),
+    const length = check(
+      "getdents64",
+      () => libc().getdents64(folder.number, entries.bytes, BigInt(NAMES)),
     );
     if (length === 0) return;
     // struct linux_dirent64 { u64 d_ino; s64 d_off; unsigned short d_reclen; unsigned char d_type; char d_name[]; }

@@ -8,8 +8,6 @@ export const LAYOUT = {
   // <sys/socket.h> struct msghdr
   msghdr: {
     size: 56,
-    msg_name: 0,
-    msg_namelen: 8,
     msg_iov: 16,
     msg_iovlen: 24,
     msg_control: 32,
@@ -32,11 +30,9 @@ export const LAYOUT = {
   addrinfo: {
     size: 48,
     ai_flags: 0,
-    ai_family: 4,
     ai_socktype: 8,
     ai_addrlen: 16,
     ai_addr: 24,
-    ai_next: 40,
   },
   // <sys/socket.h> struct ucred (with _GNU_SOURCE)
   ucred: { size: 12, pid: 0, uid: 4, gid: 8 },
@@ -53,7 +49,7 @@ export const LAYOUT = {
   // <netinet/tcp.h> struct tcp_info, of which the kernel fills as much as we ask for
   tcp_info: { size: 104, tcpi_unacked: 24, tcpi_sacked: 28 },
   // <linux/netlink.h>
-  nlmsghdr: { size: 16, nlmsg_len: 0, nlmsg_type: 4, nlmsg_flags: 6, nlmsg_seq: 8 },
+  nlmsghdr: { size: 16, nlmsg_len: 0, nlmsg_type: 4, nlmsg_flags: 6 },
   nlattr: { size: 4, nla_len: 0, nla_type: 2 },
   // <linux/unix_diag.h>
   unix_diag_req: {

@@ -17,7 +17,5 @@ export function createPipe(): { reader: Fd; writer: Fd } {
  * @returns how many bytes were written to the buffer, 0 at the end
  */
 export function readPipe(reader: Fd, buffer: Uint8Array<ArrayBuffer>): number {
-  return Number(
-    check("read", () => Number(libc().read(reader.number, buffer, BigInt(buffer.length)))),
-  );
+  return check("read", () => libc().read(reader.number, buffer, BigInt(buffer.length)));
 }

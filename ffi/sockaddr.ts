@@ -67,8 +67,8 @@ export function encodeAddress(address: SocketAddress): Uint8Array<ArrayBuffer> {
   const host = parseHost(address.family, address.host);
   if (host === undefined) throw new RangeError(`${address.host} is not a numeric address`);
   const layout = address.family === "inet" ? LAYOUT.sockaddr_in : LAYOUT.sockaddr_in6;
+  // In both, the family is at offset 0 and the port, in network byte order, at 2.
   const struct = new Struct(layout.size).setI16(0, FAMILIES[address.family]);
-  // The port is the only field in network byte order.
   struct.bytes[2] = address.port >> 8;
   struct.bytes[3] = address.port & 0xff;
   if (address.family === "inet") {
