@@ -12,17 +12,17 @@ export interface User {
   gid: number;
 }
 
-/** What these calls return for what is not there, besides 0 (getpwnam(3), NOTES). */
+/** What these calls return when there is no such entry, besides 0 (getpwnam(3), NOTES). */
 const NONE = ["ENOENT", "ESRCH", "EBADF", "EPERM"];
 
-/** Bytes for the texts of an entry; a group lists its members. */
+/** Bytes for the texts of an entry, at first and at most; a group lists its members. */
 const FIRST_SIZE = 4096;
 const MAX_SIZE = 64 * 1024 * 1024;
 
 /**
  * Looks a user up by name, or by number.
  * @returns undefined when there is none
- * @throws {SystemError} when it cannot be told, as a directory that does not answer
+ * @throws {SystemError} when the lookup fails, as when a directory server does not answer
  */
 export function findUser(user: string | number): User | undefined {
   const { passwd } = LAYOUT;

@@ -1,16 +1,17 @@
 /**
- * Closing descriptors that a stranger may have had a hand in, without waiting for it.
+ * Closing descriptors that came from a stranger, without being made to wait.
  *
- * The last close of a file can wait: for the unsent data of a TCP socket with SO_LINGER, for a file server,
- * for whatever lies in the queue of a UNIX socket, which is closed with it. The kernel does that work in the
- * thread that closes last, be it by close(2) or by receiving a message and leaving its descriptors. A thread
- * of its own would not help: one that the kernel does not let go keeps this process's descriptors open, and
- * its exit and execve waiting. So the last to close is another process: it is cloned with our descriptors,
- * outlives our own close, and is then killed. A process that ends does not linger (inet_release of
- * net/ipv4/af_inet.c), and has let go of every other descriptor before the first of these closes (they are
- * put off, fput of fs/file_table.c); if that makes it wait, then nobody waits for it.
+ * The last close of an open file can wait: for the unsent data of a TCP socket with SO_LINGER, for a file
+ * server, or for whatever lies in the queue of a UNIX socket and is closed with it. The kernel does that work
+ * in the thread that closes last, whether it calls close(2) or receives a message without taking its
+ * descriptors. Another thread of this process would not help: while the kernel holds it up, this process's
+ * descriptors stay open, and its exit and its execve wait. So another process closes last: it is cloned with
+ * our descriptors, outlives our own close, and is then killed. A process that ends does not linger
+ * (inet_release of net/ipv4/af_inet.c). And it has let go of all its other descriptors before the first of
+ * these is really closed, since the kernel puts that off (fput of fs/file_table.c): if it is held up then,
+ * nobody waits for it.
  *
- * What is flushed at each close, such as a file of a file server, must not get this far: see receiveBytes.
+ * A file that is flushed at every close, as one on a file server is, must not get this far: see receiveBytes.
  * @module
  */
 
@@ -34,45 +35,49 @@ import { openProcess } from "./pidfd.ts";
 
 const EAGAIN = 11;
 
-/** Milliseconds from one such process to the next in a flood of descriptors, so that it costs little. */
+/** Milliseconds from one such process to the next in a flood of descriptors, so that they cost little. */
 const PAUSE = 20;
-/** How many are started without a pause before that is taken for a flood. */
+/** How many of them may be started without a pause before it counts as a flood. */
 const MAX_CREDIT = 50;
-/** Milliseconds until the next attempt after one that failed: of no memory, at the limit of processes. */
+/** Milliseconds until the next attempt after one that failed, for lack of memory or of processes. */
 const RETRY = 200;
-/** Descriptors that do not wait for the next one. */
+/** How many descriptors may wait for the next process; with more, it is started at once. */
 const MANY = 500;
 /** Seconds after which the other process ends by itself, should this one be killed first. */
 const LIFE = 2n;
-/** Milliseconds in which the end of the other process is waited for; and for how long not, if that was vain. */
+/** Milliseconds to wait for the end of the other process. */
 const PATIENCE = 50;
+/** Milliseconds in which nobody waits for such an end again, after one that did not come in time. */
 const IMPATIENCE = 10_000;
 
-/** Processes at a time that are made to wait by what they close. */
+/** How many of these processes may be held up at a time by what they close. */
 const MAX_HELD_UP = 32;
 
-/** Files at a time that other threads close: the runtime has 32, and some must be left for poll(2). */
+/** How many files other threads close at a time: the runtime has 32 threads, and poll(2) needs one of them. */
 const MAX_CLOSING = 8;
 
+/** Sockets to be closed by the next process. */
 const waiting: Fd[] = [];
-/** Those that had not ended when they were last looked at. */
+/** The pids of the processes that had not ended when they were last looked at. */
 let heldUp: number[] = [];
-/** How many such processes may be started at once, as of when. */
+/** How many processes could be started without a pause at the time `last`. */
 let credit = 0;
 let last = -Infinity;
-let impatient = -Infinity;
+/** Until when nobody waits for the end of a process. */
+let impatientUntil = -Infinity;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-/** Stack of the other process, which does next to nothing. There is one at a time that is not being killed. */
+/** The stack of the other process, which only sleeps. One is enough: each is killed before the next starts. */
 const stack = new Uint8Array(64 * 1024);
 
-/** Files that other threads are closing, and those that wait for a thread. */
+/** How many files other threads are closing. */
 let closing = 0;
+/** The numbers of files that wait for such a thread. */
 const files: number[] = [];
 
 /**
- * Closes a descriptor; a socket now or a little later, in a way that never waits. A file is closed by another
- * thread, as far as there are some to spare: this process can end or execute another one only after that.
+ * Closes a descriptor without waiting: a socket by another process, now or a little later, and a file that may
+ * have a server by another thread. This process can end, or execute another program, only after that thread.
  */
 export function discard(fd: Fd): void {
   if (fd.closed) return;
@@ -95,7 +100,7 @@ function closeFile(fd: Fd): void {
   closeFiles();
 }
 
-/** Those beyond what threads there are to spare stay open until one has its answer. */
+/** Has other threads close the files that wait, as far as there are threads to spare. */
 function closeFiles(): void {
   while (closing < MAX_CLOSING) {
     const number = files.shift();
@@ -108,13 +113,13 @@ function closeFiles(): void {
   }
 }
 
-/** Whether a file may have a server: it has a path, and its memory is not ours alone. */
+/** Whether a file may be on a file server: what has no path, and a file in memory, is not. */
 function isServed(fd: Fd): boolean {
   const link = Deno.readLinkSync(`/proc/self/fd/${fd.number}`);
   return link.startsWith("/") && !link.startsWith("/memfd:");
 }
 
-/** Closes now what {@link discard} has put off: before execve, which would do it and wait; and at an end. */
+/** Closes now what {@link discard} has put off: call it before this process ends or executes another program. */
 export function discardNow(): void {
   clearTimeout(timer);
   timer = undefined;
@@ -131,8 +136,8 @@ export function discardNow(): void {
 }
 
 /**
- * Closes descriptors at once, in a way that never waits for long.
- * @returns whether nobody who was started for it has them any more
+ * Closes descriptors at once, without waiting for long.
+ * @returns whether the process that was started for it has ended, so that its copies are closed too
  */
 export function discardAll(fds: readonly Fd[]): boolean {
   if (fds.length === 0) return true;
@@ -146,8 +151,8 @@ export function discardAll(fds: readonly Fd[]): boolean {
 }
 
 /**
- * Closes descriptors when another process has them too, and then ends that.
- * @returns whether that has ended
+ * Starts a process that has these descriptors too, closes our own, and kills that process.
+ * @returns whether it has ended
  * @throws {SystemError} EAGAIN, ENOMEM: nothing is closed then
  */
 function closeApart(fds: readonly Fd[]): boolean {
@@ -157,16 +162,16 @@ function closeApart(fds: readonly Fd[]): boolean {
   heldUp.push(pid);
   fds.forEach((fd) => fd.close());
   libc().kill(pid, SIGNALS.SIGKILL);
-  // Until its end, which takes a millisecond, it has copies of all our descriptors: a port that we give up is
-  // not free. One that is made to wait has let go of those.
+  // Until it has ended, which takes a millisecond, it has copies of all our descriptors, so that a port that we
+  // give up is not free. A process that is held up by one of them has let go of all others.
   const now = performance.now();
-  if (now >= impatient && !waitForEnd(pid)) impatient = now + IMPATIENCE;
+  if (now >= impatientUntil && !waitForEnd(pid)) impatientUntil = now + IMPATIENCE;
   if (!isReaped(pid)) return false;
   heldUp = heldUp.filter((one) => one !== pid);
   return true;
 }
 
-/** Waits a little for the end of a process. @returns whether it has come */
+/** Waits a little for the end of a process. @returns whether it has ended */
 function waitForEnd(pid: number): boolean {
   using process = tryToOpen(pid);
   if (process === undefined) return false;
@@ -184,18 +189,18 @@ function tryToOpen(pid: number): Fd | undefined {
   }
 }
 
-/** Whether such a process has ended. It tells nobody, so that whoever waits for children does not meet it. */
+/** Whether such a process has ended. Its end sends no signal, and shows in a waitpid(2) with __WALL alone. */
 function isReaped(pid: number): boolean {
   return libc().waitpid(pid, new Int32Array(1), WNOHANG | __WALL) !== 0;
 }
 
-/** Whether a descriptor is a socket; nobody is asked who might not answer. */
+/** Whether a descriptor is a socket; of a file on a file server, this does not ask the server. */
 export function isSocket(fd: Fd): boolean {
   const length = new Uint32Array([4]);
   return libc().getsockopt(fd.number, SOL_SOCKET, SO_TYPE, new Uint32Array(1), length) === 0;
 }
 
-/** Starts a process that has our descriptors, and does nothing. @returns its pid */
+/** Starts a process that has our descriptors, and sleeps. @returns its pid */
 function cloneSleeping(): number {
   const every = new Uint8Array(LAYOUT.sigset_t.size).fill(0xff);
   const before = new Uint8Array(LAYOUT.sigset_t.size);
@@ -206,8 +211,8 @@ function cloneSleeping(): number {
   // A signal that reached the other process would run this one's handler a second time.
   libc().pthread_sigmask(SIG_BLOCK, every, before);
   try {
-    // Memory is shared, or a copy of its map would take ten times as long. qemu refuses that, and anything
-    // that does not look like fork(2); then whoever waits for children may meet it.
+    // The memory is shared: to copy its map would take ten times as long. qemu refuses that, as every clone(2)
+    // that does not look like fork(2); after one that does, whoever reaps children may see this process.
     const pid = libc().clone(sleep, top, CLONE_VM, life);
     if (pid > 0) return pid;
     return check("clone", () => libc().clone(sleep, top, SIGNALS.SIGCHLD, life));

@@ -5,8 +5,8 @@ import { check, SystemError } from "./errno.ts";
 import { libc } from "./libc.ts";
 
 /**
- * Takes a descriptor out of an epoll set. The set knows it by its number and its open file together: ours
- * must have the number under which it was added.
+ * Takes a descriptor out of an epoll set. A set knows a descriptor by its number and its open file together, so
+ * ours must have the number under which it was added.
  * @param set number of our copy of the set
  * @param number of the descriptor, here and where it was added
  * @returns false when it is not in the set

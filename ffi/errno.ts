@@ -3,7 +3,7 @@
 import { RLIMIT_NOFILE } from "./constants.ts";
 import { libc } from "./libc.ts";
 
-/** Names of the errno values of Linux (asm-generic/errno-base.h, errno.h), where calls here give them. */
+/** Names of the errno values of Linux (asm-generic/errno-base.h, errno.h) that the calls made here can give. */
 const NAMES: Record<number, string> = {
   1: "EPERM",
   2: "ENOENT",
@@ -96,7 +96,7 @@ function locate(): Int32Array {
   return new Int32Array(Deno.UnsafePointerView.getArrayBuffer(pointer, 4));
 }
 
-/** libc's sentence for an errno value; at the limit of open files with the limit, which is what one needs. */
+/** libc's sentence for an errno value; for EMFILE one that has the limit, and says how to raise it. */
 function describe(value: number): string {
   if (value === EMFILE) {
     const limits = new BigUint64Array(2);
@@ -136,13 +136,13 @@ export function checkNonBlocking(
   return result;
 }
 
-/** Calls again while a signal interrupts it. @returns what the kernel does: -errno on failure */
+/** Calls again while a signal interrupts it. @returns what the call returned, or -errno when it failed */
 function uninterrupted(call: () => number | bigint): number {
   const place = location ??= locate();
   for (;;) {
     const returned = call();
-    // At once: to call so much as a function gives the engine a chance to do what it has put off, with system
-    // calls of its own.
+    // Read at once: even to call a function gives the engine a chance to do work that it has put off, with
+    // system calls of its own.
     const value = place[0] ?? 0;
     const result = Number(returned);
     if (result !== -1) return result;

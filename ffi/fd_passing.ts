@@ -25,7 +25,7 @@ import { Struct } from "./memory.ts";
 
 const { msghdr, iovec, cmsghdr, ucred } = LAYOUT;
 
-// One of each is enough: the calls are synchronous, and nothing outlives them.
+// One of each is enough: the calls are synchronous, and nothing in them is used after a call.
 const header = new Struct(msghdr.size);
 const vector = new Struct(iovec.size);
 const control = new Struct(align(cmsghdr.size + 4 * SCM_MAX_FD) + align(cmsghdr.size + ucred.size));
@@ -87,7 +87,7 @@ export function receiveMessage(socket: Fd, buffer: Uint8Array<ArrayBuffer>): Rec
   return receiveWithFds(socket, buffer, 0);
 }
 
-/** As {@link receiveMessage}, of what stays where it is: the descriptors are copies. */
+/** As {@link receiveMessage}, but the message stays in the queue: the descriptors are copies. */
 export function peekMessage(socket: Fd, buffer: Uint8Array<ArrayBuffer>): Received | undefined {
   return receiveWithFds(socket, buffer, MSG_PEEK);
 }
@@ -106,22 +106,22 @@ function receiveWithFds(
   return {
     length,
     ...ancillaryData(Number(header.u64(msghdr.msg_controllen))),
-    truncated: (header.i32(msghdr.msg_flags) & MSG_CTRUNC) !== 0,
+    truncated: isTruncated(),
   };
 }
 
-/** What one look at a stream gave. No bytes means that the peer has closed. */
+/** What {@link receiveBytes} gave. No bytes means that the peer has closed. */
 export interface ReceivedBytes {
   /** Bytes written to the buffer. */
   length: number;
-  /** Descriptors came with them: nothing has been taken then, neither these nor the bytes. */
+  /** Whether descriptors came with the bytes: then nothing was taken out of the queue, neither these nor those. */
   withFds: boolean;
 }
 
 /**
- * Receives bytes from a peer who has no descriptors to send, and leaves what comes with some where it is: a
- * receive without room for them would close them, and might wait (see discard.ts). The socket is to have
- * SO_OOBINLINE, or such a receive drops an urgent byte and what came with it.
+ * Receives bytes from a peer that should send no descriptors. Bytes that come with some stay in the queue: to
+ * receive them without room for descriptors would close those, and might wait (see discard.ts). The socket must
+ * have SO_OOBINLINE, or such a receive drops an urgent byte together with what came with it.
  * @returns undefined when it would block
  * @throws {SystemError} ECONNRESET
  */
@@ -131,23 +131,22 @@ export function receiveBytes(
 ): ReceivedBytes | undefined {
   const length = receiveWithoutFds(socket, buffer, MSG_PEEK);
   if (length === undefined) return undefined;
-  const withFds = (header.i32(msghdr.msg_flags) & MSG_CTRUNC) !== 0;
-  // No more than what has been looked at: the next byte may bring some.
+  const withFds = isTruncated();
+  // Exactly the bytes that were looked at: the next one may come with descriptors.
   if (length > 0 && !withFds) receiveWithoutFds(socket, buffer.subarray(0, length), 0);
   return { length, withFds };
 }
 
 /**
- * Looks who has sent the datagram that waits at a socket with SO_PASSCRED, and takes nothing of it: a receive
- * without room for descriptors would close them, and one with room would have them to close.
+ * Who sent the datagram that waits at a socket with SO_PASSCRED. The datagram stays in the queue, so that no
+ * descriptor that came with it is received or closed.
  * @returns undefined when none waits
  */
 export function peekSender(socket: Fd): { sender?: Sender; withFds: boolean } | undefined {
   const room = align(cmsghdr.size + ucred.size);
   if (receiveWithoutFds(socket, new Uint8Array(1), MSG_PEEK, room) === undefined) return undefined;
   const { sender } = ancillaryData(Number(header.u64(msghdr.msg_controllen)));
-  const withFds = (header.i32(msghdr.msg_flags) & MSG_CTRUNC) !== 0;
-  return { withFds, ...(sender && { sender }) };
+  return { withFds: isTruncated(), ...(sender && { sender }) };
 }
 
 function receiveWithoutFds(
@@ -168,6 +167,11 @@ function prepare(bytes: Uint8Array<ArrayBuffer>, controlLength: number): void {
   header.setPointer(msghdr.msg_iov, vector.bytes).setU64(msghdr.msg_iovlen, 1);
   header.setPointer(msghdr.msg_control, controlLength > 0 ? control.bytes : null);
   header.setU64(msghdr.msg_controllen, controlLength).setI32(msghdr.msg_flags, 0);
+}
+
+/** Whether the message just received has more ancillary data than there was room for. */
+function isTruncated(): boolean {
+  return (header.i32(msghdr.msg_flags) & MSG_CTRUNC) !== 0;
 }
 
 function ancillaryData(controlLength: number): Pick<Received, "fds" | "sender"> {

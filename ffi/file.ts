@@ -19,8 +19,8 @@ import { libc } from "./libc.ts";
 import { cString, Struct } from "./memory.ts";
 
 /**
- * Opens a file as a place alone (O_PATH, open(2)): nothing happens to it, whatever its kind, and it stays
- * the same one however its path changes.
+ * Opens a file to look at it, and not to read or write it (O_PATH, open(2)): nothing happens to the file,
+ * whatever its kind, and the descriptor means the same file however its path changes.
  * @throws {SystemError} ENOENT, EACCES
  */
 export function openPlace(path: string): Fd {
@@ -37,12 +37,12 @@ export function openFile(path: string): Fd {
   return open(path, O_RDWR);
 }
 
-/** Opens what may make a reader wait, such as a pipe without a writer, so that it does not. */
+/** Opens a file for reading in the non-blocking mode: a pipe without a writer, say, makes nobody wait. */
 export function openForReading(path: string): Fd {
   return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 }
 
-/** Opens what may make a writer wait, such as a pipe or a terminal, so that it does not. */
+/** Opens a file for writing in the non-blocking mode: a full pipe or a stopped terminal makes nobody wait. */
 export function openForWriting(path: string): Fd {
   return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY);
 }
@@ -58,7 +58,7 @@ function open(path: string, flags: number, mode = 0): Fd {
   return new Fd(check("open", () => libc().open(name, flags | O_CLOEXEC, mode)));
 }
 
-/** Bytes of names that are read at once: some hundred. */
+/** Bytes that are read at a time: some hundred names. */
 const NAMES = 8192;
 const decoder = new TextDecoder();
 

@@ -15,7 +15,7 @@ import { Fd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { cString } from "./memory.ts";
 
-/** Bytes that are read at once, to begin with. */
+/** Size of the first buffer that is read into, in bytes. */
 const CHUNK = 64 * 1024;
 
 /** Creates an empty one. @param name shown in /proc, nothing else */
@@ -23,10 +23,10 @@ export function createMemfd(name: string): Fd {
   return new Fd(check("memfd_create", () => libc().memfd_create(cString(name), MFD_CLOEXEC)));
 }
 
-/** Nobody can change what is in the file, nor allow it again. */
+/** Nobody can change what the file holds, nor take these seals off again. */
 const SEALED = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
-/** Creates one that holds a text for good. @param name shown in /proc */
+/** Creates one that holds a text, which nobody can change. @param name shown in /proc */
 export function createSealedMemfd(name: string, text: string): Fd {
   const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
   const fd = new Fd(check("memfd_create", () => libc().memfd_create(cString(name), flags)));

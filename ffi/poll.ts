@@ -85,8 +85,8 @@ export class Poller {
         const timeout = untilFirstDeadline(waiters);
         const woken = await libc().poll_wait(set.bytes, BigInt(waiters.length + 1), timeout);
         this.#sleeping = false;
-        // A failure (EINTR, ENOMEM) looks like nothing ready, and the next round asks again. The kernel
-        // may need a while for its memory, and whoever else runs here his turn.
+        // A failure (EINTR, ENOMEM) looks as if nothing were ready, and the next round asks again: after a
+        // pause, since the kernel may need a while for its memory, and other work here a turn.
         if (woken < 0) await new Promise((resolve) => setTimeout(resolve, PAUSE));
       }
       this.#dispatch(waiters, set);

@@ -10,7 +10,7 @@ import { cString, StringArray } from "./memory.ts";
 export type ExitStatus = { code: number } | { signal: number };
 
 /**
- * Reaps one child that has ended, of whichever; as PID 1 that includes orphans it never started.
+ * Reaps one child that has ended, whichever it is. In PID 1 that may be an orphan that it never started.
  * @returns undefined when none has ended, or there is none
  */
 export function reap(): { pid: number; status: ExitStatus } | undefined {
@@ -49,10 +49,10 @@ export function sendSignal(pid: number, signal: SignalName): boolean {
 }
 
 /**
- * Becomes another program, keeping the pid and every descriptor that is not close-on-exec. The signals
- * given are blocked across the call, so that one that arrives before the new program listens waits
- * instead of killing it.
- * @throws {SystemError} when the call returns; the mask is as before then, and this program goes on
+ * Becomes another program, keeping the pid and every descriptor that is not close-on-exec. The signals in
+ * `blocked` are blocked across the call: one that arrives before the new program listens for it waits, and does
+ * not kill it.
+ * @throws {SystemError} when the call fails; the signal mask is then as before, and this program goes on
  */
 export function execute(
   path: string,
@@ -79,10 +79,10 @@ export function execute(
 }
 
 /**
- * Becomes another program for good, with this one's pid, descriptors that are not close-on-exec, and limits. The
- * runtime ignores SIGPIPE, which would last; the other program gets the default action.
+ * Becomes another program for good, with this one's pid, limits, and descriptors that are not close-on-exec. The
+ * other program gets the default action for SIGPIPE: the runtime ignores that signal, which execve would keep.
  * @param argv its name, looked for in PATH when it has no slash, and its arguments
- * @throws {SystemError} ENOENT, EACCES and the like, when the call returns
+ * @throws {SystemError} ENOENT, EACCES and the like, when the call fails
  */
 export function become(
   argv: readonly [string, ...string[]],

@@ -12,7 +12,7 @@ interface Limit {
   hard: bigint;
 }
 
-/** The soft limit that this process was started with, once it was raised. */
+/** The soft limit that this process was started with; undefined until it is raised. */
 let initialSoft: bigint | undefined;
 
 /** The limits on open descriptors now. */
@@ -22,7 +22,7 @@ export function fdLimit(): Limit {
   return { soft: struct.u64(LAYOUT.rlimit.rlim_cur), hard: struct.u64(LAYOUT.rlimit.rlim_max) };
 }
 
-/** Raises the soft limit to the hard one, for this process; children still get the first one. */
+/** Raises the soft limit to the hard one for this process; children still get the one that it was started with. */
 export function raiseFdLimit(): void {
   const { soft, hard } = fdLimit();
   initialSoft ??= soft;
@@ -32,7 +32,7 @@ export function raiseFdLimit(): void {
 /**
  * Makes room in the kernel's table of this process's descriptors, on another thread. The table grows by
  * doubling, and each time a process with threads waits for an RCU grace period (fs/file.c,
- * expand_fdtable), some 10 ms: receiving a thousand sockets waited two or three times.
+ * expand_fdtable), some 10 ms: to receive a thousand sockets took two or three of these.
  * @param count descriptors to make room for; less than the limit, or nothing happens
  */
 export async function reserveFds(count: number): Promise<void> {
@@ -40,7 +40,7 @@ export async function reserveFds(count: number): Promise<void> {
   if (number >= 0) new Fd(number).close();
 }
 
-/** Says what the soft limit was when the program was started that this one has replaced in place. */
+/** Sets the soft limit that the first program of this process was started with, which this one has replaced. */
 export function inheritFdLimit(soft: bigint): void {
   initialSoft = soft;
 }

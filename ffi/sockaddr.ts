@@ -18,9 +18,11 @@ export const MAX_UNIX_PATH = 107;
 
 export const FAMILIES = { inet: AF_INET, inet6: AF_INET6, unix: AF_UNIX } as const;
 
+/** The buffers of the lookups under way. */
 const inFlight = new Set<readonly BufferSource[]>();
 /** Lookups at once. The runtime has 32 threads for calls that wait, and poll(2) must always find one. */
 const MAX_LOOKUPS = 4;
+/** Lookups that wait for another to end. */
 const turns: (() => void)[] = [];
 const TEXT_LENGTH = 46; // INET6_ADDRSTRLEN of <netinet/in.h>
 

@@ -73,8 +73,8 @@ export function connectUnix(path: string, type: number = SOCK_STREAM): Fd {
 }
 
 /**
- * Who listens at the path of a UNIX stream socket, as the kernel tells those who connect. The connection is shut
- * before: nobody can send anything over it, such as descriptors whose close waits.
+ * Who listens at the path of a UNIX stream socket, as the kernel tells those who connect. The socket is shut for
+ * reading before it connects, so that nobody can send anything over it, such as descriptors whose close waits.
  */
 export function listenerCredentials(path: string): Credentials {
   using fd = createSocket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK);
@@ -105,15 +105,15 @@ export function boundAddress(fd: Fd): SocketAddress | undefined {
   return decodeAddress(bytes.slice(0, length[0]));
 }
 
-/** Whether a socket is connected to one peer, and hears from no other. */
+/** Whether a socket is connected to one peer, and receives from no other. */
 export function isConnected(fd: Fd): boolean {
   const bytes = new Uint8Array(LAYOUT.sockaddr_storage.size);
   return libc().getpeername(fd.number, bytes, new Uint32Array([bytes.length])) === 0;
 }
 
 /**
- * Takes a socket of the Internet families out of whatever connection it has, and back to where it was after
- * bind(2) (connect(2), AF_UNSPEC), for all who share it.
+ * Dissolves whatever connection a socket of the Internet families has, for all who share it: it is again as it
+ * was after bind(2) (connect(2), AF_UNSPEC).
  */
 export function disconnect(fd: Fd): void {
   const bytes = new Struct(LAYOUT.sockaddr_in.size).setI16(0, AF_UNSPEC).bytes;
@@ -140,7 +140,7 @@ export function bindToInterface(fd: Fd, name: string): void {
 
 /** The one interface of a socket; undefined when it takes what comes in through any. */
 export function boundInterface(fd: Fd): string | undefined {
-  // qemu takes the name for a number, and of a socket that has none it gives four bytes of anything.
+  // Asked first, since qemu takes the name for a number, and gives four bytes of anything where there is none.
   if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX) === 0) return undefined;
   const { bytes } = readOption(fd, SOL_SOCKET, SO_BINDTODEVICE, 16); // IFNAMSIZ of <net/if.h>
   return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0))) || undefined;
@@ -201,7 +201,7 @@ function peerGroups(fd: Fd): number[] {
       );
       return [...groups.subarray(0, (length[0] ?? 0) / 4)];
     } catch (error) {
-      // The kernel has put the length that it needs in place of ours.
+      // The kernel has replaced our length by the one that it needs.
       if (!(error instanceof SystemError) || error.code !== "ERANGE") throw error;
     }
   }
@@ -229,10 +229,10 @@ export function isAllRead(fd: Fd): boolean {
  * @returns connections waiting, and how many may wait
  */
 export function acceptQueue(fd: Fd): { length: number; limit: number } {
-  readOption(fd, IPPROTO_TCP, TCP_INFO, LAYOUT.tcp_info.size, LOOKED_AT);
+  readOption(fd, IPPROTO_TCP, TCP_INFO, LAYOUT.tcp_info.size, ANSWER);
   return {
-    length: LOOKED_AT.u32(LAYOUT.tcp_info.tcpi_unacked),
-    limit: LOOKED_AT.u32(LAYOUT.tcp_info.tcpi_sacked),
+    length: ANSWER.u32(LAYOUT.tcp_info.tcpi_unacked),
+    limit: ANSWER.u32(LAYOUT.tcp_info.tcpi_sacked),
   };
 }
 
@@ -242,16 +242,16 @@ export function acceptQueue(fd: Fd): { length: number; limit: number } {
  *   socket) or datagrams (of a UDP socket) the kernel has dropped since it was made
  */
 export function receiveMemory(fd: Fd): { used: number; limit: number; drops: number } {
-  readOption(fd, SOL_SOCKET, SO_MEMINFO, 4 * SK_MEMINFO_VARS, LOOKED_AT);
+  readOption(fd, SOL_SOCKET, SO_MEMINFO, 4 * SK_MEMINFO_VARS, ANSWER);
   return {
-    used: LOOKED_AT.u32(4 * SK_MEMINFO_RMEM_ALLOC),
-    limit: LOOKED_AT.u32(4 * SK_MEMINFO_RCVBUF),
-    drops: LOOKED_AT.u32(4 * SK_MEMINFO_DROPS),
+    used: ANSWER.u32(4 * SK_MEMINFO_RMEM_ALLOC),
+    limit: ANSWER.u32(4 * SK_MEMINFO_RCVBUF),
+    drops: ANSWER.u32(4 * SK_MEMINFO_DROPS),
   };
 }
 
-/** For what is read of thousands of sockets, one after the other: a buffer for each call costs more than the call. */
-const LOOKED_AT = new Struct(LAYOUT.tcp_info.size);
+// Thousands of sockets are read one after the other, and a buffer for each call would cost more than the call.
+const ANSWER = new Struct(LAYOUT.tcp_info.size);
 const LENGTH = new Uint32Array(1);
 const VALUE = new Int32Array(1);
 

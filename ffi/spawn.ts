@@ -8,7 +8,7 @@ import { libc } from "./libc.ts";
 import { cString, StringArray, Struct } from "./memory.ts";
 import { withSoftFdLimit } from "./rlimit.ts";
 
-/** Numbers that a child can count on beyond its sockets: its loader and its own files need some. */
+/** How many descriptors a child can open at least beside those it is given: its loader and its files need some. */
 const SPARE_FDS = 256;
 
 /** The child's number for the first descriptor that it is given beyond its standard ones. */
@@ -28,9 +28,12 @@ export interface SpawnOptions {
 }
 
 /**
- * Starts a program in a session of its own, where no signal of a terminal reaches it and none of those
- * for job control (SIGTTOU and the like) stops it, every signal unblocked and at its default action, with the descriptors 0, 1, 2 and those given, and the soft descriptor limit that we were started
- * with, or more where that would leave it fewer than 256 to open.
+ * Starts a program. It has
+ * - a session of its own, where no signal of a terminal reaches it, and none of job control (SIGTTOU) stops it;
+ * - every signal unblocked and at its default action;
+ * - the descriptors 0, 1, 2 and those given, and no other;
+ * - the soft limit on descriptors that we were started with, or more where that would leave it fewer than 256 to
+ *   open.
  * @returns its pid; reap it with waitpid
  * @throws {SystemError} ENOENT, EACCES, ENOEXEC from the execve in the child; EAGAIN, ENOMEM
  */
@@ -44,8 +47,8 @@ export function spawn(options: SpawnOptions): number {
   checkReturned("posix_spawn_file_actions_init", symbols.posix_spawn_file_actions_init(actions));
   checkReturned("posix_spawnattr_init", symbols.posix_spawnattr_init(attributes));
   try {
-    // The child fills its numbers upwards, 0 to 2 first. A source with a number that is filled before its
-    // own turn would be lost by then: such a one is moved out of the way.
+    // The child's numbers are filled upwards, 0 to 2 first. A source whose own number is filled before its turn
+    // would be overwritten by then, and is moved out of the way.
     const add = (fd: Fd, target: number, filled: number) => {
       let source = fd;
       if (fd.number < filled) moved.push(source = fd.duplicate(end));

@@ -1,4 +1,4 @@
-/** What the kernel tells of UNIX sockets (sock_diag(7), linux/unix_diag.h). */
+/** What the kernel says about UNIX sockets (sock_diag(7), linux/unix_diag.h). */
 
 import {
   AF_NETLINK,
@@ -108,8 +108,8 @@ function attributeIn(answer: Struct, at: number, end: number, type: number): num
 }
 
 /**
- * The number of the file that a UNIX socket was bound to, whatever has become of that since.
- * @returns its last 32 bits; undefined for a socket without a file, and where the kernel cannot be asked
+ * The inode number of the file that a UNIX socket was bound to, whatever has become of the file since.
+ * @returns its lowest 32 bits; undefined for a socket without a file, and where the kernel cannot be asked
  */
 export function fileNumberOf(fd: Fd): number | undefined {
   const { nlmsghdr, unix_diag_req, unix_diag_vfs } = LAYOUT;
@@ -117,7 +117,7 @@ export function fileNumberOf(fd: Fd): number | undefined {
   const request = requestFor(NLM_F_REQUEST, UDIAG_SHOW_VFS)
     .setI32(at + unix_diag_req.udiag_states, -1)
     .setI32(at + unix_diag_req.udiag_ino, Deno.statSync(`/proc/self/fd/${fd.number}`).ino ?? 0)
-    // Whatever cookie that socket has.
+    // -1, twice: whatever cookie that socket has.
     .setI32(at + unix_diag_req.udiag_cookie, -1)
     .setI32(at + unix_diag_req.udiag_cookie + 4, -1);
   const answer = new Struct(ANSWER);
@@ -127,7 +127,7 @@ export function fileNumberOf(fd: Fd): number | undefined {
       "write",
       () => libc().write(netlink.number, request.bytes, BigInt(request.bytes.length)),
     );
-    // The kernel has answered during the write.
+    // The kernel answers within the write, so that this read does not wait.
     const end = check("read", () => libc().read(netlink.number, answer.bytes, BigInt(ANSWER)));
     if (answer.i16(nlmsghdr.nlmsg_type) !== SOCK_DIAG_BY_FAMILY) return undefined;
     const value = attributeIn(answer, at, end, UNIX_DIAG_VFS);
