@@ -33,7 +33,7 @@ export class UserError extends Error {
 
 /**
  * Reads words of the command line.
- * @throws {UserError} with the exit code for usage when `read` throws one; not for what comes of a promise
+ * @throws {UserError} with the exit code for usage, when `read` throws one (a promise that it returns is not awaited)
  */
 export function fromCommandLine<T>(read: () => T): T {
   try {
@@ -44,7 +44,7 @@ export function fromCommandLine<T>(read: () => T): T {
   }
 }
 
-/** The sentence of any thrown value. */
+/** The message of whatever was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

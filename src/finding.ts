@@ -1,4 +1,4 @@
-/** What `multibinder doctor` has found in the surroundings. */
+/** What `multibinder doctor` finds. */
 
 /** Something that was looked at, how it is, and what to do about it. */
 export interface Finding {

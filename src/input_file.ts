@@ -1,7 +1,7 @@
 /**
- * A file that a user names for us to read, once and again at each reload: a config, a template, variables, what is
- * watched. Nothing that lies there may hold up what serves: a pipe would make its reader wait for a writer, a
- * device may have no end, and a file may be larger than the memory.
+ * Reading files that a user names, at the start and at each reload: configs, templates, variables, watched files.
+ * Nothing that lies there may hold up a program that serves traffic: a pipe would make its reader wait for a writer,
+ * a device may have no end, and a file may be larger than the memory.
  */
 
 import { SystemError } from "../ffi/errno.ts";
@@ -9,7 +9,7 @@ import { openForReading } from "../ffi/file.ts";
 import { readBytes } from "../ffi/memfd.ts";
 import { messageOf } from "./errors.ts";
 
-/** Bytes that are read at most, if nothing else is said: far more than configs have. */
+/** The longest file that is read, in bytes, if the caller says nothing else: far longer than configs are. */
 const MAX_SIZE = 16 * 1024 * 1024;
 
 /**
@@ -19,11 +19,12 @@ const MAX_SIZE = 16 * 1024 * 1024;
  */
 export function readInput(path: string, limit: number = MAX_SIZE): Uint8Array<ArrayBuffer> {
   try {
-    // What is there is opened in the mode that never waits, and looked at then: before, it could become another.
+    // It is opened in the non-blocking mode, and looked at only then: a path that was looked at first could lead to
+    // another file by the time it is opened.
     using file = openForReading(path);
     const info = Deno.statSync(`/proc/self/fd/${file.number}`);
     if (!info.isFile) throw new Error(`it is ${kindOf(info)}, and not a file`);
-    // A sparse one of a terabyte is made in a moment; and one of /proc does not tell how long it is.
+    // A sparse file of a terabyte is made in a moment, and a file of /proc does not say how long it is.
     const bytes = info.size > limit ? undefined : readBytes(file, limit + 1);
     if (bytes === undefined || bytes.length > limit) {
       throw new Error(`it is longer than ${limit} bytes`);
@@ -36,12 +37,12 @@ export function readInput(path: string, limit: number = MAX_SIZE): Uint8Array<Ar
   }
 }
 
-/** The same of a text in UTF-8; what is none becomes U+FFFD. */
+/** Reads a file as text in UTF-8, as {@link readInput} does; bytes that are no UTF-8 become U+FFFD. */
 export function readInputText(path: string, limit?: number): string {
   return new TextDecoder().decode(readInput(path, limit));
 }
 
-/** Whether reading failed since there is nothing. */
+/** Whether reading failed because there is no such file. */
 export function isMissing(error: unknown): boolean {
   const cause = error instanceof Error ? error.cause : undefined;
   return cause instanceof SystemError && cause.code === "ENOENT";

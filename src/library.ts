@@ -32,8 +32,8 @@ export interface BindOptions {
   /** Length of the accept queue, in connections; by default the binder's. */
   backlog?: number;
   /**
-   * Whether a program that this one starts lacks the socket. By default it inherits it, as `Deno.Command`
-   * does with every descriptor that is not close-on-exec: that is what the socket is for.
+   * Whether the programs that this one starts do not get the socket. By default they inherit it, as
+   * `Deno.Command` lets them inherit every descriptor that is not close-on-exec: that is what the socket is for.
    */
   closeOnExec?: boolean;
 }
@@ -72,7 +72,7 @@ export type ConnectOptions = Pick<BindOptions, "sock" | "binderUid">;
 export type SocketOptions = Pick<BindOptions, "backlog" | "closeOnExec">;
 
 /**
- * A connection to a binder, for several requests. It is closed by the binder when it makes none for a minute.
+ * A connection to a binder, for several requests. The binder closes it when it makes none for a minute.
  *
  * @example Sockets that come and go
  * ```ts

@@ -28,8 +28,8 @@ const STYLES: Record<Level, (text: string) => string> = {
 
 /**
  * Makes a log.
- * @param options `level` is the least one written; `journal` whether the journal reads the lines
- * @param write takes one line with its newline; without it they go to standard error
+ * @param options `level` is the lowest one that is written; `journal` says whether the journal reads the lines
+ * @param write takes one line with its newline; by default lines go to standard error
  */
 export function createLog(
   options: { format: Format; level: Level; journal?: boolean },
@@ -65,12 +65,12 @@ export function isJournal(): boolean {
   }
 }
 
-/** For the journal: it takes the priority from the beginning (sd-daemon(3)), and has its own time. */
+/** As a line for the journal, which reads the priority at its beginning (sd-daemon(3)) and notes the time itself. */
 export function renderForJournal(level: Level, message: string, fields: Fields = {}): string {
   return journalPrefix(level) + renderEvent(message, fields);
 }
 
-/** What the journal reads the priority of a line from. */
+/** The beginning of a line, from which the journal reads its priority. */
 export function journalPrefix(level: Level): string {
   return `<${PRIORITIES[level]}>`;
 }
@@ -92,7 +92,7 @@ function renderEvent(message: string, fields: Fields): string {
 /** As one line of JSON. */
 export function renderJson(level: Level, message: string, fields: Fields = {}): string {
   const event = { time: new Date().toISOString(), level, message, ...fields };
-  // JSON lets through what steers a terminal as well as the rest.
+  // JSON escapes only some of the characters that control a terminal.
   return escapeControls(JSON.stringify(event));
 }
 

@@ -3,17 +3,17 @@
 import { VERSION } from "./version.ts";
 
 try {
-  // Every module costs a little of a start, and this is asked for often: it needs no other.
+  // The version is asked for often, and each module takes time to load: it is printed before any is loaded.
   if (["-V", "--version", "version"].includes(Deno.args[0] ?? "")) {
     Deno.stdout.writeSync(new TextEncoder().encode(`multibinder ${VERSION}\n`));
     Deno.exit(0);
   }
-  // Before all others: it catches signals.
+  // Before all other modules: it catches signals.
   await import("./process/start.ts");
   const { runProgram } = await import("./cli/program.ts");
   Deno.exit(await runProgram(Deno.args));
 } catch (error) {
-  // Whoever read our output has had enough, as `head` has.
+  // Whoever read our output has stopped reading, as `head` does.
   if (error instanceof Deno.errors.BrokenPipe) Deno.exit(1);
   const { report } = await import("./cli/report.ts");
   Deno.exit(report(error));

@@ -1,11 +1,11 @@
 /**
- * What /proc tells of processes (proc(5)). Any of them may end while it is looked at, or be another user's: what
- * cannot be read is empty.
+ * Reading what /proc tells of processes (proc(5)). A process may end while it is looked at, or be another user's:
+ * what cannot be read is empty.
  */
 
 import { folderNames } from "../ffi/file.ts";
 
-/** The text of a file. */
+/** The text of a file; empty when it cannot be read. */
 export function textAt(path: string): string {
   try {
     return Deno.readTextFileSync(path);
@@ -14,7 +14,7 @@ export function textAt(path: string): string {
   }
 }
 
-/** Where a link leads. */
+/** Where a link leads; empty when it cannot be read. */
 export function linkAt(path: string): string {
   try {
     return Deno.readLinkSync(path);
@@ -28,7 +28,7 @@ export function commandOf(pid: number): string {
   return textAt(`/proc/${pid}/comm`).trim();
 }
 
-/** The pids of the processes to be seen, read as they are asked for. */
+/** The pids of all processes that can be seen, read one by one as the caller asks for them. */
 export function* processes(): Generator<number> {
   for (const name of folderNames("/proc")) {
     if (/^\d+$/.test(name)) yield Number(name);
@@ -36,7 +36,8 @@ export function* processes(): Generator<number> {
 }
 
 /**
- * The descriptors of a process, read as they are asked for, and what each of them is, as `socket:[INODE]`.
+ * The descriptors of a process, each with what its link in /proc says it is, such as `socket:[INODE]`. They are
+ * read one by one as the caller asks for them.
  * @throws {SystemError} EACCES where they may not be looked at, ENOENT or ESRCH for a process that has ended
  */
 export function* descriptorsOf(pid: number): Generator<[number: number, what: string]> {
@@ -45,7 +46,7 @@ export function* descriptorsOf(pid: number): Generator<[number: number, what: st
   }
 }
 
-/** The inode of a socket that is a descriptor; undefined for what else it may be. */
+/** The inode in what such a link says; undefined when it is no socket's. */
 export function inodeIn(what: string): number | undefined {
   const inode = /^socket:\[(\d+)\]$/.exec(what)?.[1];
   return inode === undefined ? undefined : Number(inode);

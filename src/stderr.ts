@@ -11,7 +11,7 @@ import { openForWriting } from "../ffi/file.ts";
 import { libc } from "../ffi/libc.ts";
 import { isReady } from "../ffi/poll.ts";
 
-/** What a pipe takes at once when it takes anything (PIPE_BUF, pipe(7)). */
+/** Bytes that a pipe takes at once when it is ready for any (PIPE_BUF, pipe(7)). */
 const PIPE_BUF = 4096;
 const STDERR = "/proc/self/fd/2";
 
@@ -27,7 +27,10 @@ let dropped = 0;
 /** Whether the last line was written in part. */
 let isCut = false;
 
-/** Writes a line, or drops it, or its end: the next one that goes out says so. */
+/**
+ * Writes a line. A line that could not be written without waiting is dropped, and the next one that is written says
+ * how many were; of a line that was begun, the end is dropped.
+ */
 export function writeToStderr(line: string): void {
   try {
     output ??= openOutput();
@@ -50,7 +53,8 @@ export function writeToStderr(line: string): void {
 /** @returns how many of the bytes it does not take */
 function write({ fd, isSocket }: Output, bytes: Uint8Array<ArrayBuffer>): number {
   let rest = bytes;
-  // What could not be opened anew waits in the middle of a long write, and when others fill it meanwhile.
+  // Piece by piece: what could not be opened anew is in the blocking mode, and a long write to it would wait. (It
+  // still waits when others fill it between the question whether it is ready and the write.)
   while (rest.length > 0 && isReady(fd, POLLOUT)) {
     const part = rest.subarray(0, PIPE_BUF);
     const written = isSocket
@@ -63,7 +67,7 @@ function write({ fd, isSocket }: Output, bytes: Uint8Array<ArrayBuffer>): number
 }
 
 /**
- * A pipe or terminal is opened once more, in the non-blocking mode: that of descriptor 2 is shared with the
+ * Opens a pipe or terminal anew, in the non-blocking mode: the mode of descriptor 2 itself is shared with the
  * server, and with whoever started us.
  */
 function openOutput(): Output {

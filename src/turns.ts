@@ -1,15 +1,17 @@
-/** Long work in pieces, so that everybody else has a turn between two of them. */
+/** Long work in pieces, so that all other work has a turn of the event loop between two of them. */
 
 /** Milliseconds of a piece. */
 const PIECE = 2;
 
-/** Those that go on in the next turns, one a turn: together they take no more than one would. */
+/** Long works that wait to go on, one in each turn: together they take no more of it than one would. */
 const waiting: (() => void)[] = [];
+/** When the last turn was given. */
 let since = performance.now();
 
 /**
- * Ends this piece of a long work if there has been enough of such work since the last turn of the event loop.
- * Between two calls there should be no more than a millisecond of work.
+ * Ends a piece of a long work, if there has been enough of such work since the last turn of the event loop. To be
+ * called at least once in each millisecond of the work.
+ * @returns a promise of the next turn, to be awaited; undefined when the work can go on at once
  */
 export function giveTurn(): Promise<void> | undefined {
   if (performance.now() - since < PIECE) return undefined;
@@ -25,16 +27,16 @@ function goOn(): void {
   if (waiting.length > 0) setTimeout(goOn, 0);
 }
 
-/** Lets a few at a time do something; the others wait, the trusted before all. */
+/** Lets only a few actions run at a time; the others wait their turn, the trusted ones before the rest. */
 export class Queue {
   readonly #waiting: { trusted: boolean; resolve: () => void }[] = [];
 
-  /** @param free how many at a time */
+  /** @param free how many may run at a time */
   constructor(private free: number) {}
 
   /**
-   * Does something when it is its turn.
-   * @param trusted whether it goes before those who are not
+   * Runs an action when it is its turn.
+   * @param trusted whether it goes before those that are not
    */
   async run<T>(action: () => T | Promise<T>, trusted = false): Promise<T> {
     if (this.free > 0) this.free--;

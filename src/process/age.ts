@@ -1,6 +1,6 @@
-/** For how long a process has run, as /proc tells (proc(5)). */
+/** How long a process has run, as /proc tells (proc(5)). */
 
-/** Clock ticks in a second, as programs are told them on every processor (USER_HZ). */
+/** Ticks a second of the clock in /proc, the same on every processor (USER_HZ). */
 const TICKS = 100;
 
 /** @returns seconds since it was started; null for one that has ended, or cannot be seen */

@@ -14,8 +14,8 @@ export interface Child {
 }
 
 /**
- * Starts programs and reaps them, and, as PID 1, the orphans that the kernel hands over as well.
- * SIGCHLD is enough: it is installed before the first child, and each one reaps all that have ended.
+ * Starts programs and reaps them; as PID 1 it also reaps the orphans that the kernel gives it. SIGCHLD is enough:
+ * its listener is there before the first child, and each signal reaps all children that have ended.
  */
 export class Children implements Disposable {
   readonly #waiting = new Map<number, (status: ExitStatus) => void>();
@@ -44,7 +44,10 @@ export class Children implements Disposable {
     Deno.removeSignalListener("SIGCHLD", this.#onChild);
   }
 
-  /** Reaps what has ended; the signal for it does this, but may have come before it was listened for. */
+  /**
+   * Reaps all children that have ended. SIGCHLD does this by itself, but in a process that has been upgraded in
+   * place it may have come before its listener was there.
+   */
   reapAll(): void {
     try {
       for (let ended = reap(); ended !== undefined; ended = reap()) {

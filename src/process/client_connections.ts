@@ -1,7 +1,7 @@
 /**
- * How many clients a process serves, as /proc tells (proc(5)): the sockets that it has open, and of these
- * the established TCP connections to an address on which somebody listens. It must be in our own network
- * namespace; what became of a connection in the last half second may be missing.
+ * How many clients a process serves, as /proc tells (proc(5)): of the sockets that it has open, those that are
+ * established TCP connections to an address on which somebody listens. The process must be in our own network
+ * namespace, and the answer may be half a second old.
  * @module
  */
 
@@ -21,21 +21,23 @@ interface Row {
   inode: number;
 }
 
-/** Milliseconds that a count may take: a hard stop waits for it, and a network has a million connections. */
+/** Milliseconds that a count may take: a hard stop waits for it, and there may be a million connections. */
 const PATIENCE = 500;
 
-/** For how long none is begun after one that was given up: several generations may be stopped together. */
+/** Milliseconds without a count after one that was given up: several generations may be stopped together. */
 const PAUSE = 10_000;
-let impatient = -Infinity;
+/** Until when no count is begun. */
+let pausedUntil = -Infinity;
 
 /**
- * Counts them.
- * @returns undefined when that cannot be seen, as it has ended or is another user's, and when there is too much
- *   to look at
+ * Counts the clients of a process.
+ * @param patience milliseconds that this may take
+ * @returns undefined when they cannot be seen, because the process has ended or is another user's, and when there is
+ *   too much to look at
  */
 export function clientConnections(pid: number, patience = PATIENCE): number | undefined {
   const start = performance.now();
-  if (start < impatient) return undefined;
+  if (start < pausedUntil) return undefined;
   const deadline = start + patience;
   try {
     const inodes = new Set(socketInodes(pid, deadline));
@@ -55,7 +57,7 @@ export function clientConnections(pid: number, patience = PATIENCE): number | un
   }
 }
 
-/** The tables of this process's network, read at most once in that many milliseconds: they can be long. */
+/** Milliseconds for which the tables of this network namespace are used again once they are read: they can be long. */
 const FRESH = 500;
 let table: { rows: Row[]; at: number } = { rows: [], at: -Infinity };
 
@@ -70,15 +72,15 @@ function connections(deadline: number): Row[] {
 function socketInodes(pid: number, deadline: number): number[] {
   const inodes = [];
   for (const [, what] of descriptorsOf(pid)) {
-    insistOn(deadline);
+    insistOnTime(deadline);
     inodes.push(inodeIn(what) ?? -1);
   }
   return inodes;
 }
 
 /**
- * A row of these states: number, local address and port, remote address and port, state, and the inode as tenth.
- * Under load most rows are of connections that are over (TIME_WAIT), and none of them costs more than a glance.
+ * A row in one of these states: number, local address and port, remote address and port, state, and as its tenth
+ * field the inode. Under load most rows are of connections that have ended (TIME_WAIT), which cost little this way.
  */
 const ROW = new RegExp(
   `^ *\\d+: (\\w+):(\\w{4}) \\w+:\\w{4} (${ESTABLISHED}|${LISTEN}) \\S+ \\S+ \\S+ +\\d+ +\\d+ (\\d+)`,
@@ -95,7 +97,7 @@ function rowsOf(table: string, deadline: number): Row[] {
     }));
 }
 
-/** Without IPv6 there is no table for it. */
+/** The text of a table; empty when there is none, as for IPv6 on a machine without it. */
 function textOf(table: string, deadline: number): string {
   let file: Deno.FsFile;
   try {
@@ -106,17 +108,17 @@ function textOf(table: string, deadline: number): string {
   using _ = file;
   const [decoder, buffer] = [new TextDecoder(), new Uint8Array(64 * 1024)];
   let text = "";
-  // The kernel makes a page of it at a time.
+  // The kernel makes it one page at a time.
   for (let read = file.readSync(buffer); read !== null; read = file.readSync(buffer)) {
-    insistOn(deadline);
+    insistOnTime(deadline);
     text += decoder.decode(buffer.subarray(0, read));
   }
   return text;
 }
 
-function insistOn(deadline: number): void {
+function insistOnTime(deadline: number): void {
   const now = performance.now();
   if (now <= deadline) return;
-  impatient = now + PAUSE;
+  pausedUntil = now + PAUSE;
   throw new Error("it takes too long");
 }

@@ -1,6 +1,6 @@
 /**
- * Copying a socket of another process. What lies under a descriptor's number could be anything, and so could
- * what a copy of it does when it is closed: it is looked at before it is copied.
+ * Copying a socket of another process. Under the number of a descriptor there could be anything else, and to close
+ * a copy of that could do anything: so it is looked at before it is copied.
  */
 
 import { discard } from "../../ffi/discard.ts";
@@ -13,12 +13,12 @@ import { FIRST_FD } from "../../ffi/spawn.ts";
 import { descriptorsOf } from "../proc.ts";
 
 /**
- * Copies a socket, if root or this process's user has made it, or one of others, which the kernel knows.
+ * Copies a socket if, as the kernel knows, root, this process's user, or one of `makers` has made it.
  * @param process the process with that pid, by a descriptor
  * @param number the descriptor's number over there
- * @param stranger told who has made a socket that is not copied for that
+ * @param stranger called with the user who has made the socket, when it is not copied for that reason
  * @param makers further users whose sockets are copied
- * @returns undefined when there is none to be had
+ * @returns undefined when there is no socket, or none that may be copied
  */
 export function copySocket(
   pid: number,
@@ -28,10 +28,10 @@ export function copySocket(
   makers: readonly number[] = [],
 ): Fd | undefined {
   try {
-    // It is held while it is looked at, in a way that neither opens nor closes anything.
+    // It is held while it is looked at (O_PATH), which neither opens nor closes the file behind it.
     using place = openPlace(`/proc/${pid}/fd/${number}`);
     const what = targetOf(place);
-    // A file's name begins with a slash. To ask for more than that a file's server would have to answer.
+    // Of a file this is its path. To ask more about it could mean to wait for a file server.
     if (!what.startsWith("socket:")) return undefined;
     const maker = Deno.statSync(`/proc/self/fd/${place.number}`).uid ?? -1;
     if (![0, effectiveUid(), ...makers].includes(maker)) {
@@ -40,21 +40,21 @@ export function copySocket(
     }
     const fd = copyDescriptor(process, number);
     if (targetOf(fd) === what) return fd;
-    // It has put something else there meanwhile.
+    // The process has put something else there meanwhile.
     discard(fd);
     return undefined;
   } catch {
-    // No right to trace it, or it ended, or it closed the descriptor: the socket is not to be had.
+    // There is no right to trace the process, or it has ended, or closed the descriptor.
     return undefined;
   }
 }
 
 /**
- * Copies the sockets that a process was lent, as far as they are to be had.
+ * Copies the sockets that a process was lent, as far as they may be copied.
  * @param process the process with that pid, by a descriptor
  * @param lent how many it was lent: its descriptors from 3 on
  * @param stranger as in {@link copySocket}, and so is `makers`
- * @returns in the order of their numbers; the caller's
+ * @returns the copies, which the caller owns, in the order of the descriptors' numbers
  */
 export function copyLent(
   { pid, process, lent }: { pid: number; process: Fd; lent: number },

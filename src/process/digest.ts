@@ -2,8 +2,9 @@
  * Whether the file of this program is as it was built.
  *
  * The kernel starts a program that was damaged on a disk or on its way there, and it runs until it comes to
- * the damage. So the build records a digest of the whole file in the file, and a successor compares it
- * before it is executed for good. It guards against accidents: who can write the file can write the digest.
+ * the damage. So the build records a digest of the whole file within the file, and a successor compares it
+ * before it is executed for good. This guards against accidents alone: whoever can write the file can write the
+ * digest.
  * @module
  */
 
@@ -24,7 +25,7 @@ const CHUNK = 256 * 1024;
 /** @throws {UserError} when the running program's file is not what the build made */
 export async function insistOnIntactFile(): Promise<void> {
   const recorded = RECORDED.slice(NAME_LENGTH);
-  // Run from source, or compiled by hand.
+  // It runs from source, or was compiled by hand.
   if (!Deno.build.standalone || recorded === ZERO) return;
   using file = Deno.openSync("/proc/self/exe");
   if (await digestOf(file) === recorded) return;
@@ -51,8 +52,8 @@ export async function recordDigest(path: string): Promise<void> {
 
 /** SHA-256 of the file with zeros where digests stand. */
 async function digestOf(file: Deno.FsFile): Promise<string> {
-  // Loaded here alone, since no other start needs it. Web Crypto has no digest of a stream, and keeps a copy
-  // of each part: it took four times the time and 70 MB more.
+  // Loaded here, since no other start needs it. Web Crypto has no digest of a stream, and keeps a copy of each
+  // part: that took four times as long, and 70 MB more.
   const { createHash } = await import("node:crypto");
   const hash = createHash("sha256");
   const { start, bytes } = payloadOf(file);
@@ -91,7 +92,7 @@ function placesIn(bytes: Uint8Array): number[] {
   return [...text.matchAll(PLACE)].map(({ index }) => index + NAME_LENGTH);
 }
 
-/** Reads until there is no room left. */
+/** Reads from a file until the buffer is full. */
 function fill(bytes: Uint8Array<ArrayBuffer>, file: Deno.FsFile): Uint8Array<ArrayBuffer> {
   for (let at = 0; at < bytes.length;) {
     const count = file.readSync(bytes.subarray(at));

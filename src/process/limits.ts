@@ -13,18 +13,18 @@ const OPEN_FILES = 64;
 const PROCESSES = 16;
 
 /**
- * Why the limits are too low for a role.
+ * Tells why the limits are too low for a role.
  * @param read gives /proc/self/limits (proc(5)), by line: a name, the soft and the hard limit, a unit
- * @param isRoot whether the limit on processes does not count
- * @returns undefined when they are not
+ * @param isRoot for root, the limit on processes does not count
+ * @returns undefined when they are high enough
  */
 export function lackOf(read: () => string, isRoot: boolean): UserError | undefined {
   let limits: string;
   try {
     limits = read();
   } catch (error) {
-    // Without /proc, or the right to read there, nothing is known, and the start goes on. Without a descriptor
-    // for the file the runtime would fail next.
+    // Without /proc, or the right to read it, nothing is known, and the start goes on. Without a free descriptor
+    // for the file, the runtime would fail next.
     const isTooFew = error instanceof Error && /os error 24/.test(error.message);
     return isTooFew ? tooFewFiles("almost none is left") : undefined;
   }

@@ -1,6 +1,6 @@
 /**
- * What of the kernel's settings and of a process's limits will bite. Read from /proc (proc(5)), without changing
- * anything.
+ * Finds settings of the kernel and limits of a process that will cause trouble. It reads /proc (proc(5)), and changes
+ * nothing.
  * @module
  */
 
@@ -9,7 +9,7 @@ import { type Finding, fine } from "../finding.ts";
 /** Reads a file of /proc; undefined when it is not there, or not for us. */
 export type Read = (path: string) => string | undefined;
 
-/** A process whose surroundings are looked at: what it holds, and what may be read of it. */
+/** A process whose surroundings are examined. */
 export interface Subject {
   /** As the paths of /proc name it: its pid, or `self`. */
   process: number | "self";
@@ -46,7 +46,7 @@ export function examineMachine(subject: Subject, read: Read = readFile): Finding
   ];
 }
 
-/** The kernel cuts each backlog to its own limit, and says so to nobody. */
+/** The kernel cuts each backlog to its own limit, and tells nobody. */
 function queueLimit({ name, process, backlog }: Subject, read: Read): Finding {
   const check = "somaxconn";
   const most = ofNamespace(process, read, "/proc/sys/net/core/somaxconn");
@@ -108,7 +108,7 @@ function openFiles({ name, process, sockets }: Subject, read: Read): Finding {
   };
 }
 
-/** Without the right to trace the server, sockets are not taken over from it, and a drain burns a core. */
+/** Without the right to trace a server, its sockets cannot be taken over, and its drain may use up a core. */
 function tracing({ name, process }: Subject, read: Read): Finding {
   const check = "ptrace_scope";
   const scope = Number(read("/proc/sys/kernel/yama/ptrace_scope") ?? 0);
@@ -137,7 +137,7 @@ function tracing({ name, process }: Subject, read: Read): Finding {
   };
 }
 
-/** A setting of the network that a process lives in, as far as that is ours. */
+/** A setting of the network namespace of a process; undefined when that is not our own. */
 function ofNamespace(process: Subject["process"], read: Read, path: string): number | undefined {
   const text = isOurNetwork(process) ? read(path) : undefined;
   return text === undefined ? undefined : Number(text);

@@ -2,7 +2,7 @@
  * What marks a process as a generation that a wrapper has started, read from outside: its environment, or the
  * file of marks that it has open if it has overwritten that.
  *
- * Anyone can start a process with such marks. What they are good for is for {@link isExecutedBy} to say.
+ * Anyone can start a process with such marks. Whether they can be believed, {@link isExecutedBy} tells.
  * @module
  */
 
@@ -11,7 +11,7 @@ import { readOutput, sealingOf } from "../../ffi/memfd.ts";
 import { isExecutedBy } from "./origin.ts";
 import { MARKS, MARKS_FILE } from "./own_variables.ts";
 
-/** Bytes of a file of marks that are read. */
+/** The longest file of marks that is read, in bytes. */
 const MAX_TEXT = 16_384;
 
 /**
@@ -46,11 +46,11 @@ export interface Marks {
 /**
  * Reads the marks of a process.
  * @param trusted the users whose programs are believed
- * @returns undefined when there are none, or they cannot be read: it ended, or is another user's
+ * @returns undefined when it has none, or they cannot be read, as it has ended or is another user's
  */
 export function marksOf(pid: number, trusted: readonly number[]): Marks | undefined {
   try {
-    // First of all: a stranger's environment may be megabytes, and there may be thousands of his processes.
+    // Asked first: a stranger's environment may be megabytes long, and he may have thousands of processes.
     if (!isExecutedBy(trusted, pid)) return undefined;
     return marksIn(variablesOf(pid, trusted));
   } catch {
@@ -92,7 +92,7 @@ function variablesOf(pid: number, trusted: readonly number[]): string[] {
   return ((isWhole ? undefined : marksFileOf(pid, trusted)) ?? environment).split("\0");
 }
 
-/** What the file of marks says that a process has open, if it is one of whose programs are trusted. */
+/** The text of the file of marks that a process has open; undefined when it has none, or is not trusted. */
 function marksFileOf(pid: number, trusted: readonly number[]): string | undefined {
   if (!isExecutedBy(trusted, pid)) return undefined;
   const paths = [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) =>
@@ -102,7 +102,7 @@ function marksFileOf(pid: number, trusted: readonly number[]): string | undefine
   return path && textOf(path);
 }
 
-/** What looks like a file in memory may be anything: only one that nobody can change is read, and never long. */
+/** The text of a file in memory. By its name it could be any file: only one that nobody can change is read. */
 function textOf(path: string): string | undefined {
   using file = openForReading(path);
   return sealingOf(file.number) === "sealed" ? readOutput(file, MAX_TEXT) : undefined;

@@ -1,5 +1,5 @@
 /**
- * How a process came to be, as the kernel has it (proc(5)): its environment anybody can make up.
+ * How a process came to be, by what the kernel has noted of it (proc(5)): an environment can be made up by anybody.
  * @module
  */
 
@@ -8,15 +8,15 @@ const AT_UID = 11n;
 const AT_EUID = 12n;
 const AT_SECURE = 23n;
 
-/** Processes of a chain of parents that are looked at: more than any machine has. */
+/** How many parents are followed at most: more than a chain on any machine has. */
 const MAX_DEPTH = 1000;
 
 /**
- * Whether a process runs a program that one of these users has executed, and that got no rights by it which
- * they do not have, as a set-uid program does. What user it has become since does not matter. The kernel
- * notes this at each execve. A process can overwrite its own notes (prctl(2), PR_SET_MM), which is of no use
- * to it: a program that has more rights than whoever executed it begins with true ones.
- * @returns false for one that has ended, that this process may not look at, or of another user namespace
+ * Whether the program that a process runs was executed by one of these users, and got no rights by that which
+ * they do not have, as a set-uid program does. Which user the process has become since does not matter. The
+ * kernel notes this at each execve. A process can overwrite its own notes (prctl(2), PR_SET_MM), but gains
+ * nothing by it: a program that has more rights than whoever executed it begins with new ones.
+ * @returns false also for a process that has ended, that we may not look at, or that is in another user namespace
  */
 export function isExecutedBy(users: readonly number[], pid: number): boolean {
   const entries = auxiliaryVector(pid);
@@ -25,7 +25,7 @@ export function isExecutedBy(users: readonly number[], pid: number): boolean {
     userNamespace(String(pid)) === userNamespace("self");
 }
 
-/** In one of their own anybody is root, and the kernel notes it so; empty for one that cannot be told. */
+/** The user namespace of a process, empty when it cannot be read. In one of his own, anybody can be noted as root. */
 function userNamespace(process: string): string {
   try {
     return Deno.readLinkSync(`/proc/${process}/ns/user`);
@@ -35,8 +35,8 @@ function userNamespace(process: string): string {
 }
 
 /**
- * Whether a process has another for an ancestor. A process whose parent ends becomes another's child at that
- * moment, so this is no question of time: an ancestor lives, and is the one that it was.
+ * Whether a process descends from another. A process whose parent ends becomes another's child at that moment: so
+ * an ancestor that is found is alive, and its pid has not been used again.
  */
 export function descendsFrom(pid: number, ancestor: number): boolean {
   let parent = parentOf(pid);
@@ -61,7 +61,7 @@ function auxiliaryVector(pid: number): Map<bigint, bigint> {
   }
 }
 
-/** 0 for none that can be seen: of the first process, and of one that has ended. */
+/** The pid of a process's parent; 0 for the first process, and for one that has ended. */
 function parentOf(pid: number): number {
   try {
     const status = Deno.readTextFileSync(`/proc/${pid}/status`);

@@ -1,4 +1,4 @@
-/** Running a program to its end, for how it ends and for what it says. */
+/** Running a program to its end, and reading what it has written. */
 
 import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import { type ExitStatus, sendSignal } from "../../ffi/process.ts";
@@ -14,11 +14,11 @@ export interface Output {
   status: ExitStatus;
   /** What it wrote to its standard output and error. */
   text: string;
-  /** Whether it was killed since it did not end in time. */
+  /** Whether it was killed because it did not end in time. */
   isLate: boolean;
 }
 
-/** The pids of those under way. */
+/** The pids of the programs under way. */
 const underWay = new Set<number>();
 
 /**
@@ -44,11 +44,12 @@ export async function outputOf(
   return { status, text: readOutput(output, MAX_OUTPUT), isLate };
 }
 
-/** Kills the programs under way, which would go on when nobody waits for what comes of them any more. */
+/** Kills the programs under way, for an end of this process after which nobody waits for them any more. */
 export function endOutputs(): void {
   underWay.forEach(end);
 }
 
+/** Kills a process and all that it has started. */
 function end(pid: number): void {
   for (const one of [pid, ...descendantsOf(pid)]) sendSignal(one, "SIGKILL");
 }

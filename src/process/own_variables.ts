@@ -23,18 +23,18 @@ export const MARKS_FILE = "multibinder-generation";
 
 let stateVariable: string | undefined;
 
-/** Takes them out of the environment, so that neither this program nor its children take them for theirs. */
+/** Removes these variables from the environment: neither this program nor its children may take them for theirs. */
 export function dropOwnVariables(): void {
   stateVariable ??= Deno.env.get(STATE_VARIABLE);
   for (const name of [STATE_VARIABLE, ...Object.values(MARKS)]) Deno.env.delete(name);
 }
 
-/** Whether an earlier program has left a state that was not taken yet. */
+/** Whether the program before this one has left a state, which was not taken yet. */
 export function hasState(): boolean {
   return stateVariable !== undefined;
 }
 
-/** What the environment said of a state; once. */
+/** Takes the value that {@link STATE_VARIABLE} had at the start; undefined when it had none, or it was taken. */
 export function takeStateVariable(): string | undefined {
   dropOwnVariables();
   const value = stateVariable;

@@ -24,10 +24,10 @@ import type { Children } from "./children.ts";
 import { copySocket } from "./copied_socket.ts";
 import { ownCommand } from "./successor.ts";
 
-/** Milliseconds between two looks at what it has closed: the first, and at most. */
+/** Milliseconds from one look at what the process has closed to the next, at first and at most. */
 const FIRST_PAUSE = 1;
 const MAX_PAUSE = 1000;
-/** Milliseconds that a process has to close the rest, and to end if it has nothing else to do. */
+/** Milliseconds that the process has to close the rest, and to end if it has nothing else to do. */
 const CLOSING_TIME = 20;
 
 /** See the module's description. */
@@ -43,7 +43,8 @@ export class PolledSockets implements Disposable {
   /**
    * Looks at what a process polls, while it still has the sockets.
    * @param lent how many sockets it was lent, its descriptors from 3 on; undefined when that cannot be read
-   * @param isProven whether this very process has lent them; otherwise none is copied that a stranger has made
+   * @param isProven whether this program itself has lent them; otherwise only those are copied that root or this
+   *   program's user has made
    * @returns undefined when there is nothing to take out, or no right to (ptrace(2))
    */
   static of(
@@ -67,7 +68,7 @@ export class PolledSockets implements Disposable {
       const links = descriptors.filter(([number]) => isLent(number)).map(([, link]) => link);
       const lentLinks = new Set(links.filter((link) => link.startsWith("socket:")));
       for (const [number, link] of descriptors) {
-        // Under whatever number: some servers duplicate a socket for each group of their threads.
+        // Whatever its number is: some servers duplicate a socket for each group of their threads.
         if (lentLinks.has(link)) {
           const fd = isProven ? copy(number) : copySocket(pid, process, number);
           if (fd) sockets.set(number, { fd: copies.adopt(fd, discard), link });
@@ -84,8 +85,8 @@ export class PolledSockets implements Disposable {
   }
 
   /**
-   * Waits until the process has closed them, which it was told to, and takes them out of its sets: all, or
-   * some first and the others when they follow. Ends with the process at the latest.
+   * Waits until the process has closed its sockets, as it was told to, and takes them out of its epoll sets: all at
+   * once, or some first and the others later. Returns at the end of the process at the latest.
    */
   async forget(poller: Poller, children: Pick<Children, "start">, log: Log): Promise<void> {
     using _ = this;
@@ -95,7 +96,7 @@ export class PolledSockets implements Disposable {
       if (await ends(pause)) return;
       pause = Math.min(2 * pause, MAX_PAUSE);
       if (this.#closed(left).length === 0) continue;
-      // Most have nothing else to do.
+      // Most servers end now, since they have nothing else to do.
       if (await ends(CLOSING_TIME)) return;
       const closed = this.#closed(left);
       closed.forEach((number) => left.delete(number));
@@ -129,14 +130,14 @@ export class PolledSockets implements Disposable {
     this.sets.forEach((fd) => fd.close());
   }
 
-  /** Those of some sockets that it has no more; by now their numbers may be those of something else. */
+  /** Which of these numbers are no longer those of the sockets; something else may have them by now. */
   #closed(numbers: ReadonlySet<number>): number[] {
     return [...numbers].filter((number) =>
       linkAt(`/proc/${this.pid}/fd/${number}`) !== this.sockets.get(number)?.link
     );
   }
 
-  /** A process of our own, in which the sockets have the numbers that they had over there. */
+  /** Starts this program as a helper, in which the sockets have the numbers that they had in the server. */
   #command(numbers: readonly number[]): SpawnOptions {
     const end = Math.max(...numbers) + 1;
     const fds: Fd[] = [];
@@ -152,7 +153,7 @@ export class PolledSockets implements Disposable {
 
 let isTold = false;
 
-/** Once: it will be the same for each generation. */
+/** Warns of it once: it will be the same for each generation. */
 function tellOfMissingRight(log: Log, about: Fields): void {
   if (isTold) return;
   isTold = true;

@@ -1,6 +1,6 @@
 /**
- * Shapes of values that were read from JSON: each says what a value must be, and names the field that is
- * not. What an object has besides is left out, so that a newer program may say more than an older one reads.
+ * Shapes of values that were read from JSON: each says what a value must be, and names the field that is not
+ * so. Fields that a shape does not have are left out, so that a newer program may say more than an older one reads.
  * @module
  */
 
@@ -70,7 +70,7 @@ export function orAbsent<Value>(shape: Shape<Value>): Shape<Value | undefined> {
   return (value, at) => value === undefined ? undefined : shape(value, at);
 }
 
-/** A list of values that are alike, so many at most. */
+/** A list of at most `most` values that are alike. */
 export function list<Value>(shape: Shape<Value>, most = Infinity): Shape<Value[]> {
   return (value, at) => {
     if (!Array.isArray(value)) throw new ShapeError(at, "a list", value);

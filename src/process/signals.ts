@@ -9,24 +9,26 @@ const SIGNALS = ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;
 
 export type RoleSignal = typeof SIGNALS[number];
 
-/** Those that came before anybody listened, in their order. */
+/** The signals that came before anybody listened, in their order. */
 const early: RoleSignal[] = [];
-/** What happens to one that is caught. */
+/** What is done with a signal that is caught. */
 let take = (name: RoleSignal): void => void early.push(name);
 const catchers = new Map<RoleSignal, () => void>();
 
-/** Keeps them for later. */
+/** Catches the signals, and keeps them for {@link listenForSignals}. */
 export function catchSignals(): void {
   for (const name of SIGNALS) {
     const catcher = () => take(name);
     catchers.set(name, catcher);
     Deno.addSignalListener(name, catcher);
   }
-  // Of a write beyond a limit (LimitFSIZE=), to the log or to a file in memory: it fails, and ends nothing.
+  // SIGXFSZ comes of a write beyond a limit (LimitFSIZE=), to the log or to a file in memory. With a listener, the
+  // write fails and nothing else happens.
+
   Deno.addSignalListener("SIGXFSZ", () => {});
 }
 
-/** Does from now on what each of them means, and first what those caught mean. */
+/** Has each signal handled from now on, and first those that were caught. */
 export function listenForSignals(handlers: Readonly<Record<RoleSignal, () => void>>): void {
   for (const name of SIGNALS) {
     // In this order: a signal that nobody listens for ends the program.
@@ -37,11 +39,12 @@ export function listenForSignals(handlers: Readonly<Record<RoleSignal, () => voi
 }
 
 /**
- * For what is no role after all: each signal does to this process what it does to any.
- * @param send kill(2), which is given: every start of the program loads this file, and would load libc's
+ * Lets each signal do what it does to any other process, for a command that turns out to be no role. Signals that
+ * were caught are sent again.
+ * @param send kill(2); it is passed in because every start of the program loads this file, and would load libc with it
  */
 export function leaveSignals(send: (pid: number, name: RoleSignal) => void): void {
-  // A signal may have come that this program is told of only later: the catchers stay.
+  // The catchers stay, since a signal may have come already of which the runtime tells this program only later.
   take = (name) => {
     stopCatching(name);
     send(Deno.pid, name);

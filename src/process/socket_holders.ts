@@ -1,5 +1,5 @@
 /**
- * Which processes have sockets open, as /proc tells (proc(5)). multibinder's own and systemd's, which keep
+ * Which processes have sockets open, as /proc tells (proc(5)). multibinder's own processes and systemd, which keep
  * sockets for others and accept nothing, are left out.
  * @module
  */
@@ -23,9 +23,9 @@ export interface Holder {
 
 /** What a search has found. */
 export interface Holders {
-  /** By the sockets' inodes. A socket that nobody was found to have is absent. */
+  /** By the sockets' inodes. A socket without a holder is absent. */
   byInode: ReadonlyMap<number, readonly Holder[]>;
-  /** Whether every process of this machine was looked at: who was not found is not there. */
+  /** Whether every process of this machine was looked at: then there is no holder that was not found. */
   complete: boolean;
 }
 
@@ -35,7 +35,7 @@ export interface Search {
   first: Iterable<number>;
   /** Processes that are known to serve nobody. */
   skip: ReadonlySet<number>;
-  /** Called often; what it returns is waited for. */
+  /** Called often, so that other work has its turn: what it returns is awaited. */
   pause: () => Promise<void> | undefined;
   /** Milliseconds of work after which the search is given up. */
   maxWork: number;
@@ -79,14 +79,14 @@ export async function findHolders(
       }
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      // It has ended; or it is another user's, and may have any of them.
+      // The process has ended; or it is another user's, and may have any of the sockets.
       if (error.code !== "ENOENT" && error.code !== "ESRCH") complete = false;
     }
   }
   return { byInode, complete };
 }
 
-/** The processes to be seen, some of them first. */
+/** The pids of all processes that can be seen, those in `first` and their descendants before the others. */
 function* beginningWith(first: Iterable<number>): Generator<number> {
   const seen = new Set<number>();
   const waiting = [...first].filter((pid) => pid > 0);
@@ -97,14 +97,14 @@ function* beginningWith(first: Iterable<number>): Generator<number> {
     const children = textAt(`/proc/${pid}/task/${pid}/children`);
     waiting.push(...children.split(" ").filter((child) => child !== "").map(Number));
   }
-  // Where the others are hidden (hidepid=), the first process is as well: that is looked at in any case.
+  // Process 1 is looked at in any case: where other users' processes are hidden (hidepid=), it is too.
   if (!seen.has(1)) yield 1;
   for (const pid of processes()) {
     if (pid > 1 && !seen.has(pid)) yield pid;
   }
 }
 
-/** A binder and a wrapper keep sockets, and so does systemd, in its fd store. */
+/** Whether a process only keeps sockets, as a binder, a wrapper, and systemd's fd store do. */
 function servesNobody(pid: number): boolean {
   const program = programOf(String(pid));
   return program !== "" && program === programOf("self") ||

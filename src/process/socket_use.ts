@@ -1,6 +1,6 @@
 /**
- * What a server does with the sockets that it was given, as the kernel has it (proc(5)): which of its
- * processes have them open, and which wait for connections in an epoll set.
+ * What a server does with the sockets that it was given, as /proc tells (proc(5)): which of them its processes have
+ * open, and at which of them they wait for connections with an epoll set.
  * @module
  */
 
@@ -16,7 +16,7 @@ export interface SocketUse {
 
 /**
  * Looks at a process and its descendants.
- * @returns undefined when one of them may not be looked at, so that nothing can be said
+ * @returns undefined when one of them may not be looked at
  */
 export function socketUse(pid: number): SocketUse | undefined {
   const open = new Set<number>();
@@ -42,8 +42,8 @@ export function socketUse(pid: number): SocketUse | undefined {
 const ENTRY = /^tfd:.* ino:([0-9a-f]+)/gm;
 
 /**
- * The descendants of a process. Those are missing that may not be looked at, and where the kernel was built
- * without CONFIG_PROC_CHILDREN all.
+ * The pids of a process's descendants. Those that may not be looked at are missing; where the kernel was built
+ * without CONFIG_PROC_CHILDREN, all are.
  */
 export function descendantsOf(pid: number): number[] {
   try {
@@ -71,7 +71,7 @@ function textOf(path: string): string {
   return unlessGone("", () => Deno.readTextFileSync(path));
 }
 
-/** Processes end and close while they are looked at. */
+/** What `look` gives; or `instead`, where a process ends or closes while it is looked at. */
 function unlessGone<T>(instead: T, look: () => T): T {
   try {
     return look();

@@ -14,7 +14,7 @@ const ROLES = ["bind", "exec"];
 const [command = ""] = Deno.args;
 const isRole = ROLES.includes(command) || isOriginalCall(Deno.args);
 
-/** A successor lives with these limits already, and an end now would lose all that it was handed. */
+/** A successor lives with these limits already, and to end now would lose all that it is handed. */
 const isSuccessor = Deno.env.has(STATE_VARIABLE);
 
 const lack = isRole && !isSuccessor
@@ -24,8 +24,8 @@ if (isRole && !lack) catchSignals();
 dropOwnVariables();
 
 /**
- * Whether a command line is the original's: the path of the control socket, and nothing else. A file beside
- * us has a dot in its name, which no command has, and no port at its end.
+ * Whether a command line is one of the original's: the path of the control socket, and nothing else. A word
+ * without a slash counts when it has a dot, which no command has, and no port at its end, as an address has.
  */
 export function isOriginalCall(args: readonly string[]): boolean {
   const [word = ""] = args;

@@ -39,16 +39,16 @@ interface FileState {
   inode: number;
 }
 
-/** In the states of both roles. Numbers named `fd` are descriptors that stay open across the exec. */
+/** What the states of both roles have. Numbers named `fd` are descriptors that stay open across the execve. */
 export interface CommonState {
   version: number;
-  /** The process that may believe it; absent before there was this check. */
+  /** The process that this state is for; absent in the states of older programs, which did not check it. */
   pid?: number;
   clients: ConnectionState[];
   upgrades: number;
   /** When the first of these programs was started, in milliseconds since 1970. */
   started: number;
-  /** The version that hands over. */
+  /** The version of the program that hands over. */
   from: string;
 }
 
@@ -74,10 +74,10 @@ const requestId: Shape<string | number | null> = (value, at) => {
   throw new ShapeError(at, "a text, a number or null", value);
 };
 
-/** Generations that a wrapper tells of: more than it would let drain at once. */
+/** The most generations that a wrapper may tell of: more than it would let drain at once. */
 const MAX_GENERATIONS = 1000;
 
-/** Characters of a text that a wrapper tells. */
+/** A text that a wrapper tells. */
 const short = text("a text of at most 4096 characters", (one) => one.length <= 4096);
 
 /** What a wrapper tells of itself. */
@@ -121,7 +121,7 @@ export const COMMON: { [Name in keyof CommonState]-?: Shape<CommonState[Name]> }
 /**
  * Reads the state of a role.
  * @param newest the newest version that this program knows
- * @throws {UserError} what is missing, malformed or misplaced, or that it is another role's or too new
+ * @throws {UserError} when something in it is missing, malformed or misplaced, or it is another role's or too new
  */
 export function parseRoleState<State extends CommonState & { role: string }>(
   json: string,
@@ -157,7 +157,7 @@ export function roleOf(json: string): unknown {
 
 /**
  * The descriptors that a state names, and where.
- * @throws {Error} for one that is named twice: it has one owner, or would be closed under the other
+ * @throws {Error} for one that is named twice: of two owners, one would close it while the other uses it
  */
 export function descriptorsIn(state: object): Map<number, string> {
   const found = new Map<number, string>();

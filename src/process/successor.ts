@@ -1,10 +1,10 @@
 /**
  * Replacing the running program by a newer one in place: same pid, descriptors and clients kept.
  *
- * The state travels as JSON in a sealed memfd. An environment variable has its number, since one string
- * there holds no more than 128 KiB, and after a colon the soft limit on descriptors that children are to
- * have: the program's own is the one that was raised for the program before. The new program must first prove, as a child, that it runs and
- * understands this very state: execve does not return from a file that is broken inside.
+ * The state travels as JSON in a sealed memfd, since one string in the environment holds no more than 128 KiB. An
+ * environment variable has the memfd's number and, after a colon, the soft limit on descriptors that children are to
+ * get: the program's own was raised by the program before it. The new program must first prove, as a child, that it
+ * runs and understands this very state: execve does not return from a file that is broken inside.
  * @module
  */
 
@@ -32,7 +32,7 @@ import { VERSION } from "../version.ts";
 const STATE_NAME = "multibinder-state";
 /** The hidden subcommand that checks a state on descriptor 3. */
 const SELF_CHECK = "self-check";
-/** Bytes of state at most. */
+/** The longest state, in bytes. */
 const MAX_STATE = 64 * 1024 * 1024;
 /** How long a new program may take to prove itself, in milliseconds. */
 const CHECK_TIMEOUT = 10_000;
@@ -103,7 +103,7 @@ export async function checkSuccessor(state: string, children: Children): Promise
   throw new UserError(`${PROGRAM} failed its self-check (${how})${said && `: ${said}`}`);
 }
 
-/** In a folder that was removed no program of ours starts, and no relative path leads anywhere any more. */
+/** Leaves a working folder that was removed: the runtime starts in none, and relative paths lead nowhere in it. */
 function leaveRemovedFolder(): void {
   try {
     Deno.cwd();
@@ -117,7 +117,7 @@ function leaveRemovedFolder(): void {
  * @param state for it
  * @param keep every descriptor that it is to have
  * @param blocked signals that wait until the new program calls unblockSignals
- * @throws {SystemError} when it could not be executed; what was kept is as before then
+ * @throws {SystemError} when it could not be executed; the descriptors are as before then
  */
 export function becomeSuccessor(
   state: string,
@@ -146,11 +146,11 @@ export function becomeSuccessor(
  *
  * Whoever starts this program decides on its environment and descriptors, so the variable alone proves
  * nothing. A state is believed when it lies in a memfd as this program makes them, sealed, and made by this
- * process's own user (nobody else can make one, and who is that user can do anything to the process
- * anyway), and when it names this very process, which only an execve leaves the same. Programs that did not
- * seal and name the process yet may still hand over.
+ * process's own user (who could do anything to the process anyway), and when it names this very process, whose pid
+ * only an execve leaves the same. Older programs, which neither seal the memfd nor name the process, may still hand
+ * over.
  * @param parse reads it
- * @throws {UserError} why it is not believed, or not whole; nothing that is not ours was closed
+ * @throws {UserError} why it is not believed, or not whole; no descriptor of anybody else's is closed then
  */
 export function inheritedState<State extends CommonState>(
   parse: (json: string) => State,
@@ -188,14 +188,14 @@ export async function selfCheck(understand: (state: string) => void): Promise<st
   return `multibinder ${VERSION} understands the state`;
 }
 
-/** What a memfd of ours holds, which is closed then. @param error for anything else, which is left alone */
+/** Reads and closes the memfd of a state. @param error makes an error for any other descriptor, which is left alone */
 function stateIn(
   number: number,
   error: (why: string) => UserError,
 ): { text: string; isSealed: boolean } {
   const sealing = sealingOf(number);
   if (sealing === undefined) throw error(`descriptor ${number} is no memfd`);
-  // A link to it: the name says how it was made, and its owner by whom.
+  // The name that the link shows says how it was made, and the owner of the file by whom.
   const link = `/proc/self/fd/${number}`;
   const name = Deno.readLinkSync(link);
   const { uid } = Deno.statSync(link);
@@ -215,7 +215,7 @@ function distrust(variable: string, why: string): UserError {
   );
 }
 
-/** Whether a descriptor came through the execve; what the runtime has opened since would not. */
+/** Whether a descriptor came through the execve: those that the runtime has opened since are close-on-exec. */
 function isPassedOn(number: number): boolean {
   try {
     return !new Fd(number).closeOnExec;

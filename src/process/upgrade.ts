@@ -1,4 +1,4 @@
-/** The upgrade in place of a role: checked, patient with requests in progress, reported. */
+/** The upgrade in place of a role: it is checked first, waits for what is under way, and is reported. */
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Children } from "./children.ts";
@@ -14,15 +14,15 @@ export interface UpgradeContext {
   log: Log;
   children: Children;
   notifier: Notifier;
-  /** The end of something that is under way and cannot be handed over; undefined when nothing is. */
+  /** Resolves at the end of something that is under way and cannot be handed over; undefined when nothing is. */
   underWay: () => Promise<unknown> | undefined;
-  /** Milliseconds to wait until nothing is. */
+  /** Milliseconds to wait for that end. */
   patience: number;
-  /** What happens when something still is by then: true fails the upgrade, false breaks that off. */
+  /** Whether the upgrade fails when something is still under way then; otherwise that is broken off. */
   givesWay: boolean;
-  /** The state for the successor, and the descriptors it names. */
+  /** Gives the state for the successor, and the descriptors that it names. */
   handOver: () => { state: string; keep: Fd[] };
-  /** Told when this program is about to be replaced, of the descriptors that are kept. */
+  /** Called when this program is about to be replaced, with the descriptors that are kept. */
   letGo?: (keep: readonly Fd[]) => void;
 }
 
@@ -85,7 +85,7 @@ export class Upgrade {
     }
   }
 
-  /** Waits until nothing is under way. @returns false when something still is after the time for that */
+  /** Waits until nothing is under way. @returns false when something still is after all that time */
   async #quiet(): Promise<boolean> {
     const { patience, underWay } = this.context;
     let isLate = false;
@@ -93,8 +93,8 @@ export class Upgrade {
     const timer = setTimeout(() => resolve(void (isLate = true)), patience);
     do {
       await Promise.race([underWay(), late]);
-      // A turn of the event loop: a signal that was caught already reaches its listener, and is not lost by
-      // the exec. What it begins is waited for as well.
+      // In a turn of the event loop, a signal that was caught already reaches its listener, and is not lost by
+      // the execve. What it begins is waited for as well.
       await new Promise((resolve) => setTimeout(resolve, 1));
     } while (underWay() && !isLate);
     clearTimeout(timer);
@@ -108,7 +108,7 @@ export class Upgrade {
       throw new UserError("a reload is under way; try again after it");
     }
     log.info("upgrading", { from: VERSION, to });
-    // From here to the exec nothing may wait: what is in the state must stay true.
+    // From here to the execve nothing may be awaited: what the state says must stay true.
     const { state, keep } = handOver();
     letGo?.(keep);
     // The successor says that it is ready.
