@@ -137,7 +137,7 @@ export class PolledSockets implements Disposable {
     );
   }
 
-  /** Starts this program as a helper, in which the sockets have the numbers that they had in the server. */
+  /** How to start this program as a helper, in which the sockets have the numbers that they had in the server. */
   #command(numbers: readonly number[]): SpawnOptions {
     const end = Math.max(...numbers) + 1;
     const fds: Fd[] = [];

@@ -103,7 +103,7 @@ export async function checkSuccessor(state: string, children: Children): Promise
   throw new UserError(`${PROGRAM} failed its self-check (${how})${said && `: ${said}`}`);
 }
 
-/** Leaves a working folder that was removed: the runtime starts in none, and relative paths lead nowhere in it. */
+/** Leaves a working folder that was removed: the runtime does not start there, and no relative path leads anywhere. */
 function leaveRemovedFolder(): void {
   try {
     Deno.cwd();

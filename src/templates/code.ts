@@ -1,5 +1,6 @@
 /** What can be said of a tag's code without parsing it, since it may not be JavaScript. */
 
+/** A comment or a string. */
 export const LITERAL =
   /\/\/[^\n]*|\/\*[^]*?\*\/|'(?:\\[^]|[^'\\\n])*'|"(?:\\[^]|[^"\\\n])*"|`(?:\\[^]|[^`\\])*`/g;
 
@@ -8,7 +9,7 @@ export function bare(code: string): string {
   return code.replace(LITERAL, (literal) => literal.startsWith("/") ? " " : "''");
 }
 
-/** The property in which an expression ends, if its value can come from there alone. */
+/** The property that an expression ends with, if its value can come from nothing else. */
 export function lastMember(code: string): string | undefined {
   const structure = bare(code).replace(/[\s;]+$/, "");
   return /&&|\?/.test(structure) ? undefined : /\.\s*([A-Za-z_$][\w$]*)$/.exec(structure)?.[1];

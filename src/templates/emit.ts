@@ -6,7 +6,7 @@ import type { Piece } from "./scan.ts";
 
 /** What Eta's compiled code calls its data, through which the code below reaches everything. */
 export const DATA = "__template";
-/** Names of the compiled code that it needs itself, so that they cannot be hidden from a template. */
+/** Names that the compiled code itself needs: they cannot be hidden from a template, so none may use them. */
 export const RESERVED = [DATA, "__eta"];
 
 /** A template's code, to be compiled. */
@@ -15,14 +15,14 @@ export interface Emitted {
   code: string;
   /** The code of each piece. The first stands on the second line. */
   parts: string[];
-  /** Where each tag's own code is in `code`; of text, nothing. */
+  /** Where each tag's own code is in `code`; undefined for text. */
   ranges: (Range | undefined)[];
 }
 
 /**
- * @param names what is in scope of the template: properties of `DATA.scope`. `DATA.print` is called for
- * each `<%= %>` with the value and the number of the piece, and `DATA.origin` is set to an Error whose stack
- * tells the first line.
+ * Makes the code of a template. It calls `DATA.print` for each `<%= %>`, with the value and the number of the piece,
+ * and sets `DATA.origin` to an Error whose stack tells the line before the first piece.
+ * @param names what the template has in scope: properties of `DATA.scope`
  */
 export function emit(eta: Eta, pieces: readonly Piece[], names: readonly string[]): Emitted {
   // A function of its own has neither Eta's `this` nor its `arguments`; the inner block lets a template
@@ -31,31 +31,36 @@ export function emit(eta: Eta, pieces: readonly Piece[], names: readonly string[
   const parts: string[] = [];
   const ranges: Emitted["ranges"] = [];
   for (const [index, piece] of pieces.entries()) {
-    const element = typeof piece === "string"
-      ? inQuotes(piece)
-      : piece.kind === "code"
-      ? { t: "e", val: piece.code }
-      // The newline ends a // comment.
-      : { t: "r", val: `${DATA}.print((${expressionOf(piece.code)}\n),${index})` };
-    const part = eta.compileBody([element]);
-    if (typeof piece === "string") ranges.push(undefined);
-    else {
-      const isCode = piece.kind === "code";
-      const opening = isCode ? 0 : part.indexOf("((") + 2;
-      const start = code.length + opening;
-      ranges.push({
-        start,
-        end: start + (isCode ? piece.code : expressionOf(piece.code)).length,
-        isCode,
-      });
-    }
-    code += part;
+    const part = eta.compileBody([elementOf(piece, index)]);
+    ranges.push(rangeOf(piece, part, code.length));
     parts.push(part);
+    code += part;
   }
   return { code: `${code}}}).call(undefined,${DATA}.scope);\n`, parts, ranges };
 }
 
-/** Ruby takes `<%= x; %>` too. */
+/** A piece as Eta's AST has it. */
+function elementOf(piece: Piece, index: number): Parameters<Eta["compileBody"]>[0][number] {
+  if (typeof piece === "string") return inQuotes(piece);
+  if (piece.kind === "code") return { t: "e", val: piece.code };
+  // The newline ends a // comment.
+  return { t: "r", val: `${DATA}.print((${expressionOf(piece.code)}\n),${index})` };
+}
+
+/**
+ * Where a tag's own code is; undefined for text.
+ * @param part the code that Eta has made of the tag
+ * @param at where that stands
+ */
+function rangeOf(piece: Piece, part: string, at: number): Range | undefined {
+  if (typeof piece === "string") return undefined;
+  const isCode = piece.kind === "code";
+  const start = at + (isCode ? 0 : part.indexOf("((") + 2);
+  const { length } = isCode ? piece.code : expressionOf(piece.code);
+  return { start, end: start + length, isCode };
+}
+
+/** The expression of a `<%= %>`. Ruby takes `<%= x; %>`, too. */
 export function expressionOf(code: string): string {
   return code.trimEnd().replace(/;$/, "");
 }

@@ -11,7 +11,7 @@ export interface Range {
   isCode: boolean;
 }
 
-/** Code that compiles, and cannot be meant. */
+/** Code that compiles, and cannot be what its author meant. */
 export class Unmeant extends Error {
   /** @param at where in the compiled code it is */
   constructor(message: string, readonly at: number) {
@@ -74,13 +74,13 @@ export function instrument(
     if (check) insert(node.end, `),${number(node)})`);
   };
 
-  /** Without a brace a tag rules over the text up to the next tag, and nobody sees where that ends. */
+  /** Without a brace, a statement governs the text up to the next tag, and nobody sees where that ends. */
   const insistOnBrace = (node: AnyNode, body: AnyNode) => {
     if (rangeAt(ranges, body.start)) return;
     throw new Unmeant("this lacks its {, and a later tag the }", node.start);
   };
 
-  /** Has a node's operands checked. @returns what is added after it */
+  /** Has a node's operands checked. @returns the code that is added after it */
   const enter = (node: AnyNode, range: Range): string => {
     switch (node.type) {
       case "Identifier":
@@ -100,7 +100,7 @@ export function instrument(
         insistOnBrace(node, node.body);
         return "";
       case "TaggedTemplateExpression":
-        // Any other tag may be given what is no text.
+        // Any other function before a template literal may be given values that are no text.
         if (sourceOf(node.tag) !== "String.raw") foreign.add(node.quasi);
         return "";
       case "TemplateLiteral":
@@ -132,7 +132,7 @@ export function instrument(
         if (callee.type !== "MemberExpression" || callee.property.type !== "Identifier") return "";
         const { object, property: { name } } = callee;
         if (name === "fetch" && sourceOf(object) === "ENV") {
-          // Else a variable of that name would be called.
+          // Otherwise a variable of the environment named "fetch" would be called.
           insert(callee.start, ` ${checks}.fetch`, callee.end - callee.start);
         }
         if (INTO_TEXT.has(name)) wrapAll(args, "given");

@@ -3,7 +3,7 @@
 import { bare } from "./code.ts";
 import { newlines, type Piece, type Tag } from "./scan.ts";
 
-/** A tag, and the line of the file that is meant. */
+/** A place in a template: a tag, and the line of the file. */
 export type Place = { tag: Tag; line: number };
 
 /** The template's line in V8's stack of an Error: the function has no file, so it is <anonymous>. */
@@ -58,8 +58,8 @@ export function misplacedBracket(pieces: readonly Piece[]): { tag?: Tag; why: st
 }
 
 /**
- * The SyntaxError of code that cannot go on, wherever it continues. V8 tells no position, but it
- * reports the first error: code that may go on fails at the reserved word put after it.
+ * The message of the SyntaxError in code that is wrong however it continues; undefined for other code. V8 tells no
+ * position, but it reports the first error: code that may continue fails at the reserved word put after it.
  */
 function syntaxError(code: string): string | undefined {
   try {
@@ -106,7 +106,7 @@ export function whereCompilationFails(
   return { place: { tag, line: tag.line }, error, isComplete: false };
 }
 
-/** The line of a tag up to which its code cannot go on, after the code before it. */
+/** The line at which a tag's code, after the code before it, is wrong however it continues. */
 function failingLine(tag: Tag, before: string): number {
   const lines = tag.code.split("\n");
   const index = lines.findIndex((_, last) => {
@@ -116,7 +116,7 @@ function failingLine(tag: Tag, before: string): number {
   return tag.line + Math.max(index, 0);
 }
 
-/** The line of a tag's code that is meant. */
+/** The code on the line of a place. */
 export function failingCode({ tag, line }: Place): string {
   return tag.code.split("\n")[line - tag.line] ?? "";
 }

@@ -95,7 +95,7 @@ function kindOf(value: unknown): string {
   if (Array.isArray(value)) {
     return `a list with ${kindOf([...value].find((each) => !isPrintable(each)))}`;
   }
-  if (value instanceof Date) return "a date that is none";
+  if (value instanceof Date) return "an invalid date";
   if (typeof value === "object" && value !== null) return "an object";
   return typeof value === "number" ? `no number (${value})` : String(value);
 }

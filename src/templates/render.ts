@@ -99,7 +99,7 @@ export function render(template: string, options: RenderOptions): string {
   }
 }
 
-/** What can be seen before anything is compiled, and would else be printed or reported elsewhere. */
+/** Refuses what would otherwise be printed as text, or reported at another place, when it is compiled. */
 function refuseUnclosedAndRuby(pieces: readonly Piece[], file: string): void {
   for (const tag of pieces) {
     if (typeof tag === "string") continue;

@@ -58,7 +58,7 @@ const CONSTANTS = new Map([
   ["Float", "Number(x)"],
 ]);
 
-/** Ruby's methods that no value of JavaScript has, of use in a config. */
+/** Methods of Ruby that are of use in a config, and that no value of JavaScript has. */
 const METHODS = new Map([
   ["upcase", "x.toUpperCase()"],
   ["downcase", "x.toLowerCase()"],
@@ -139,7 +139,7 @@ const BLOCK = /(\w+[?!]?)\s*(?:\([^()]*\)\s*)?(?:\bdo\b\s*(?:\||$)|\{\s*\|)/m;
 const ELSE_IF = "<% } else if (x) { %>";
 const COUNT = "for (let i = 1; i <= 3; i++) { ... }";
 
-/** Ruby's constructs. Each is only tried on code that does not compile, so none may be exact. */
+/** Ruby's constructs. They are tried only on code that does not compile, so that none need be exact. */
 const CONSTRUCTS: [RegExp, string][] = [
   [/\bENV\.fetch\b\s*(?:\([^()]*\)\s*(?:\{|\bdo\b)|[^\s(])/, "ENV.fetch('NAME', 'default')"],
   [/\bENV\.(?:each|select|filter|map|reject|sort|find)\w*/, FOR_ENV],
@@ -199,7 +199,7 @@ function withBlock(structure: string): string | undefined {
   return BLOCKS.get(method) ?? QUESTIONS.get(method.slice(0, -1)) ?? METHODS.get(method) ?? FOR;
 }
 
-/** The same for a name that JavaScript did not know when the code ran. */
+/** The same for a name that was not defined when the code ran. */
 export function rubyWord(name: string): string | undefined {
   const instead = WORDS.get(name) ?? CONSTANTS.get(name);
   return instead && isRuby(instead);
@@ -211,7 +211,7 @@ export function rubyMethod(name: string): string | undefined {
   return instead && isRuby(instead);
 }
 
-/** The same for code that JavaScript makes NaN of. */
+/** The same for code whose value is NaN in JavaScript. */
 export function rubyArithmetic(code: string): string | undefined {
   const structure = bare(code);
   if (/''\s*%/.test(structure)) return isRuby("`${x}`");

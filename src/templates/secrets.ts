@@ -1,7 +1,8 @@
 /**
- * Values that nobody is told: those of the environment that a config names, a template or not. A server that refuses
- * a config quotes what stands there, and an error of a template's code what it was given; both end up in logs, in
- * `status` and with the binder. What a config spells out itself is no secret, and neither is an address.
+ * Keeping secrets out of messages: the values of the environment's variables that a config names, whether it is a
+ * template or not. A server that refuses a config quotes what stands there, and an error in a template's code quotes
+ * what the code was given; both get into logs, into `status`, and to the binder. What a config spells out itself is
+ * no secret, and neither is an address.
  * @module
  */
 
@@ -11,11 +12,12 @@ import { type Piece, scan } from "./scan.ts";
 /** Puts `$NAME` wherever a text has the value of that variable. */
 export type Hide = (text: string) => string;
 
-/** Characters of what is hidden: anything shorter is a part of every message. */
+/** Characters of the shortest text that is hidden: anything shorter is a part of most messages. */
 const SHORTEST = 4;
 
 /**
- * Hides the values of variables that configs name, whole and word by word: a server quotes words, and lines.
+ * Makes a function that hides the values of variables that configs name, whole and word by word: a server may quote
+ * a line, or a word of it.
  * @param env what templates see as `ENV`, and the server as its environment
  * @param configs their texts
  */
@@ -43,7 +45,7 @@ function namesIn(piece: Piece): string[] {
   return [...piece.matchAll(/\$\{?(\w+)/g)].map(([, name = ""]) => name);
 }
 
-/** A log that hides. */
+/** A log in which `hide` is applied to all texts. */
 export function hidingLog(log: Log, hide: Hide): Log {
   const method = (level: typeof LEVELS[number]): Log["info"] => (message, fields = {}) => {
     const hidden = Object.entries(fields)
