@@ -18,7 +18,7 @@ export function run([program = "", ...args]: readonly string[]): never {
   }
 }
 
-/** The environment as it was at the start: this program's own has lost the marks of a generation since. */
+/** The environment as it was at the start: since then, this program has removed the marks of a generation from it. */
 function startedWith(): Record<string, string> {
   const variables = Deno.readTextFileSync("/proc/self/environ").split("\0").slice(0, -1);
   return Object.fromEntries(variables.map((one) => {

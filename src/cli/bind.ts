@@ -47,12 +47,12 @@ with the right to trace it.
 
 A socket that a client has asked for is held for ever, or until unbind. With
 --release-unused it is given up once for TIME no wrapper that is connected has named it,
-no process had it open, and nobody has asked for it; who waits in its queue then is
-refused. Where not every process can be seen, as in a container, nothing is given up.
+no process had it open, and nobody has asked for it; clients that wait in its queue then
+are refused. Where not every process can be seen, as in a container, nothing is given up.
 
 Options are for every client, but interface, transparent, freebind, mark, user and
-group: these are for root and the binder's own user, and --allow-option adds them one
-by one. So is changing the options of a socket that is held.
+group: these are for root and the binder's own user, and --allow-option allows them to
+all, one by one. Only root and that user may change the options of a socket that is held.
 `;
 
 const CLIENTS = `
@@ -69,15 +69,16 @@ and ports below 1024 can be bound no more. Users and groups go by name or number
 const CONFIG = `
 A file in TOML. Its names are those of the options, without dashes before them, and
 addresses; values are texts in quotes, lists of these where an option may be repeated,
-and numbers where N stands. The command line and the environment go before it;
-addresses add up.
+and numbers where N stands. The command line and the environment override it; its
+addresses are added to theirs.
   addresses = [":80", "[::]:80"]
   allow-gid = ["www-data"]
   backlog = 4096
 --check only reads it, and says what is wrong in which line. SIGHUP and multibinder
 reload read it again, and do what is new: addresses are bound, all or none; those gone
-are given up, unless a connected wrapper uses them; and who may connect and ask for
-what changes. Anything wrong changes nothing. The other options take a restart.
+are given up, unless a connected wrapper uses them; and the rules change for who may
+connect and ask for what. Anything wrong changes nothing. The other options take effect
+at the next start.
 `;
 
 const SIGNALS = `
@@ -88,14 +89,14 @@ SIGUSR2           nothing but a line in the log: it reloads a wrapper
 `;
 
 const SYSTEMD = `
-Sockets in LISTEN_FDS are taken; when there are such of a .socket unit, clients may
-ask for them as for addresses. NOTIFY_SOCKET is told about the start, upgrades and
-the stop, and stores the sockets; WATCHDOG_USEC is obeyed. With JOURNAL_STREAM on
+The sockets in LISTEN_FDS are taken; clients may ask for those of a .socket unit as for
+addresses of the command line. systemd is told about the start, upgrades and the stop,
+and stores the sockets (NOTIFY_SOCKET); WATCHDOG_USEC is obeyed. With JOURNAL_STREAM on
 standard error, the lines of the log have priorities instead of times.
 `;
 
 const OPTIONS = {
-  "config": { placeholder: "FILE", about: "TOML that has what else there is to say" },
+  "config": { placeholder: "FILE", about: "a TOML file with addresses and options" },
   "check": { about: "check command line and config, and end", instead: true },
   "sock": { ...SOCK, about: "control socket to listen on" },
   "allow": {
@@ -115,7 +116,7 @@ const OPTIONS = {
   },
   "take": {
     placeholder: "PID",
-    about: "take ADDRESS over from a process that listens, or auto",
+    about: "process to take ADDRESS over from, or auto",
     read: holder,
   },
   "mode": {
@@ -126,7 +127,7 @@ const OPTIONS = {
   },
   "user": {
     placeholder: "USER",
-    about: "become this user, once all is bound",
+    about: "become this user once all addresses are bound",
   },
   "owner": { placeholder: "USER", about: "owner of the control socket" },
   "group": { placeholder: "GROUP", about: "group of the control socket" },
@@ -144,13 +145,13 @@ const OPTIONS = {
   "metrics": METRICS,
   "unserved-after": {
     placeholder: "TIME",
-    about: "warn of clients that wait unserved",
+    about: "warn when clients have waited unserved for this long",
     read: duration,
     default: "10s",
   },
   "release-unused": {
     placeholder: "TIME",
-    about: "give up what nothing uses for so long",
+    about: "give up a socket that nothing has used for this long",
     read: duration,
   },
   "allow-option": {
@@ -195,7 +196,7 @@ export const subcommand = defineSubcommand({
     const { runBinder } = await import("../binder/binder.ts");
     const options = await read().catch((error: unknown) => {
       if (!hasState()) throw error;
-      // It goes on with what the program before has handed over.
+      // A successor goes on with what the program before it has handed over.
       log.error("cannot do as the config says", { error: messageOf(error) });
       return optionsOf(line);
     });
@@ -229,7 +230,7 @@ async function readAll(
   line: CommandLine<typeof OPTIONS>,
   path: string,
 ): Promise<BinderOptions> {
-  const { pointing, readConfig } = await import("./bind_config.ts");
+  const { withPlace, readConfig } = await import("./bind_config.ts");
   const { parseCommandLine } = await import("./command_line.ts");
   const { checkOptions } = await import("../binder/options.ts");
   const config = await readConfig(path, { ...OPTIONS, ...COMMON_OPTIONS });
@@ -248,6 +249,6 @@ async function readAll(
     await checkOptions(all);
     return all;
   } catch (error) {
-    throw pointing(error, config);
+    throw withPlace(error, config);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The config file of `multibinder bind`: TOML, with the names of the options, and `addresses`. What the
- * command line or the environment says goes before what stands there; addresses add up.
+ * The config file of `multibinder bind`: TOML, with the names of the options, and `addresses`. The command line and
+ * the environment override its options; its addresses are added to theirs.
  */
 
 import { EXIT, messageOf, UserError } from "../errors.ts";
@@ -19,12 +19,12 @@ export interface Config {
 
 const ADDRESSES = "addresses";
 
-/** Options that are no property of the binder that runs. */
+/** Options that a config file cannot have. */
 const NOT_IN_FILE = ["config", "check", "help", "take"];
 
 /**
  * Reads a config file.
- * @param options that there are
+ * @param options all that the command line can have
  * @throws {UserError} with the file and the line, when it cannot be read, or has what is no setting
  */
 export async function readConfig(path: string, options: Options): Promise<Config> {
@@ -57,8 +57,8 @@ export async function readConfig(path: string, options: Options): Promise<Config
   return { addresses, hasLists, settings };
 }
 
-/** An error, with the place in front of it of the value in the file that it quotes. */
-export function pointing(error: unknown, { addresses, settings }: Config): unknown {
+/** Puts the place of a value in the file in front of an error that quotes the value. */
+export function withPlace(error: unknown, { addresses, settings }: Config): unknown {
   if (!(error instanceof UserError)) return error;
   const quoted = [...error.message.matchAll(/"([^"]*)"/g)].map(([, text]) => text);
   const all = [...addresses, ...[...settings.values()].flat()];
@@ -99,15 +99,15 @@ function textOf(
     throw wrong("must be true or false");
   }
   if (typeof value === "string" && value !== "") return value;
-  // Elsewhere digits may be octal, or a name.
+  // Only there: elsewhere, digits may be octal, or a name.
   if (typeof value === "number" && placeholder === "N") return String(value);
   throw wrong(placeholder === "N" ? "must be a number" : "must be a text in quotes");
 }
 
-/** Where in a text things stand. It is looked through once: there may be ten thousand addresses. */
+/** The lines on which things stand in a text. It is read once, since there may be ten thousand addresses. */
 class Lines {
   readonly #names = new Map<string, number>();
-  /** The lines that have a value in quotes. */
+  /** The lines that have a certain value in quotes. */
   readonly #values = new Map<string, number[]>();
 
   constructor(text: string) {

@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import "../../tests/support/libc.ts";
 import { UserError } from "../errors.ts";
-import { pointing, readConfig } from "./bind_config.ts";
+import { readConfig, withPlace } from "./bind_config.ts";
 import type { Options } from "./option.ts";
 
 const OPTIONS: Options = {
@@ -75,9 +75,9 @@ Deno.test("what is no setting is refused, with its line and what may have been m
 Deno.test("an error that quotes a value of the file names its place", async () => {
   await withFile('allow = [\n"*:1",\n"*:x"]', async (path) => {
     const config = await readConfig(path, OPTIONS);
-    const error = pointing(new UserError('malformed pattern "*:x": no'), config);
+    const error = withPlace(new UserError('malformed pattern "*:x": no'), config);
     assertEquals((error as Error).message, `${path}:3: malformed pattern "*:x": no`);
     const other = new UserError('no user "x"');
-    assertEquals(pointing(other, config), other);
+    assertEquals(withPlace(other, config), other);
   });
 });

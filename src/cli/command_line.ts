@@ -1,4 +1,4 @@
-/** Understands a subcommand's command line. */
+/** Parses a subcommand's command line. */
 
 import { parseArgs } from "@std/cli/parse-args";
 import { EXIT, UserError } from "../errors.ts";
@@ -13,10 +13,10 @@ export interface Setting {
 }
 
 /**
- * Understands the words after a subcommand's name.
- * @param configured values from a config file, by the names of options: for those that neither the command
- * line nor the environment has
- * @returns the options and the other words; or that help is asked for, whatever else may be wrong
+ * Parses the words after a subcommand's name.
+ * @param configured values from a config file, by the names of options: they are used for options that neither the
+ *   command line nor the environment has
+ * @returns the options and the other words; or "help" when that is asked for, whatever else may be wrong
  * @throws {UserError} with the exit code for usage
  */
 export async function parseCommandLine<O extends Options>(
@@ -30,7 +30,8 @@ export async function parseCommandLine<O extends Options>(
   if (own.includes("--help=") || own.includes("-h")) return "help";
   const unknown: string[] = [];
   const names = Object.keys(known);
-  // Each option is a list, so that one that is given twice is seen; and a text, as a number is no value.
+  // Each option is a list, so that one that is given twice is noticed; and its values are texts, since parseArgs
+  // would make numbers of some.
   const parsed = parseArgs(own, {
     string: [...names, "_"],
     collect: names,
@@ -49,13 +50,13 @@ export async function parseCommandLine<O extends Options>(
     return [name, valueOf(subcommand, name, option, texts, configured.get(name) ?? [])];
   });
   checkWords(subcommand, words);
-  // The table has the types, and each value came through its own row.
+  // Each value was read by its own option, and so has the type that the table gives it.
   return { options: Object.fromEntries(values), words, args } as CommandLine<O>;
 }
 
 /**
- * Takes the words apart: the subcommand's own, and those behind `--`, or from another program's name on. An
- * option's value is joined to its name, for it may begin with a dash: parseArgs would take it for an option.
+ * Splits the words into the subcommand's own and the rest, which are those behind `--`, or from the name of another
+ * program on. An option's value is joined to its name: parseArgs would take one that begins with a dash for an option.
  */
 function split(
   args: readonly string[],
@@ -80,7 +81,7 @@ function split(
   return { own, rest: [] };
 }
 
-/** Whether a word is one of the options, and so no other one's value. */
+/** Whether a word is one of the options, and so not the value of the option before it. */
 function isOption(known: Options, word: string): boolean {
   const name = /^--([^=]+)/.exec(word)?.[1] ?? "";
   return ownValue(known, name) !== undefined;
@@ -94,9 +95,9 @@ function ownValue<T>(object: Readonly<Record<string, T>>, name: string): T | und
 const TRUTH: Readonly<Record<string, boolean>> = { 1: true, true: true, 0: false, false: false };
 
 /**
- * What an option comes to.
- * @param texts how often, and with what, it was given
- * @param settings the same in a config file
+ * The value of an option.
+ * @param texts what it was given on the command line, each time; an empty text for an option without a value
+ * @param settings what it was given in a config file
  */
 function valueOf(
   subcommand: Subcommand,

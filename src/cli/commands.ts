@@ -1,6 +1,6 @@
 /**
- * The table of commands: each is a file that describes it, and a line here. A file loads when its command is
- * chosen, or when the whole table is wanted; what the command needs to run, when it runs.
+ * The table of commands: each is a file that describes it, and a line here. The file is loaded when its command is
+ * chosen, or the whole table is needed; what the command needs to run is loaded when it runs.
  */
 
 import type { Commands, Subcommand } from "./subcommand.ts";

@@ -1,8 +1,8 @@
 /**
- * `multibinder complete WORD...`, hidden: what the last of the words may become. The scripts that
- * `multibinder completions` prints ask for it at each press of TAB, so that all shells complete the same.
+ * `multibinder complete WORD...`, hidden: completes the last of the words. The scripts that `multibinder completions`
+ * prints call it at each press of TAB, so that all shells complete the same.
  *
- * The first line that it prints is a {@link Kind}; each of the others a word, a tab, and what that means.
+ * The first line that it prints is a {@link Kind}; each of the others is a word, a tab, and what the word means.
  */
 
 import { ControlClient, DEFAULT_SOCK } from "../control/client.ts";
@@ -12,19 +12,19 @@ import { print } from "./output.ts";
 import { type Commands, COMMON_OPTIONS, type Subcommand } from "./subcommand.ts";
 
 /**
- * What the shell has to add: nothing, names of files or folders, or what it knows of another program, whose
- * command line follows after so many words, `multibinder` among them.
+ * What the shell completes with: the words that follow, names of files or folders, or what it knows of another
+ * program, whose command line begins after so many words, `multibinder` among them.
  */
 type Kind = "words" | "files" | "folders" | `command ${number}`;
 
-/** What a word may become. */
+/** How a word can be completed. */
 export interface Completion {
   kind: Kind;
-  /** Each with what it means. */
+  /** What the word may become, each with what it means. */
   words: (readonly [word: string, about: string])[];
 }
 
-/** Milliseconds that a binder may take to tell what it holds. */
+/** Milliseconds that a binder may take to say what it holds. */
 const PATIENCE = 1000;
 
 const NOTHING: Completion = { kind: "words", words: [] };
@@ -38,7 +38,7 @@ export async function run(words: readonly string[], commands: Commands): Promise
 
 /**
  * Completes the last word.
- * @param held tells the addresses that the binder at a control socket holds
+ * @param held gives the addresses that the binder at a control socket holds
  */
 export async function complete(
   words: readonly string[],
@@ -110,7 +110,10 @@ function command(at: number): Completion {
   return { kind: `command ${at + 2}`, words: [] };
 }
 
-/** What a value may be, by what stands for it in the help. @param joined the option before it, in one word */
+/**
+ * Completes the value of an option, as its placeholder in the help tells.
+ * @param joined the option and its `=`, where the value is in one word with them
+ */
 function valuesOf(option: Option | undefined, current: string, joined: string): Completion {
   if (option?.placeholder === undefined) return NOTHING;
   const words = (values: readonly string[]) =>
@@ -152,12 +155,12 @@ function sockIn(words: readonly string[]): string {
     DEFAULT_SOCK;
 }
 
-/** Nothing when no binder answers: a completion is no place for an error. */
+/** The addresses that a binder holds; none when no binder answers, since a completion is no place for an error. */
 async function heldBy(sock: string): Promise<string[]> {
   try {
     using client = ControlClient.connect(sock, undefined, PATIENCE);
     const { sockets } = await client.call("status", []) as { sockets?: { address: string }[] };
-    // A shell puts them on its command line as they are: none may be more than a word there.
+    // The shell puts them on its command line as they are: one that would be more than a word there is left out.
     return (sockets ?? []).map(({ address }) => address).filter((one) =>
       /^[\w.:,@%*/[\]=+-]+$/.test(one)
     );

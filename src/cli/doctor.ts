@@ -1,4 +1,4 @@
-/** `multibinder doctor`: what in the surroundings will bite, and what to do about it. */
+/** `multibinder doctor`: what in the surroundings will cause trouble, and what to do about it. */
 
 import { green, red, setColorEnabled, yellow } from "@std/fmt/colors";
 import { Poller } from "../../ffi/poll.ts";
@@ -36,7 +36,7 @@ remedy is null where there is nothing to do.
 
 export const subcommand = defineSubcommand({
   name: "doctor",
-  about: "tell what in the surroundings will bite, and what to do",
+  about: "find what will cause trouble here, and say what to do",
   argument: { name: "-- COMMAND", about: "a server's command line, as after exec", count: "any" },
   options: { sock: SOCK, json: { about: "print it as JSON" } },
   sections: { "What it looks at": WHAT, "Answer": ANSWER },
@@ -83,14 +83,14 @@ function nobody(sock: string): Finding {
   };
 }
 
-/** The unit of a binder: a wrapper has nothing stored. */
+/** Examines the fd store of a binder's unit; systemd stores nothing for a wrapper. */
 async function examineStore(running: Running | undefined, children: Children): Promise<Finding[]> {
   if (running?.pid === undefined || running.status.role !== "binder") return [];
   return [await examineUnit(running.pid, running.status.sockets.length, children)]
     .filter((finding) => finding !== undefined);
 }
 
-/** The server that COMMAND names, or else the one that the wrapper runs, with the config that it has rendered. */
+/** Examines the server that COMMAND names, or else the one that the wrapper runs, with its rendered config. */
 async function examineServer(
   running: Running | undefined,
   words: readonly string[],
@@ -133,9 +133,10 @@ async function examineServer(
 }
 
 /**
- * The words of a running process; its relative paths are ours from then on. It can put any words there, so that
- * what is run is the file that it was executed from, by root or this user, as the kernel has it. Some servers show a
- * title in the place of their words: then those count with which their wrapper was started.
+ * The command line of a running server; empty when it cannot be trusted or seen. This process moves to the server's
+ * working folder, where its relative paths mean the same. A process can show any words, so the program is taken from
+ * the kernel: the file that was executed, by root or this user. Some servers show a title in the place of their words:
+ * then the words count with which their wrapper was started.
  */
 function commandOf(pid: number, running: Running | undefined): string[] {
   const own = [0, effectiveUid()];
@@ -144,7 +145,7 @@ function commandOf(pid: number, running: Running | undefined): string[] {
     const [title = "", ...words] = wordsOf(pid);
     const program = Deno.readLinkSync(`/proc/${pid}/exe`);
     const [its, ours] = [`/proc/${pid}/exe`, program].map((path) => Deno.statSync(path));
-    // It has been replaced, or is another one's in the process's container.
+    // The file has been replaced, or this path leads to another one in the process's container.
     if (its?.ino !== ours?.ino || its?.dev !== ours?.dev) return [];
     Deno.chdir(`/proc/${pid}/cwd`);
     if (words.length > 0 || !title.includes(" ")) return [program, ...words];

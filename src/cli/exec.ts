@@ -25,7 +25,7 @@ log, with its name and generation: it then writes to a pipe that this process re
 `;
 
 const TWO_SIGNS =
-  "of --ready-notify, --ready-poll and --ready-fd one is to tell that the server is up";
+  "only one of --ready-notify, --ready-poll and --ready-fd can tell that the server is up";
 
 const NAMED_SOCKETS = `
 The server inherits the sockets of --listen from descriptor 3 on, in their order. In the
@@ -39,25 +39,25 @@ sockets (:8001-8004, or :80,reuseport=4) numbers them: NAME-1, NAME-2 and so on.
 const TIMES = `
 TIME is 500ms, 10s, 5m or 1h; a number alone is seconds. A new generation must be up
 within --ready-timeout and stay up for --settle; then the one before it drains, for at
-most --drain. Told to stop, the server serves on for --stop-delay first, until load
-balancers have looked away.
+most --drain. Before a stop, the server goes on serving for --stop-delay, until load
+balancers send it nothing more.
 
 A server that ends by itself ends this process, too, with its exit code. With --restart
 it is started again, if it has served once: after 100 ms, twice that the next time, and
-so on up to TIME; for longer than which it has to serve for the pauses to begin anew.
+so on up to TIME. The pauses begin anew once it has served for longer than TIME.
 `;
 
 const RELOADS = `
 With --watch a change of PATH is a reload, and with it one of a template, of an
 --env-file, or of the config of a server whose command line is understood. It comes half
 a second after the last change, and not sooner than --watch-interval after the reload
-before. Of a folder all that is below it counts, but for names that begin with a dot or
-end in ~. What counts is what a file holds; a config that was refused is not tried again
-until something changes.
---before-reload and --after-reload are commands of the shell, and may take
---ready-timeout; what they say is logged. The second finds RELOAD_OUTCOME (success or
-failure), RELOAD_MESSAGE, and RELOAD_GENERATION and RELOAD_PID of the server that serves
-in its environment. The first start is no reload.
+before. In a folder, all files below it count, except names that begin with a dot or end
+in ~. Only a change of what a file holds counts; a config that was refused is not tried
+again until something changes.
+--before-reload and --after-reload are commands for the shell, and may take as long as
+--ready-timeout; their output is logged. The environment of the second has RELOAD_OUTCOME
+(success or failure), RELOAD_MESSAGE, and RELOAD_GENERATION and RELOAD_PID of the server
+that serves. The first start is no reload.
 `;
 
 const SIGNALS = `
@@ -67,9 +67,9 @@ SIGUSR1            upgrade the wrapper in place, its servers go on
 `;
 
 const SYSTEMD = `
-NOTIFY_SOCKET is told about the start, reloads, the drain and the stop, and
-WATCHDOG_USEC is obeyed; the server does not get to see them. With JOURNAL_STREAM on
-standard error, the lines of the log have priorities instead of times.
+systemd is told about the start, reloads, the drain and the stop (NOTIFY_SOCKET), and
+WATCHDOG_USEC is obeyed; the server does not get to see these variables. With
+JOURNAL_STREAM on standard error, the lines of the log have priorities instead of times.
 `;
 
 export const subcommand = defineSubcommand({
@@ -79,31 +79,31 @@ export const subcommand = defineSubcommand({
   options: {
     "listen": {
       placeholder: "[NAME=]ADDRESS",
-      about: "a socket for the server, named",
+      about: "a socket for the server, and its name",
       read: parseNamedSockets,
       repeatable: true,
     },
     "drain": {
       placeholder: "TIME",
-      about: "for the old one to finish its connections",
+      about: "how long an old generation may drain",
       read: duration,
       default: "10m",
     },
     "settle": {
       placeholder: "TIME",
-      about: "to stay up before the old drains",
+      about: "how long a new one must first stay up",
       read: duration,
       default: "1s",
     },
     "ready-timeout": {
       placeholder: "TIME",
-      about: "for a generation to be up",
+      about: "how long a new one may take to be up",
       read: duration,
       default: "60s",
     },
     "stop-delay": {
       placeholder: "TIME",
-      about: "to serve on when told to stop",
+      about: "how long to keep serving when stopped",
       read: duration,
       default: "0s",
     },
@@ -113,46 +113,49 @@ export const subcommand = defineSubcommand({
     },
     "watch": {
       placeholder: "PATH",
-      about: "reload when what is there, or a config, has changed",
+      about: "reload when this, or a config, has changed",
       repeatable: true,
     },
     ...BINDER_OPTIONS,
     "env-file": ENV_FILE,
-    "strict": { about: "a check binds the real addresses, or fails" },
+    "strict": { about: "have a check bind the real addresses, or fail" },
     "render-dir": {
       placeholder: "DIR",
-      about: "for rendered files, else beside their templates",
+      about: "folder of rendered files, else they are beside their templates",
     },
     "metrics": METRICS,
-    "server": { placeholder: "NAME", about: "which server it is, else by its program's name" },
-    "check": { placeholder: "COMMAND", about: "checks the config, before each start" },
+    "server": { placeholder: "NAME", about: "which server it is, else its program's name tells" },
+    "check": { placeholder: "COMMAND", about: "command that checks the config before each start" },
     "stop-signal": {
       placeholder: "SIGNAL",
-      about: "stops it when its connections have ended",
+      about: "stops the server once its connections have ended",
       read: signal,
     },
-    "kill-signal": { placeholder: "SIGNAL", about: "stops it at once", read: signal },
-    "ready-notify": { about: "it is up when it says READY=1, and not before" },
-    "ready-poll": { about: "it is up when it polls all its sockets, and not before" },
-    "ready-fd": { about: "it is up when it writes a line to descriptor {ready}" },
+    "kill-signal": { placeholder: "SIGNAL", about: "stops the server at once", read: signal },
+    "ready-notify": { about: "the server is up when it says READY=1, and not before" },
+    "ready-poll": { about: "the server is up when it polls all its sockets, and not before" },
+    "ready-fd": { about: "the server is up when it writes a line to descriptor {ready}" },
     "max-generations": {
       placeholder: "N",
-      about: "old generations that may drain at once",
+      about: "how many old generations may drain at once",
       read: wholeNumber(0),
       default: "50",
     },
     "watch-interval": {
       placeholder: "TIME",
-      about: "from one such reload to the next",
+      about: "least time between two reloads of --watch",
       read: duration,
       default: "5s",
     },
-    "before-reload": { placeholder: "COMMAND", about: "may refuse a reload, by failing" },
-    "after-reload": { placeholder: "COMMAND", about: "is told how a reload went" },
-    "prefix-output": { about: "have the log name who wrote a line of the server" },
+    "before-reload": {
+      placeholder: "COMMAND",
+      about: "command that may refuse a reload, by failing",
+    },
+    "after-reload": { placeholder: "COMMAND", about: "command that is told how a reload went" },
+    "prefix-output": { about: "log the server's lines with its name and generation" },
     "restart": {
       placeholder: "TIME",
-      about: "restart a server that crashes, pausing for at most so long",
+      about: "restart a server that crashes, after a pause of at most this",
       read: duration,
       default: "0s",
     },
@@ -216,7 +219,7 @@ export const subcommand = defineSubcommand({
         restart: options.restart,
       },
     };
-    // A check is a short command, and loads only what it needs.
+    // A check of a config is a short command, and loads only what it needs.
     const run = service.purpose === "run"
       ? (await import("../wrapper/wrapper.ts")).runWrapper
       : (await import("../wrapper/run_once.ts")).runOnce;

@@ -21,7 +21,12 @@ export const subcommand = defineSubcommand({
   options: {
     sock: SOCK,
     strict: { about: "fail as well where clients wait unserved" },
-    timeout: { placeholder: "TIME", about: "for the answer", read: duration, default: "3s" },
+    timeout: {
+      placeholder: "TIME",
+      about: "how long to wait for the answer",
+      read: duration,
+      default: "3s",
+    },
   },
   sections: { "What --strict adds": STRICT, "Which one": NAMES },
   exitCodes: {

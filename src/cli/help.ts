@@ -10,7 +10,7 @@ import {
   variableOf,
 } from "./subcommand.ts";
 
-/** Columns of a terminal, and its lines but for the prompt. */
+/** Columns of a terminal, and its lines without that of the prompt. */
 const [WIDTH, HEIGHT] = [80, 23];
 
 const NO_BREAK = "\u00a0";
@@ -29,10 +29,10 @@ export function programHelp(commands: readonly Subcommand[]): string {
   ].join("\n");
 }
 
-/** What fits on a screen: examples and options; the last of these by name alone where there are many. */
+/** The help that fits on a screen: examples and options; of many options, the last ones by name alone. */
 export function summary(subcommand: Subcommand): string {
   const rows = optionRows(subcommand);
-  // Not to be broken into lines, as it is to be copied.
+  // It is not broken into lines, so that it can be copied.
   const more = `\`multibinder help ${subcommand.name}\``.replaceAll(" ", NO_BREAK) + " tells all";
   for (let shown = rows.length;; shown--) {
     const hidden = rows.slice(shown).map(([term]) => term.replace(/ [A-Z].*/, ""));
@@ -61,7 +61,7 @@ export function fullHelp(subcommand: Subcommand): string {
   ].join("\n");
 }
 
-/** What the environment may say in place of options. */
+/** What the environment may have in place of options. */
 export function aboutVariables(subcommand: Subcommand): string {
   const all: Options = { ...subcommand.options, ...COMMON_OPTIONS };
   const names = Object.entries(all).flatMap(([name, option]) =>
@@ -91,7 +91,7 @@ export function sentence(about: string): string {
   return `${about.charAt(0).toUpperCase()}${about.slice(1)}.`;
 }
 
-/** What stands for its words, and which there are. */
+/** What an argument is, and which words are accepted. */
 export function aboutArgument({ about, choices }: Argument): string {
   return choices ? `${about}: ${choices.join(", ")}` : about;
 }

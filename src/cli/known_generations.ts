@@ -1,4 +1,4 @@
-/** Which generation of which wrapper a process is of: by the marks that it carries, or else by what wrappers tell. */
+/** Which generation a process belongs to: by the marks that it carries, or else by what wrappers tell. */
 
 import type { AttachedWrapper, GenerationReport } from "../control/reports.ts";
 import { descendsFrom } from "../process/origin.ts";
@@ -7,14 +7,14 @@ import type { Holder } from "../process/socket_holders.ts";
 /** What is known of a process's generation. */
 export interface KnownGeneration {
   number: number | null;
-  /** It has given way to another. */
+  /** Whether another generation has taken its place. */
   isDraining: boolean;
 }
 
 /** See the module's description. */
 export class KnownGenerations {
   readonly #known = new Map<number, KnownGeneration | null>();
-  /** Those whose pids mean the same here as to the wrapper that told them. */
+  /** The generations whose pids mean the same here as to the wrapper that tells of them. */
   #seen: readonly GenerationReport[] | undefined;
 
   /** @param wrappers those that are connected to the binder */
@@ -29,7 +29,7 @@ export class KnownGenerations {
     return known;
   }
 
-  /** Marks are of use where pids are not: in containers. */
+  /** By marks, which mean the same everywhere, as pids do not in containers. */
   #byMarks({ generation }: Holder): KnownGeneration | undefined {
     if (generation === null) return undefined;
     const { service, wrapper, number } = generation;
@@ -40,7 +40,7 @@ export class KnownGenerations {
     return { number, isDraining };
   }
 
-  /** Some servers overwrite their environment, or start their workers without it. */
+  /** By its parents: some servers overwrite their environment, or start their workers without it. */
   #byDescent(pid: number): KnownGeneration | null {
     this.#seen ??= this.wrappers.flatMap(({ report }) =>
       report?.generations.filter((one) => descendsFrom(one.pid, report.self)) ?? []

@@ -15,7 +15,7 @@ export interface Watch {
   json: boolean;
 }
 
-/** Looks again and again, until it is told to stop. @returns the exit code */
+/** Shows the list again and again, until a signal or a key ends it. @returns the exit code */
 export async function watchSockets({ sock, interval, json }: Watch): Promise<number> {
   const end = Promise.withResolvers<"end">();
   const stop = () => end.resolve("end");
@@ -47,7 +47,7 @@ const HOME = "\x1b[H";
 const CLEAR_LINE = "\x1b[K";
 const CLEAR_BELOW = "\x1b[J";
 
-/** A screen, as it was before at the end. */
+/** A terminal's second screen, after which the first one is as it was. */
 class Screen implements Disposable {
   #last: readonly ListedSocket[] = [];
   readonly #onResize = () => this.show(this.#last);
@@ -139,7 +139,7 @@ class Lines implements Disposable {
   [Symbol.dispose](): void {}
 }
 
-/** What of a socket is worth a line when it changes; not its age. */
+/** All of a socket whose change is worth a line, as text; its age is not. */
 function keyOf({ state, queue, drops, servedBy, troubles }: ListedSocket): string {
   return JSON.stringify([state, queue, drops, servedBy, troubles]);
 }

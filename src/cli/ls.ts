@@ -26,7 +26,7 @@ terminal a line is cut to its width; elsewhere it is whole.
 export const LS_OPTIONS = {
   sock: SOCK,
   json: { about: "print it as JSON" },
-  interval: { placeholder: "TIME", about: "between two looks", read: duration, default: "1s" },
+  interval: { placeholder: "TIME", about: "time between two looks", read: duration, default: "1s" },
 } as const;
 
 export const subcommand = defineSubcommand({

@@ -1,17 +1,17 @@
-/** The options of a subcommand, as data: what `--help`, parsing and the types of what is parsed come from. */
+/** The options of a subcommand, as data: the help, the parser and the types of what it gives come from them. */
 
-/** An option that is there or not. */
+/** An option without a value. */
 export interface Flag {
   /** What it does, in a few words. */
   about: string;
   placeholder?: undefined;
-  /** Whether it has something else done instead of the command's work: then no variable stands for it. */
+  /** Whether something else is done instead of the command's work: then no environment variable stands for it. */
   instead?: true;
 }
 
 /** An option with a value. */
 export interface ValueOption {
-  /** Stands for the value in the help, in capitals. */
+  /** What stands for the value in the help, in capitals. */
   placeholder: string;
   /** What it does, in a few words. */
   about: string;
@@ -20,15 +20,15 @@ export interface ValueOption {
    * @throws {UserError} with what the value must be
    */
   read?: (text: string) => unknown;
-  /** The only values that there are. */
+  /** The only values that are accepted. */
   choices?: readonly string[];
   /** The value when it is not given, as one would write it. */
   default?: string;
   /** Whether it may be given several times. */
   repeatable?: true;
   /**
-   * The environment variable that is used when it is not given; an empty one counts as none. That of an
-   * option that is repeatable has its values with white space between them.
+   * The environment variable that is used when the option is not given; an empty one counts as none. Where the
+   * option may be repeated, the variable has its values with white space between them.
    */
   environment?: string;
 }
@@ -48,5 +48,5 @@ type ValueOf<O> = O extends { repeatable: true } ? ReadOf<O>[]
   : O extends { placeholder: string } ? ReadOf<O> | undefined
   : boolean;
 
-/** What comes of options on a command line, by their names. */
+/** The values of options on a command line, by the options' names. */
 export type Values<O extends Options> = { readonly [Name in keyof O]: ValueOf<O[Name]> };

@@ -1,4 +1,4 @@
-/** Subcommands that have a binder or a wrapper do something, and print what has come of it. */
+/** Subcommands that have a binder or a wrapper do something, and print the outcome. */
 
 import { type ControlClient, RefusedError } from "../control/client.ts";
 import { EXIT } from "../errors.ts";
@@ -10,18 +10,18 @@ import { defineSubcommand, type Subcommand } from "./subcommand.ts";
 import { connectTo, NAME, NAMES } from "./target.ts";
 import { duration } from "./values.ts";
 
-/** What is particular to one. */
+/** What is particular to one of them. */
 export interface Order extends Pick<Subcommand, "about" | "examples"> {
   /** Also the request's method. */
   name: string;
   /** What is answered, in the help. */
   outcome: string;
-  /** How long that may take, as a TIME. */
-  patience: string;
+  /** How long the outcome may take, as a TIME. */
+  timeout: string;
 }
 
-/** Defines one. */
-export function defineOrder({ name, outcome, patience, ...rest }: Order): Subcommand {
+/** Defines one of them. */
+export function defineOrder({ name, outcome, timeout, ...rest }: Order): Subcommand {
   return defineSubcommand({
     ...rest,
     name,
@@ -30,9 +30,9 @@ export function defineOrder({ name, outcome, patience, ...rest }: Order): Subcom
       sock: SOCK,
       timeout: {
         placeholder: "TIME",
-        about: "to wait for the outcome",
+        about: "how long to wait for the outcome",
         read: duration,
-        default: patience,
+        default: timeout,
       },
     },
     sections: { "Outcome": outcome, "Which one": NAMES },
@@ -42,7 +42,7 @@ export function defineOrder({ name, outcome, patience, ...rest }: Order): Subcom
         print(`${escapeControls(messageIn(await client.call(name, [])))}\n`);
         return EXIT.ok;
       } catch (error) {
-        // Once is enough in one journal.
+        // The journal has the reason already.
         if (error instanceof RefusedError && await isToldThere(client)) return EXIT.failure;
         throw error;
       }
@@ -50,7 +50,7 @@ export function defineOrder({ name, outcome, patience, ...rest }: Order): Subcom
   });
 }
 
-/** Whether this is ExecReload= of the unit of who answers, which has told its journal what went wrong. */
+/** Whether this is the ExecReload= of the answering program's own unit, whose journal that program has told why. */
 async function isToldThere(client: ControlClient): Promise<boolean> {
   const main = Deno.env.get("MAINPID");
   if (main === undefined || !isJournal()) return false;

@@ -1,14 +1,13 @@
 /**
- * The programs of the Ruby multibinder: started under their names, by a link, this program does what they
- * did. What it does is a command of its own, as which it starts once more, so that an upgrade in place finds
- * plain words.
+ * The programs of the Ruby multibinder: started under their names, by a link, this program does what they did. It
+ * starts once more, as a command of its own that does the same, so that an upgrade in place finds plain words.
  */
 
 import { execute } from "../../ffi/process.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { ownCommand } from "../process/successor.ts";
 
-/** An option of the one that renders: stop after that. */
+/** An option of the program that renders: start no server after that. */
 const WRITE_ONLY = "--erb-write-only";
 
 /** The name under which this program was started, without its folder. */
@@ -18,8 +17,8 @@ export function nameOfStart(): string {
 }
 
 /**
- * What a command line under one of those names means here; undefined under any other name. They have their
- * server's name in the middle.
+ * What a command line under one of those names means here; undefined under any other name. The names have that of
+ * the server in the middle.
  * @throws {UserError} when there is no template to render
  */
 export function meaningOf(name: string, args: readonly string[]): string[] | undefined {

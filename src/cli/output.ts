@@ -11,7 +11,7 @@ export function print(
   for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
 }
 
-/** Prints a value as JSON, whose own escapes stand for what would steer a terminal. @param indent of each level */
+/** Prints a value as JSON, with escapes for what would control a terminal. @param indent of each level */
 export function printJson(value: unknown, indent?: number): void {
   print(JSON.stringify(value, null, indent).split("\n").map(escapeControls).join("\n") + "\n");
 }

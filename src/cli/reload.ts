@@ -12,7 +12,7 @@ export const subcommand = defineOrder({
   name: "reload",
   about: "reload a wrapper's server, or a binder's config, and wait",
   outcome: OUTCOME,
-  patience: "2m",
+  timeout: "2m",
   examples: [
     "multibinder reload site",
     "multibinder reload --sock /run/site/control.sock",

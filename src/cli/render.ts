@@ -8,10 +8,11 @@ import { defineSubcommand } from "./subcommand.ts";
 
 const SOCKETS = `
 Nothing is bound and nothing is run. With --strict the sockets are really bound, by the
-binder or else by this process for a moment, so that what is printed would start.
+binder or else by this process for a moment, so that a server would start with what is
+printed.
 `;
 
-/** Names of standard output: taken for a file, it could be replaced by another. */
+/** Names of standard output: a file of that name would be replaced by a new one. */
 const STANDARD_OUTPUT = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
 export const subcommand = defineSubcommand({

@@ -1,4 +1,4 @@
-/** What of a running binder or wrapper will bite, as far as its status and /proc tell. */
+/** What about a running binder or wrapper will cause trouble, as far as its status and /proc tell. */
 
 import { effectiveUid } from "../../ffi/process.ts";
 import { ControlClient } from "../control/client.ts";
@@ -10,14 +10,14 @@ import { list, natural, object, orAbsent, orNull, text, truth } from "../process
 import { DEFAULT_BACKLOG } from "../sockets/listen.ts";
 import { VERSION } from "../version.ts";
 
-/** What is looked at of a service, as its wrapper tells it. */
+/** The part of what a wrapper tells of its service that is looked at. */
 interface Serving {
   service?: string;
   generations?: { number: number; pid: number; state: string }[];
   lastReload?: { ok: boolean; message: string } | null;
 }
 
-/** What is looked at of a status; a binder has not all of it, nor has a wrapper. */
+/** The part of a status that is looked at; neither a binder nor a wrapper has all of it. */
 interface Status extends Serving {
   role: string;
   version: string;
@@ -64,7 +64,7 @@ const status = object<Status>({
   }))),
 });
 
-/** Old generations that drain at once: more than reloads one after the other leave in passing. */
+/** How many old generations that drain at once are a warning: more than a few quick reloads leave for a moment. */
 const MANY = 3;
 
 /** A running binder or wrapper. */
@@ -72,7 +72,7 @@ export class Running {
   private constructor(
     readonly sock: string,
     readonly status: Status,
-    /** Its pid as we see it, if it is seen at all: another container's processes are not. */
+    /** Its pid as we see it; undefined when we do not see the process, as that of another container. */
     readonly pid: number | undefined,
     /** Whether root or this user answers there. */
     readonly isTrusted: boolean,
@@ -93,7 +93,7 @@ export class Running {
     return `the ${this.status.role} at ${this.sock}`;
   }
 
-  /** What its surroundings are looked at for; undefined when its process is not to be seen. */
+  /** What {@link examineMachine} is to look at; undefined when we do not see its process. */
   get subject(): Subject | undefined {
     const { sockets } = this.status;
     const backlogs = sockets.flatMap(({ backlog = [] }) => backlog);
@@ -109,7 +109,7 @@ export class Running {
     return this.status.generations?.find(({ state }) => state === "serving")?.pid;
   }
 
-  /** What its status and its program tell. */
+  /** Examines its status and its program. */
   examine(): Finding[] {
     return [
       this.#binary(),
@@ -143,7 +143,7 @@ export class Running {
     };
   }
 
-  /** What the kernel made of the lengths that were asked for. */
+  /** Accept queues that the kernel has made shorter than they were asked for. */
   #cutQueues(): Finding[] {
     const check = "accept_queue";
     const cut = this.status.sockets.flatMap(({ address, backlog = 0, queue }) =>
@@ -181,7 +181,7 @@ export class Running {
     }));
   }
 
-  /** Of a wrapper what it serves itself, of a binder what its wrappers do. */
+  /** The service of a wrapper; those of all its wrappers of a binder. */
   get #services(): readonly Serving[] {
     return this.status.wrappers ?? [this.status];
   }
@@ -240,8 +240,9 @@ function some(texts: readonly string[]): string {
 }
 
 /**
- * The pid by which we see a process: what it calls itself, if that is so here as well. The kernel tells who made
- * the control socket listen, in our numbers: itself, or for a unit's socket the first process.
+ * The pid of a process as we see it: the one that it tells, if it has the same here.
+ * @param listener who made the control socket listen, as the kernel tells it in our own PID namespace: the process
+ *   itself, or process 1 for the socket of a unit
  */
 function pidOf({ pid }: Status, listener: number): number | undefined {
   if (listener === pid) return pid;

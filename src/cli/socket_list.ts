@@ -8,7 +8,7 @@ import { findHolders, type Holder, type Holders } from "../process/socket_holder
 import { wrapperReport } from "../process/state.ts";
 import { KnownGenerations } from "./known_generations.ts";
 
-/** A process that serves a socket; null is what cannot be told. */
+/** A process that serves a socket; what cannot be found out is null. */
 export interface ServingProcess {
   pid: number;
   command: string | null;
@@ -22,7 +22,7 @@ export interface ServingProcess {
 export interface ListedSocket {
   address: string;
   type: "tcp" | "udp" | "unix";
-  /** Null when nobody can be seen to serve it, and not everybody can be seen. */
+  /** Null when nobody is seen who serves it, and not everybody can be seen. */
   state: "serving" | "draining" | "unserved" | null;
   queue: number | null;
   limit: number | null;
@@ -82,7 +82,7 @@ interface Pages {
 }
 
 async function readPages(client: ControlClient): Promise<Pages> {
-  // A socket that was given up and bound again meanwhile is in two pages: the later one is true.
+  // A socket that was given up and bound again meanwhile is on two pages, of which the later one counts.
   const reports = new Map<string, SocketReport>();
   const wrappers = new Map<number, AttachedWrapper>();
   const troubles: Trouble[] = [];
@@ -138,7 +138,7 @@ function readPage(answer: unknown): SocketsPage {
   }
 }
 
-/** Who serves a socket. What cannot be seen in /proc, the wrappers that have it may have told. */
+/** Who serves a socket: the processes that /proc shows, or else, where it hides some, those that wrappers tell of. */
 function serviceOf(
   { inode, wrappers: ids }: SocketReport,
   wrappers: ReadonlyMap<number, AttachedWrapper>,

@@ -17,7 +17,7 @@ export const COLUMNS = [
   "AGE",
 ] as const;
 
-/** Servers that a line names; how many more there are, it says. */
+/** How many servers a line names; of the others it says how many there are. */
 const NAMED = 2;
 
 const PAINTS: Readonly<Record<string, (text: string) => string>> = {
@@ -43,7 +43,7 @@ function rank({ state, queue, troubles }: ListedSocket): number {
 }
 
 /**
- * The lines of the table, the header's first, and after it what is wrong in sentences.
+ * The lines of the table, the header's first.
  * @param now milliseconds since 1970
  * @param width columns of the terminal
  */
@@ -52,7 +52,7 @@ export function socketLines(
   now: number = Date.now(),
   width = Infinity,
 ): string[] {
-  // Most ages are the same few: to put one into words takes longer than all the rest of a line.
+  // Most ages are the same few, and to put one into words takes longer than all the rest of a line.
   const words = new Map<number, string>();
   const age = (ms: number) => {
     const seconds = Math.floor(ms / 1000);

@@ -1,4 +1,4 @@
-/** A status, for people: whatever members a binder or a wrapper of any version sends. */
+/** A status as text for people, whatever members a binder or a wrapper of any version sends. */
 
 import { bold, green, red, yellow } from "@std/fmt/colors";
 import { describeAge } from "../duration.ts";
@@ -8,21 +8,21 @@ import { type Cell, tableLines } from "./table.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** How words that say how something is are shown on a terminal. */
+/** How the words for a generation's state are shown on a terminal. */
 const PAINTS: Readonly<Record<string, (text: string) => string>> = {
   serving: green,
   starting: yellow,
   draining: yellow,
 };
 
-/** Rows of a table that are shown: a binder may have thousands of sockets, which `ls` lists. */
+/** How many rows of a table are shown: a binder may have thousands of sockets, which `ls` lists. */
 const ROWS = 20;
 
-/** What of a wrapper finds it for other commands. */
+/** Members of a wrapper by which other commands find it. */
 const HIDDEN = ["self", "control"];
 
 /**
- * Describes it: who answers, what is wrong, a line a value, a table a list.
+ * Describes a status: who answers, what is wrong, then a line for each value and a table for each list.
  * @param now the time, in milliseconds since 1970
  * @throws {UserError} when it is no status
  */
@@ -75,10 +75,10 @@ function cellText(name: string, value: unknown, now: number): string {
 /** A value on a line of its own, where what went wrong stands out. */
 function shown(value: unknown, now: number): string {
   const failed = isMembers(value) && (value.ok === false || value.connected === false);
-  return (failed ? red : plain)(text(value, now));
+  return (failed ? red : String)(text(value, now));
 }
 
-/** A value in one line. What others wrote steers no terminal. */
+/** A value in one line, with escapes for what would control a terminal. */
 function text(value: unknown, now: number): string {
   if (value === null) return "none";
   if (value === undefined) return "-";
@@ -107,10 +107,6 @@ function text(value: unknown, now: number): string {
 /** `lastReload` is shown as "last reload". */
 function label(name: string): string {
   return escapeControls(name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`));
-}
-
-function plain(text: string): string {
-  return text;
 }
 
 function isMembers(value: unknown): value is Members {

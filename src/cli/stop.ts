@@ -19,7 +19,12 @@ export const subcommand = defineSubcommand({
   argument: NAME,
   options: {
     sock: SOCK,
-    timeout: { placeholder: "TIME", about: "to wait for the end", read: duration, default: "15m" },
+    timeout: {
+      placeholder: "TIME",
+      about: "how long to wait for the end",
+      read: duration,
+      default: "15m",
+    },
   },
   sections: { "Outcome": OUTCOME, "Which one": NAMES },
   examples: ["multibinder stop site"],

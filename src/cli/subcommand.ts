@@ -5,18 +5,18 @@ import type { Option, Options, Values } from "./option.ts";
 
 /** The words of a command line that are no options. */
 export interface Argument {
-  /** Stands for one of them in the help, in capitals. */
+  /** What stands for one of them in the help, in capitals. */
   name: string;
   about: string;
   /** How many there may be; `command` is another program's command line, at least one word, taken as it is. */
   count: "one" | "some" | "any" | "command";
-  /** The only words that there are. */
+  /** The only words that are accepted. */
   choices?: readonly string[];
   /** Whether the words are addresses that the binder at --sock holds: a shell completes them. */
   isHeld?: true;
 }
 
-/** A command line, understood. */
+/** A command line that was parsed. */
 export interface CommandLine<O extends Options> {
   options: Values<O & typeof COMMON_OPTIONS>;
   /** The words that are no options. */
@@ -31,17 +31,17 @@ export interface Subcommand<O extends Options = Options> {
   /** What it does, as the list of all commands has it: a line without a full stop. */
   about: string;
   argument?: Argument;
-  /** By their names, without those that all have. */
+  /** Its own options, by their names; all subcommands have {@link COMMON_OPTIONS} as well. */
   options: O;
-  /** Whether each option may also be a variable: for programs that run in containers. */
+  /** Whether each option may also be given as an environment variable: for programs that run in containers. */
   environment?: true;
-  /** More to read, by its title. */
+  /** Further sections of the help, by their titles. */
   sections?: Readonly<Record<string, string>>;
-  /** Command lines. */
+  /** Command lines as examples. */
   examples?: readonly string[];
-  /** What the exit codes mean that others do not have. */
+  /** What its exit codes mean, where {@link COMMON_EXIT_CODES} do not say it. */
   exitCodes?: Readonly<Record<string, string>>;
-  /** Does it. @returns the exit code */
+  /** Runs it. @returns the exit code */
   run(line: CommandLine<O>): number | Promise<number>;
 }
 
@@ -54,14 +54,14 @@ export type Commands = ReadonlyMap<string, LoadCommand>;
 export const COMMON_OPTIONS = {
   "log-format": {
     placeholder: "FORMAT",
-    about: "of the log",
+    about: "format of the log",
     choices: FORMATS,
     environment: "MULTIBINDER_LOG_FORMAT",
     default: "text",
   },
   "log-level": {
     placeholder: "LEVEL",
-    about: "least to log",
+    about: "lowest level to log",
     choices: LEVELS,
     environment: "MULTIBINDER_LOG_LEVEL",
     default: "info",

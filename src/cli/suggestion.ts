@@ -5,7 +5,7 @@ import { levenshteinDistance } from "@std/text/levenshtein-distance";
 
 /**
  * Suggests one of the words that there are.
- * @returns a question to be put behind the error; nothing when none is at least half the same
+ * @returns a question to be put behind the error; empty when the closest one differs in more than half its letters
  */
 export function suggest(word: string, known: readonly string[]): string {
   const closest = closestString(word, known);

@@ -1,4 +1,4 @@
-/** Finding the control socket of what a command is for: --sock's own, or that of a wrapper of a binder. */
+/** Finding the control socket that a command is for: the one of --sock, or that of a wrapper of the binder there. */
 
 import { ControlClient, RefusedError } from "../control/client.ts";
 import { PEERS } from "../control/peer.ts";
@@ -34,7 +34,7 @@ interface Wrapper {
  * @param words what the command line names, one word at most
  * @param wanted `wrapper` when a binder cannot do what is to be asked
  * @param timeout milliseconds that an answer may take
- * @throws {UserError} when it is none, or not clear which one
+ * @throws {UserError} when there is none, or it is not clear which one is meant
  */
 export async function connectTo(
   sock: string,
@@ -49,7 +49,7 @@ export async function connectTo(
   const connect = (path: string) => ControlClient.connect(path, undefined, timeout, PEERS[wanted]);
   if (name === undefined && wanted === "either") return connect(sock);
   const wrappers = await wrappersOf(sock, timeout);
-  // It is a wrapper itself, or too old to tell.
+  // A wrapper answers itself, or a binder that is too old to tell of its wrappers.
   if (wrappers === undefined) {
     if (name === undefined) return connect(sock);
     throw new UserError(
@@ -62,13 +62,14 @@ export async function connectTo(
   let client: ControlClient | undefined;
   try {
     client = connect(control);
-    // Once a wrapper has ended, anybody could take its name; and who told of it may have named another's socket.
+    // Once a wrapper has ended, anybody could take the name of its control socket; and the binder that told of it
+    // may have named another's.
     const isIt = [0, uid].includes(client.answering.uid) &&
       Object(await client.call("status", [])).service === service;
     if (isIt) return client;
   } catch (error) {
     client?.close();
-    // It says itself why it does not answer.
+    // Such an error says itself why there is no answer.
     if (error instanceof RefusedError || !(error instanceof UserError)) throw error;
     throw new UserError(
       `${who} cannot be reached at ${

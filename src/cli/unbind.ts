@@ -11,9 +11,9 @@ import { defineSubcommand } from "./subcommand.ts";
 
 const MEANING = `
 All are given up, or none. A server that has a copy of the socket goes on accepting;
-the address is free when the last copy is closed. Refused for what the binder's
-command line names, and for what a wrapper has that is connected: both would bring it
-back.
+the address is free when the last copy is closed. It is refused for an address of the
+binder's command line, and for one that a connected wrapper has: either would be bound
+again.
 `;
 
 export const subcommand = defineSubcommand({

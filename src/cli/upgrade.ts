@@ -12,7 +12,7 @@ export const subcommand = defineOrder({
   name: "upgrade",
   about: "upgrade a binder or a wrapper in place",
   outcome: OUTCOME,
-  patience: "30s",
+  timeout: "30s",
   examples: [
     "multibinder upgrade",
     "multibinder upgrade site",

@@ -347,7 +347,7 @@ Deno.test("what cannot be meant is refused before anything is started", async ()
     [["--listen", "http=:80", "--server", "apache"], /there is no server "apache"; there are /],
     [["--listen", "http=:80", "--stop-signal", "NONE"], /it must be one of SIGHUP, /],
     [["--listen", "http=:80", "--listen", "ready=:81", "--ready-fd"], /has the name ready for its/],
-    [["--listen", "http=:80", "--ready-fd", "--ready-poll"], /one is to tell that/],
+    [["--listen", "http=:80", "--ready-fd", "--ready-poll"], /only one of --ready-notify/],
     [["--listen", "http=:80", "--server", "nginx", "--check", "true"], /multibinder knows this of/],
   ];
   for (const [args, message] of cases) {
