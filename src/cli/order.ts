@@ -43,7 +43,7 @@ export function defineOrder({ name, outcome, timeout, ...rest }: Order): Subcomm
         return EXIT.ok;
       } catch (error) {
         // The journal has the reason already.
-        if (error instanceof RefusedError && await isToldThere(client)) return EXIT.failure;
+        if (error instanceof RefusedError && await isInJournal(client)) return EXIT.failure;
         throw error;
       }
     },
@@ -51,7 +51,7 @@ export function defineOrder({ name, outcome, timeout, ...rest }: Order): Subcomm
 }
 
 /** Whether this is the ExecReload= of the answering program's own unit, whose journal that program has told why. */
-async function isToldThere(client: ControlClient): Promise<boolean> {
+async function isInJournal(client: ControlClient): Promise<boolean> {
   const main = Deno.env.get("MAINPID");
   if (main === undefined || !isJournal()) return false;
   const status = await client.call("status", []);

@@ -1,7 +1,7 @@
 /** The program as a whole: chooses the subcommand. */
 
 import { EXIT } from "../errors.ts";
-import { insistOnMachine, isOriginalCall } from "../process/start.ts";
+import { insistOnLimits, isOriginalCall } from "../process/start.ts";
 import { allCommands, COMMANDS, INTERNAL } from "./commands.ts";
 import { print } from "./output.ts";
 import type { LoadCommand } from "./subcommand.ts";
@@ -12,7 +12,7 @@ import type { LoadCommand } from "./subcommand.ts";
  * @throws {UserError} when it cannot be done, with the exit code
  */
 export async function runProgram(args: readonly string[]): Promise<number> {
-  insistOnMachine();
+  insistOnLimits();
   const [name = "", ...rest] = args;
   const load = COMMANDS.get(name);
   if (load) return await run(load, rest);

@@ -152,13 +152,13 @@ function serviceOf(
     return { state: isOld ? "draining" : "serving", servedBy };
   }
   if (complete) return { state: "unserved", servedBy: [] };
-  const told = ids.flatMap((id) => wrappers.get(id)?.report?.generations ?? [])
+  const reported = ids.flatMap((id) => wrappers.get(id)?.report?.generations ?? [])
     .filter(({ state }) => state !== "starting");
-  if (told.length === 0) return { state: null, servedBy: null };
-  const serving = told.filter(({ state }) => state === "serving");
+  if (reported.length === 0) return { state: null, servedBy: null };
+  const serving = reported.filter(({ state }) => state === "serving");
   return {
     state: serving.length > 0 ? "serving" : "draining",
-    servedBy: (serving.length > 0 ? serving : told).map(({ number, pid }) => {
+    servedBy: (serving.length > 0 ? serving : reported).map(({ number, pid }) => {
       return { pid, command: null, generation: number, unit: null, container: null };
     }),
   };

@@ -16,7 +16,7 @@ import { descriptorsOf } from "../proc.ts";
  * Copies a socket if, as the kernel knows, root, this process's user, or one of `makers` has made it.
  * @param process the process with that pid, by a descriptor
  * @param number the descriptor's number over there
- * @param stranger called with the user who has made the socket, when it is not copied for that reason
+ * @param onStranger called with the user who has made the socket, when it is not copied for that reason
  * @param makers further users whose sockets are copied
  * @returns undefined when there is no socket, or none that may be copied
  */
@@ -24,7 +24,7 @@ export function copySocket(
   pid: number,
   process: Fd,
   number: number,
-  stranger: (uid: number) => void = () => {},
+  onStranger: (uid: number) => void = () => {},
   makers: readonly number[] = [],
 ): Fd | undefined {
   try {
@@ -35,7 +35,7 @@ export function copySocket(
     if (!what.startsWith("socket:")) return undefined;
     const maker = Deno.statSync(`/proc/self/fd/${place.number}`).uid ?? -1;
     if (![0, effectiveUid(), ...makers].includes(maker)) {
-      stranger(maker);
+      onStranger(maker);
       return undefined;
     }
     const fd = copyDescriptor(process, number);
@@ -53,12 +53,12 @@ export function copySocket(
  * Copies the sockets that a process was lent, as far as they may be copied.
  * @param process the process with that pid, by a descriptor
  * @param lent how many it was lent: its descriptors from 3 on
- * @param stranger as in {@link copySocket}, and so is `makers`
+ * @param onStranger as in {@link copySocket}, and so is `makers`
  * @returns the copies, which the caller owns, in the order of the descriptors' numbers
  */
 export function copyLent(
   { pid, process, lent }: { pid: number; process: Fd; lent: number },
-  stranger?: (uid: number) => void,
+  onStranger?: (uid: number) => void,
   makers?: readonly number[],
 ): Fd[] {
   let numbers: number[];
@@ -70,7 +70,7 @@ export function copyLent(
   }
   return numbers.filter((one) => one >= FIRST_FD && one < FIRST_FD + lent)
     .toSorted((a, b) => a - b)
-    .flatMap((number) => copySocket(pid, process, number, stranger, makers) ?? []);
+    .flatMap((number) => copySocket(pid, process, number, onStranger, makers) ?? []);
 }
 
 function targetOf(fd: Fd): string {

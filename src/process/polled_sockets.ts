@@ -53,7 +53,7 @@ export class PolledSockets implements Disposable {
     isProven: boolean,
     log: Log,
   ): PolledSockets | undefined {
-    if (lent === undefined) tellOfMissingRight(log, { pid });
+    if (lent === undefined) warnOfMissingRight(log, { pid });
     if (!lent) return undefined;
     using copies = new DisposableStack();
     try {
@@ -79,7 +79,7 @@ export class PolledSockets implements Disposable {
       copies.move();
       return new PolledSockets(pid, process, sockets, sets);
     } catch (error) {
-      tellOfMissingRight(log, { pid, error: messageOf(error) });
+      warnOfMissingRight(log, { pid, error: messageOf(error) });
       return undefined;
     }
   }
@@ -151,12 +151,12 @@ export class PolledSockets implements Disposable {
   }
 }
 
-let isTold = false;
+let hasWarned = false;
 
 /** Warns of it once: it will be the same for each generation. */
-function tellOfMissingRight(log: Log, about: Fields): void {
-  if (isTold) return;
-  isTold = true;
+function warnOfMissingRight(log: Log, about: Fields): void {
+  if (hasWarned) return;
+  hasWarned = true;
   const what =
     "an old server may use up to a core while it drains: this process has no right to trace it";
   log.warn(`${what} (CAP_SYS_PTRACE in a container; see docs/draining.md)`, about);

@@ -33,7 +33,7 @@ export function isOriginalCall(args: readonly string[]): boolean {
   return word.includes("/") || (word.includes(".") && !/:(\d+|\*)$/.test(word));
 }
 
-/** @throws {UserError} when this machine does not give what the command needs */
-export function insistOnMachine(): void {
+/** @throws {UserError} when the limits of this process are too low for the command */
+export function insistOnLimits(): void {
   if (lack) throw lack;
 }

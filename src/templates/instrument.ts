@@ -1,6 +1,6 @@
 /** Puts checks into a template's code, wherever it makes text of a value. */
 
-import { type AnyNode, parse } from "acorn";
+import { type AnyNode, type AssignmentExpression, type CallExpression, parse } from "acorn";
 import type { Checks } from "./printable.ts";
 
 /** Where a tag's code stands within the compiled code. */
@@ -50,103 +50,136 @@ export function instrument(
   checks: string,
   reserved: readonly string[],
 ): { code: string; sources: string[] } {
-  const sources: string[] = [];
-  const edits: Edit[] = [];
-  const wrapped = new Map<AnyNode, keyof Checks>();
-  const foreign = new Set<AnyNode>();
+  return new Instrumentation(code, ranges, checks, reserved).result();
+}
 
-  const sourceOf = ({ start, end }: AnyNode) => code.slice(start, end);
-  const number = (node: AnyNode) => sources.push(sourceOf(node)) - 1;
-  const insert = (at: number, text: string, length = 0) => edits.push({ at, text, length });
-  const wrapAll = (nodes: AnyNode[], check: keyof Checks) =>
-    nodes.filter(({ type }) => type !== "SpreadElement").forEach((each) =>
-      wrapped.set(each, check)
-    );
+/** The walk over the syntax tree of one template's code, as {@link instrument} describes it. */
+class Instrumentation {
+  readonly #sources: string[] = [];
+  readonly #edits: Edit[] = [];
+  /** The nodes whose values are checked, and how. */
+  readonly #checked = new Map<AnyNode, keyof Checks>();
+  /** Template literals that a function is given, and that make no text by themselves. */
+  readonly #tagged = new Set<AnyNode>();
 
-  const visit = (node: AnyNode): void => {
-    const check = wrapped.get(node);
+  constructor(
+    readonly code: string,
+    readonly ranges: readonly Range[],
+    readonly checks: string,
+    readonly reserved: readonly string[],
+  ) {}
+
+  result(): { code: string; sources: string[] } {
+    this.#visit(parse(this.code, { ecmaVersion: "latest", allowReturnOutsideFunction: true }));
+    return { code: edited(this.code, this.#edits), sources: this.#sources };
+  }
+
+  #visit(node: AnyNode): void {
+    const check = this.#checked.get(node);
     // The space keeps it apart from a `return` or a `case` that touches a quote.
-    if (check) insert(node.start, ` ${checks}.${check}((`);
-    const range = rangeAt(ranges, node.start);
-    const after = range && enter(node, range);
-    eachChild(node, visit);
-    if (after) insert(node.end, after);
-    if (check) insert(node.end, `),${number(node)})`);
-  };
-
-  /** Without a brace, a statement governs the text up to the next tag, and nobody sees where that ends. */
-  const insistOnBrace = (node: AnyNode, body: AnyNode) => {
-    if (rangeAt(ranges, body.start)) return;
-    throw new Unmeant("this lacks its {, and a later tag the }", node.start);
-  };
+    if (check) this.#insert(node.start, ` ${this.checks}.${check}((`);
+    const range = rangeAt(this.ranges, node.start);
+    const after = range && this.#enter(node, range);
+    eachChild(node, (child) => this.#visit(child));
+    if (after) this.#insert(node.end, after);
+    if (check) this.#insert(node.end, `),${this.#numberOf(node)})`);
+  }
 
   /** Has a node's operands checked. @returns the code that is added after it */
-  const enter = (node: AnyNode, range: Range): string => {
+  #enter(node: AnyNode, range: Range): string {
     switch (node.type) {
       case "Identifier":
-        if (!reserved.includes(node.name)) return "";
+        if (!this.reserved.includes(node.name)) return "";
         throw new Unmeant(`${node.name} is not there for templates to use`, node.start);
       case "ExpressionStatement":
         if (!range.isCode || !isForgotten(node.expression)) return "";
         throw new Unmeant("this prints nothing; <%= %> prints", node.start);
       case "IfStatement":
-        insistOnBrace(node, node.consequent);
-        if (node.alternate) insistOnBrace(node, node.alternate);
+        this.#insistOnBrace(node, node.consequent);
+        if (node.alternate) this.#insistOnBrace(node, node.alternate);
         return "";
       case "ForStatement":
       case "ForInStatement":
       case "ForOfStatement":
       case "WhileStatement":
-        insistOnBrace(node, node.body);
+        this.#insistOnBrace(node, node.body);
         return "";
       case "TaggedTemplateExpression":
-        // Any other function before a template literal may be given values that are no text.
-        if (sourceOf(node.tag) !== "String.raw") foreign.add(node.quasi);
+        // Any other function may be given values that are no text.
+        if (this.#sourceOf(node.tag) !== "String.raw") this.#tagged.add(node.quasi);
         return "";
       case "TemplateLiteral":
-        if (!foreign.has(node)) wrapAll(node.expressions, "text");
+        if (!this.#tagged.has(node)) this.#checkAll(node.expressions, "text");
         return "";
       case "BinaryExpression":
         if (node.operator !== "+") return "";
-        insert(node.start, ` ${checks}.add(`);
-        insert(operatorAt(code, node.left.end), ",", 1);
-        return `,${number(node.left)},${number(node.right)})`;
-      case "AssignmentExpression": {
-        if (node.operator !== "+=") return "";
-        const { left, right } = node;
-        const target = sourceOf(left);
-        // Reading it a second time must change nothing.
-        if (!/^[\w$.]+$/.test(target)) {
-          wrapped.set(right, "given");
-          return "";
-        }
-        insert(operatorAt(code, left.end), `=${checks}.add(${target},(`, 2);
-        return `),${number(left)},${number(right)})`;
-      }
-      case "CallExpression": {
-        const { callee, arguments: args } = node;
-        if (callee.type === "Identifier" && TO_TEXT.has(callee.name)) wrapAll(args, "text");
-        if (callee.type === "Identifier") {
-          wrapAll(args.slice(0, ADDRESSES.get(callee.name) ?? 0), "given");
-        }
-        if (callee.type !== "MemberExpression" || callee.property.type !== "Identifier") return "";
-        const { object, property: { name } } = callee;
-        if (name === "fetch" && sourceOf(object) === "ENV") {
-          // Otherwise a variable of the environment named "fetch" would be called.
-          insert(callee.start, ` ${checks}.fetch`, callee.end - callee.start);
-        }
-        if (INTO_TEXT.has(name)) wrapAll(args, "given");
-        // Within a?.b.join() a check of a?.b would end the chain early.
-        if (name === "join" && !sourceOf(object).includes("?.")) wrapped.set(object, "list");
+        this.#insert(node.start, ` ${this.checks}.add(`);
+        this.#insert(operatorAt(this.code, node.left.end), ",", 1);
+        return `,${this.#numberOf(node.left)},${this.#numberOf(node.right)})`;
+      case "AssignmentExpression":
+        return this.#enterAssignment(node);
+      case "CallExpression":
+        this.#enterCall(node);
         return "";
-      }
       default:
         return "";
     }
-  };
+  }
 
-  visit(parse(code, { ecmaVersion: "latest", allowReturnOutsideFunction: true }));
-  return { code: edited(code, edits), sources };
+  #enterAssignment({ operator, left, right }: AssignmentExpression): string {
+    if (operator !== "+=") return "";
+    const target = this.#sourceOf(left);
+    // Reading it a second time must change nothing.
+    if (!/^[\w$.]+$/.test(target)) {
+      this.#checked.set(right, "given");
+      return "";
+    }
+    this.#insert(operatorAt(this.code, left.end), `=${this.checks}.add(${target},(`, 2);
+    return `),${this.#numberOf(left)},${this.#numberOf(right)})`;
+  }
+
+  #enterCall({ callee, arguments: args }: CallExpression): void {
+    if (callee.type === "Identifier") {
+      if (TO_TEXT.has(callee.name)) this.#checkAll(args, "text");
+      this.#checkAll(args.slice(0, ADDRESSES.get(callee.name) ?? 0), "given");
+    }
+    if (callee.type !== "MemberExpression" || callee.property.type !== "Identifier") return;
+    const { object, property: { name } } = callee;
+    if (name === "fetch" && this.#sourceOf(object) === "ENV") {
+      // Otherwise a variable of the environment named "fetch" would be called.
+      this.#insert(callee.start, ` ${this.checks}.fetch`, callee.end - callee.start);
+    }
+    if (INTO_TEXT.has(name)) this.#checkAll(args, "given");
+    // Within a?.b.join() a check of a?.b would end the chain early.
+    if (name === "join" && !this.#sourceOf(object).includes("?.")) {
+      this.#checked.set(object, "list");
+    }
+  }
+
+  #checkAll(nodes: readonly AnyNode[], check: keyof Checks): void {
+    for (const node of nodes) {
+      if (node.type !== "SpreadElement") this.#checked.set(node, check);
+    }
+  }
+
+  /** Without a brace, a statement governs the text up to the next tag, and nobody sees where that ends. */
+  #insistOnBrace(node: AnyNode, body: AnyNode): void {
+    if (rangeAt(this.ranges, body.start)) return;
+    throw new Unmeant("this lacks its {, and a later tag the }", node.start);
+  }
+
+  #insert(at: number, text: string, length = 0): void {
+    this.#edits.push({ at, text, length });
+  }
+
+  #sourceOf({ start, end }: AnyNode): string {
+    return this.code.slice(start, end);
+  }
+
+  /** The number that stands for a node's source in a call of the checks. */
+  #numberOf(node: AnyNode): number {
+    return this.#sources.push(this.#sourceOf(node)) - 1;
+  }
 }
 
 /** The range that holds a position, of ranges in order. */
