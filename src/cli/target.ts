@@ -44,7 +44,7 @@ export async function connectTo(
 ): Promise<ControlClient> {
   const [name, ...more] = words;
   if (more.length > 0) {
-    throw new UserError("there can be one NAME", { exitCode: EXIT.usage });
+    throw new UserError("there can be only one NAME", { exitCode: EXIT.usage });
   }
   const connect = (path: string) => ControlClient.connect(path, undefined, timeout, PEERS[wanted]);
   if (name === undefined && wanted === "either") return connect(sock);
