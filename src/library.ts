@@ -13,7 +13,8 @@ import {
 } from "./sockets/address.ts";
 import { expandAddresses } from "./sockets/address_list.ts";
 import { DEFAULT_BACKLOG, listen as listenOn } from "./sockets/listen.ts";
-import { ControlClient, DEFAULT_SOCK, NoBinderError, RefusedError } from "./control/client.ts";
+import { ControlClient, DEFAULT_SOCK } from "./control/client.ts";
+import { NoBinderError, RefusedError } from "./control/client_errors.ts";
 import { PEERS } from "./control/peer.ts";
 import { UserError } from "./errors.ts";
 

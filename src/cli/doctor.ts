@@ -3,7 +3,7 @@
 import { green, red, setColorEnabled, yellow } from "@std/fmt/colors";
 import { Poller } from "../../ffi/poll.ts";
 import { effectiveUid } from "../../ffi/process.ts";
-import { isAbsent } from "../control/client.ts";
+import { isAbsent } from "../control/client_errors.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
 import type { Finding } from "../finding.ts";

@@ -1,6 +1,7 @@
 /** Subcommands that have a binder or a wrapper do something, and print the outcome. */
 
-import { type ControlClient, RefusedError } from "../control/client.ts";
+import type { ControlClient } from "../control/client.ts";
+import { RefusedError } from "../control/client_errors.ts";
 import { EXIT } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
 import { isJournal } from "../log.ts";

@@ -1,6 +1,7 @@
 /** Finding the control socket that a command is for: the one of --sock, or that of a wrapper of the binder there. */
 
-import { ControlClient, RefusedError } from "../control/client.ts";
+import { ControlClient } from "../control/client.ts";
+import { RefusedError } from "../control/client_errors.ts";
 import { PEERS } from "../control/peer.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { escapeControls } from "../escape.ts";

@@ -12,6 +12,7 @@ import { connectUnix, type Credentials, peerCredentials } from "../../ffi/socket
 import { messageOf, UserError } from "../errors.ts";
 import { joinParts } from "../sockets/address.ts";
 import { Channel, ChannelClosed } from "./channel.ts";
+import { NoBinderError, RefusedError, unreachable } from "./client_errors.ts";
 import { mismatch } from "./grant.ts";
 import { type Answer, type BindParam, parseAnswer, RPC } from "./messages.ts";
 import { type Peer, PEERS } from "./peer.ts";
@@ -27,41 +28,6 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 /** As whom the kernel shows a user that is not known in our user namespace (user_namespaces(7)). */
 const OVERFLOW_UID = 65534;
-
-/**
- * Nobody could be reached at a control socket, or none that answers as is expected. `code` is errno's name;
- * EPERM when somebody answers who is not the binder.
- */
-export class NoBinderError extends UserError {
-  /** The class's name. */
-  override readonly name = "NoBinderError";
-
-  /** The control socket was tried at `path`. */
-  constructor(readonly path: string, readonly code: string, message: string, cause?: unknown) {
-    super(message, { cause });
-  }
-}
-
-/** Whether an error says that nobody listens on a control socket, or takes no more, which may change. */
-export function isAbsent(error: unknown): boolean {
-  return error instanceof NoBinderError &&
-    ["ENOENT", "ECONNREFUSED", "EAGAIN"].includes(error.code);
-}
-
-/** What was asked for was refused. `data.code` is errno's name, where a system call failed. */
-export class RefusedError extends UserError {
-  /** The class's name. */
-  override readonly name = "RefusedError";
-
-  /** `code` is that of JSON-RPC, or 10000 for a bind that failed. */
-  constructor(
-    readonly code: number,
-    message: string,
-    readonly data: { code?: string; address?: string } | undefined,
-  ) {
-    super(message);
-  }
-}
 
 interface RequestOptions {
   /** Descriptors to send along; they stay the caller's. */
@@ -118,9 +84,7 @@ export class ControlClient implements Disposable {
       if (!client.#isTrusted) channel.guardFds();
       return client;
     } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      const message = `${peer.nobody} at ${path}: ${unreachable(error, peer)}`;
-      throw new NoBinderError(path, error.code, message, error);
+      throw error instanceof SystemError ? unreachable(path, error, peer) : error;
     }
   }
 
@@ -289,20 +253,5 @@ export class ControlClient implements Disposable {
     }
     const message = `what answers at ${path} ${peer.isNot}: ${messageOf(error)}`;
     return new NoBinderError(path, "EPROTO", message, error);
-  }
-}
-
-function unreachable(error: SystemError, peer: Peer): string {
-  switch (error.code) {
-    case "ENOENT":
-      return `there is no such file (ENOENT); ${peer.hint}`;
-    case "ECONNREFUSED":
-      return `nobody listens on that socket (ECONNREFUSED); ${peer.hint}`;
-    case "EAGAIN":
-      return "too many clients wait to be accepted (EAGAIN)";
-    case "EACCES":
-      return `no permission (EACCES); ${peer.access}`;
-    default:
-      return error.message;
   }
 }

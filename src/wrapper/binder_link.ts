@@ -2,7 +2,8 @@
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
-import { ControlClient, isAbsent, NoBinderError, RefusedError } from "../control/client.ts";
+import { ControlClient } from "../control/client.ts";
+import { isAbsent, NoBinderError, RefusedError } from "../control/client_errors.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, RPC } from "../control/messages.ts";

@@ -19,7 +19,7 @@ import {
 import { settled } from "../../tests/support/poller.ts";
 import { until } from "../../tests/support/process_status.ts";
 import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
-import { NoBinderError } from "../control/client.ts";
+import { NoBinderError } from "../control/client_errors.ts";
 import { createLog } from "../log.ts";
 import { type BindParam, RPC, RpcError } from "../control/messages.ts";
 import type { Handler } from "../control/handler.ts";

@@ -11,13 +11,8 @@ import {
   resolveAddress,
   toParts,
 } from "../sockets/address.ts";
-import {
-  ControlClient,
-  DEFAULT_SOCK,
-  isAbsent,
-  NoBinderError,
-  RefusedError,
-} from "../control/client.ts";
+import { ControlClient, DEFAULT_SOCK } from "../control/client.ts";
+import { isAbsent, NoBinderError, RefusedError } from "../control/client_errors.ts";
 import { BindError, namingHolder } from "../sockets/bind_error.ts";
 import { DEFAULT_BACKLOG, listeningAddress } from "../sockets/listen.ts";
 import type { Log } from "../log.ts";

@@ -13,7 +13,7 @@ import { settled } from "../../tests/support/poller.ts";
 import { loopbackHost, type TempDir, tempDir } from "../../tests/support/temp_dir.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
-import { NoBinderError, RefusedError } from "../control/client.ts";
+import { NoBinderError, RefusedError } from "../control/client_errors.ts";
 import { BindError } from "../sockets/bind_error.ts";
 import { optionsOf } from "../sockets/kernel_options.ts";
 import { listeningAddress } from "../sockets/listen.ts";

@@ -11,7 +11,8 @@ import {
 } from "@std/assert";
 import "../support/libc.ts";
 import { socketCookie } from "../../ffi/socket.ts";
-import { ControlClient, isAbsent } from "../../src/control/client.ts";
+import { ControlClient } from "../../src/control/client.ts";
+import { isAbsent } from "../../src/control/client_errors.ts";
 import type { AddressParts } from "../../src/sockets/address.ts";
 import { multibinder, startBinder } from "../support/binder.ts";
 import {

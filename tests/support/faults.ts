@@ -3,7 +3,8 @@
 import "./libc.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
-import { ControlClient, NoBinderError, RefusedError } from "../../src/control/client.ts";
+import { ControlClient } from "../../src/control/client.ts";
+import { NoBinderError, RefusedError } from "../../src/control/client_errors.ts";
 import { type Binder, startBinder } from "./binder.ts";
 import { settled } from "./poller.ts";
 import { openFds } from "./process.ts";
