@@ -1,10 +1,8 @@
 /** What systemd passes to a binder: sockets of a `.socket` unit, and those of its descriptor store. */
 
-import { SystemError } from "../../ffi/errno.ts";
-import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue } from "../../ffi/socket.ts";
 import { type Address, formatAddress, hasFile } from "../sockets/address.ts";
-import { listeningAddress } from "../sockets/listen.ts";
+import { addressIfListening } from "../sockets/listen.ts";
 import { EXIT, UserError } from "../errors.ts";
 import type { ControlSocket } from "../control/control_socket.ts";
 import type { Held } from "../sockets/held.ts";
@@ -53,7 +51,7 @@ export function sortPassed(
   const sorted: PassedSockets = { stored: [], configured: [], refused: [] };
   const seen = new Set<string>();
   for (const { name, fd } of passed) {
-    const address = withShare(addressOf(fd), name);
+    const address = withShare(addressIfListening(fd), name);
     const why = address === undefined ? "it is no listening socket" : uselessness(address, seen);
     // From the store it would come back at every start; what a unit passes is the administrator's mistake.
     if (address === undefined && !STORE_NAME.test(name)) {
@@ -93,13 +91,4 @@ function withShare(address: Address | undefined, name: string): Address | undefi
   if (address === undefined || address.transport === "unix") return address;
   const share = /-(\d+\/\d+)$/.exec(name)?.[1];
   return share === undefined ? address : { ...address, share };
-}
-
-function addressOf(fd: Fd): Address | undefined {
-  try {
-    return listeningAddress(fd);
-  } catch (error) {
-    if (error instanceof SystemError && error.code === "ENOTSOCK") return undefined;
-    throw error;
-  }
 }

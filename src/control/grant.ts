@@ -1,6 +1,5 @@
 /** What came with an answer to a bind request: whether it is the socket that was asked for. */
 
-import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { UserError } from "../errors.ts";
 import {
@@ -12,7 +11,7 @@ import {
   wholeOf,
 } from "../sockets/address.ts";
 import { lackingOption } from "../sockets/kernel_options.ts";
-import { listeningAddress } from "../sockets/listen.ts";
+import { addressIfListening } from "../sockets/listen.ts";
 
 /**
  * Compares a socket with the address that was asked for. Of a host name only the binder can say what it
@@ -20,21 +19,11 @@ import { listeningAddress } from "../sockets/listen.ts";
  * @returns undefined when it is a listening socket (a bound one for UDP) of that address, else what it is
  */
 export function mismatch(fd: Fd, asked: AddressParts): string | undefined {
-  const found = addressOf(fd);
+  const found = addressIfListening(fd);
   if (found === undefined) return "something that is no listening socket";
   if (!isMeant(found, asked)) return `a socket of ${formatAddress(found)}`;
   const lacking = asked.options && lackingOption(fd, found, asked.options);
   return lacking && `a socket without ${lacking}: does it know of that option?`;
-}
-
-function addressOf(fd: Fd): Address | undefined {
-  try {
-    return listeningAddress(fd);
-  } catch (error) {
-    // No socket at all, or of a family that has no such calls.
-    if (error instanceof SystemError) return undefined;
-    throw error;
-  }
 }
 
 function isMeant(found: Address, asked: AddressParts): boolean {

@@ -128,8 +128,9 @@ function toInterface(fd: Fd, address: Address, name: string): void {
 
 /**
  * What a socket that somebody else has bound listens on.
- * @returns undefined for a socket that does not listen (UDP: is not bound), or is none of ours
- * @throws {SystemError} ENOTSOCK
+ * @returns undefined for a socket that does not listen (UDP: is not bound), or on no address that can be
+ *   written here
+ * @throws {SystemError} ENOTSOCK; EOPNOTSUPP for a kind of socket that has no such calls
  */
 export function listeningAddress(fd: Fd): Address | undefined {
   const type = getOption(fd, SOL_SOCKET, SO_TYPE);
@@ -152,6 +153,16 @@ export function listeningAddress(fd: Fd): Address | undefined {
   }
   const scoped = bound.scope === 0 ? host : `${host}%${bound.scope}`;
   return { ...rest, family: "inet6", host: scoped };
+}
+
+/** As {@link listeningAddress}, of a descriptor that may be anything: undefined for what is no socket as well. */
+export function addressIfListening(fd: Fd): Address | undefined {
+  try {
+    return listeningAddress(fd);
+  } catch (error) {
+    if (error instanceof SystemError) return undefined;
+    throw error;
+  }
 }
 
 /**

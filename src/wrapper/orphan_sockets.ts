@@ -1,13 +1,12 @@
 /** Taking over the listening sockets of orphans: of those that root or this user has made. */
 
 import { SO_REUSEPORT, SOL_SOCKET } from "../../ffi/constants.ts";
-import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { getOption, socketCookie } from "../../ffi/socket.ts";
 import type { Log } from "../log.ts";
 import { copyLent } from "../process/copied_socket.ts";
 import { type Address, formatAddress, toParts } from "../sockets/address.ts";
-import { listeningAddress } from "../sockets/listen.ts";
+import { addressIfListening } from "../sockets/listen.ts";
 import type { HeldSocket } from "./binder_link.ts";
 import type { Orphan } from "./orphans.ts";
 
@@ -23,7 +22,7 @@ export function listeningSocketsOf(
 ): HeldSocket[] {
   const found = new Map<string, { address: Address; fds: Map<bigint, Fd> }>();
   for (const fd of [...others, ...orphans.flatMap((orphan) => socketsOf(orphan, log))]) {
-    const address = addressOf(fd);
+    const address = addressIfListening(fd);
     const text = address && formatAddress(address);
     const same = found.get(text ?? "");
     const isShare = same && getOption(fd, SOL_SOCKET, SO_REUSEPORT) !== 0;
@@ -39,16 +38,6 @@ export function listeningSocketsOf(
       return { param: toParts({ ...address, ...share }), fd };
     });
   });
-}
-
-/** Undefined for what does not listen, and for a kind of socket that has no such calls. */
-function addressOf(fd: Fd): Address | undefined {
-  try {
-    return listeningAddress(fd);
-  } catch (error) {
-    if (error instanceof SystemError) return undefined;
-    throw error;
-  }
 }
 
 /** Copies of the sockets that an orphan was lent and that are ours or root's. */
