@@ -1,7 +1,7 @@
 /** What `mod.ts` exports. */
 
 import type { Fd } from "../ffi/fd.ts";
-import { userId } from "./control/accounts.ts";
+import { userId } from "./accounts.ts";
 import {
   type Address,
   formatAddress,

@@ -9,6 +9,7 @@ import { posix } from "node:path";
 
 /** What everything in `src/` may use besides its own folder; these know no word of binder or wrapper. */
 const SHARED = [
+  "src/accounts.ts",
   "src/duration.ts",
   "src/errors.ts",
   "src/escape.ts",

@@ -1,6 +1,6 @@
 /** Who may use the control socket, and who may do what is for the binder's own user. */
 
-import { groupId, userId } from "../control/accounts.ts";
+import { groupId, userId } from "../accounts.ts";
 import { MAX_MESSAGE_BYTES } from "../control/framing.ts";
 import type { Peer, Rights } from "../control/handler.ts";
 

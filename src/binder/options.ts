@@ -1,7 +1,7 @@
 /** What the command line says, and what its names mean. */
 
 import { effectiveUid } from "../../ffi/process.ts";
-import { account, groupId, userId } from "../control/accounts.ts";
+import { account, groupId, userId } from "../accounts.ts";
 import { resolveAddress, splitAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
 import type { Owner } from "../control/control_socket.ts";

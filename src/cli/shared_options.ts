@@ -1,6 +1,6 @@
 /** Options that several subcommands have. */
 
-import { userId } from "../control/accounts.ts";
+import { userId } from "../accounts.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
 import type { Options } from "./option.ts";
 import { duration } from "./values.ts";

@@ -1,7 +1,7 @@
-/** Users and groups of the command line, by name or number. A number needs no entry anywhere. */
+/** Users and groups, by name or number. A number needs no entry anywhere. */
 
-import { findGroup, findUser, type User } from "../../ffi/accounts.ts";
-import { EXIT, UserError } from "../errors.ts";
+import { findGroup, findUser, type User } from "../ffi/accounts.ts";
+import { EXIT, UserError } from "./errors.ts";
 
 /** A number that no account has: (uid_t)-1 means "leave it" to chown(2). */
 const NONE = 2 ** 32 - 1;

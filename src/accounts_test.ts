@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
-import "../../tests/support/libc.ts";
+import "../tests/support/libc.ts";
 import { account, groupId, userId } from "./accounts.ts";
-import { UserError } from "../errors.ts";
+import { UserError } from "./errors.ts";
 
 Deno.test("users and groups are known by name and by number", () => {
   for (const [idOf, file] of [[userId, "/etc/passwd"], [groupId, "/etc/group"]] as const) {
