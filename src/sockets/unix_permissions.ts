@@ -1,8 +1,7 @@
 /** Who may connect to a UNIX socket, by the options mode, user and group. */
 
-import { findGroup, findUser } from "../../ffi/accounts.ts";
-import { UserError } from "../errors.ts";
-import type { OptionValue, SocketOptions } from "./socket_options.ts";
+import { groupId, userId } from "../accounts.ts";
+import type { SocketOptions } from "./socket_options.ts";
 
 /** Permissions of a file. */
 export interface Permissions {
@@ -13,7 +12,7 @@ export interface Permissions {
   gid?: number;
 }
 
-/** What a file has that is given to somebody, and nothing is said of its mode: bind(2)'s own with a usual umask. */
+/** The mode of a file for which only an owner or a group is named: that of bind(2) with a usual umask. */
 const DEFAULT_MODE = 0o755;
 
 /**
@@ -25,18 +24,7 @@ export function permissionsOf({ mode, user, group }: SocketOptions): Permissions
   if (mode === undefined && user === undefined && group === undefined) return undefined;
   return {
     mode: mode === undefined ? DEFAULT_MODE : parseInt(String(mode), 8),
-    ...(user !== undefined && { uid: idOf("user", user, (name) => findUser(name)?.uid) }),
-    ...(group !== undefined && { gid: idOf("group", group, findGroup) }),
+    ...(user !== undefined && { uid: userId(String(user)) }),
+    ...(group !== undefined && { gid: groupId(String(group)) }),
   };
-}
-
-function idOf(
-  kind: string,
-  value: OptionValue,
-  find: (name: string) => number | undefined,
-): number {
-  const name = String(value);
-  const id = /^\d{1,9}$/.test(name) ? Number(name) : find(name);
-  if (id === undefined) throw new UserError(`there is no ${kind} "${name}" on this system`);
-  return id;
 }
