@@ -286,6 +286,7 @@ function abstractAddress(path: string, written: string): UnixAddress {
   return { transport: "unix", path };
 }
 
-function malformed(written: string, why: string): UserError {
+/** The error for an address that cannot be understood. */
+export function malformed(written: string, why: string): UserError {
   return new UserError(`malformed address "${written}": ${why}`);
 }

@@ -16,8 +16,7 @@
  * @module
  */
 
-import { UserError } from "../errors.ts";
-import { numericAddress, parsePort, splitAddress } from "./address.ts";
+import { malformed, numericAddress, parsePort, splitAddress } from "./address.ts";
 import { expandShares, looksLikeOption, readOption } from "./socket_options.ts";
 
 /** What each prefix says: the transport, and the one family of Internet addresses that may follow. */
@@ -114,8 +113,4 @@ function inFamily(
     throw malformed(text, `${host} is no address of ${prefix}`);
   }
   return rest;
-}
-
-function malformed(text: string, why: string): UserError {
-  return new UserError(`malformed address "${text}": ${why}`);
 }
