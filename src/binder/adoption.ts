@@ -1,13 +1,12 @@
 /** Adopting sockets that clients got from a binder before, and hand back to this one. */
 
 import type { Fd } from "../../ffi/fd.ts";
-import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
+import { socketCookie } from "../../ffi/socket.ts";
 import { messageOf } from "../errors.ts";
 import type { Caller, Peer } from "../control/handler.ts";
-import { type Address, formatAddress, hasFile, wholeOf } from "../sockets/address.ts";
-import { conform } from "../sockets/held.ts";
+import { type Address, formatAddress, wholeOf } from "../sockets/address.ts";
+import { conform, heldFrom } from "../sockets/held.ts";
 import { makerOf } from "../sockets/listen.ts";
-import { fileId } from "../sockets/place.ts";
 import type { SocketOptions } from "../sockets/socket_options.ts";
 import type { Wanted } from "../sockets/wanted.ts";
 import type { Access } from "./access.ts";
@@ -62,15 +61,8 @@ export class Adoption {
       caller.complain("a client has another socket of an address held", about);
       return "refused: another socket is held for this address";
     }
-    const file = hasFile(address) ? fileId(address.path) : undefined;
-    const queue = address.transport === "tcp" ? acceptQueue(fd).limit : undefined;
-    const adopted = {
-      address,
-      fd: fd.duplicate(),
-      backlog: backlog ?? queue ?? registry.defaultBacklog,
-      since: Date.now(),
-      ...(file && { file }),
-    };
+    const theirs = heldFrom(address, fd, registry.defaultBacklog);
+    const adopted = { ...theirs, fd: fd.duplicate(), backlog: backlog ?? theirs.backlog };
     holdings.take(adopted, "adopted", about);
     ledger.handedBack(adopted, peer);
     return "adopted";

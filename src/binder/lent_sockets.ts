@@ -13,17 +13,15 @@ import { discard } from "../../ffi/discard.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { openProcess } from "../../ffi/pidfd.ts";
-import { acceptQueue, socketCookie } from "../../ffi/socket.ts";
+import { socketCookie } from "../../ffi/socket.ts";
 import { UserError } from "../errors.ts";
 import { descriptorsOf, inodeIn, linkAt, processes } from "../proc.ts";
 import { copyLent } from "../process/copied_socket.ts";
 import { marksOf } from "../process/marks.ts";
 import { descendsFrom } from "../process/origin.ts";
-import { hasFile } from "../sockets/address.ts";
 import type { BindError } from "../sockets/bind_error.ts";
 import { socketInode } from "../sockets/listener_state.ts";
-import { fileId } from "../sockets/place.ts";
-import type { Held } from "../sockets/held.ts";
+import { type Held, heldFrom } from "../sockets/held.ts";
 import type { Wanted } from "../sockets/wanted.ts";
 import { refusal } from "./handed_back.ts";
 
@@ -60,15 +58,12 @@ export function regainLent(wanted: readonly Wanted[], { own, adopters = [] }: Tr
     }
   }
   const regained: Regained[] = [];
-  for (const { address, backlog, options } of wanted) {
+  for (const { address, options } of wanted) {
     const match = [...found].find(([, { fd }]) => refusal(fd, address, options) === undefined);
     if (match === undefined) continue;
     const [cookie, { fd, pid }] = match;
     found.delete(cookie);
-    const queue = address.transport === "tcp" ? acceptQueue(fd).limit : 0;
-    const file = hasFile(address) ? fileId(address.path) : undefined;
-    const held = { address, fd, backlog: backlog ?? queue, since: Date.now(), ...file && { file } };
-    regained.push({ held, pid });
+    regained.push({ held: heldFrom(address, fd), pid });
   }
   found.forEach(({ fd }) => discard(fd));
   return regained;

@@ -3,11 +3,11 @@
 import { discard } from "../../ffi/discard.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { listenSocket } from "../../ffi/socket.ts";
+import { acceptQueue, listenSocket } from "../../ffi/socket.ts";
 import { type Address, hasFile } from "./address.ts";
 import { explain } from "./bind_error.ts";
 import { setOptions } from "./kernel_options.ts";
-import { type FileId, removeIfSame } from "./place.ts";
+import { type FileId, fileId, removeIfSame } from "./place.ts";
 import type { SocketOptions } from "./socket_options.ts";
 import { conformFile } from "./unix_path.ts";
 
@@ -23,6 +23,16 @@ export interface Held {
   file?: FileId;
   /** How often it was found to serve nobody, and mended. */
   mended?: number;
+}
+
+/**
+ * A socket that is bound already, as it is held from now on.
+ * @param backlog length of its accept queue, where the kernel does not tell it: it does for TCP alone
+ */
+export function heldFrom(address: Address, fd: Fd, backlog = 0): Held {
+  const file = hasFile(address) ? fileId(address.path) : undefined;
+  const limit = address.transport === "tcp" ? acceptQueue(fd).limit : backlog;
+  return { address, fd, backlog: limit, since: Date.now(), ...(file && { file }) };
 }
 
 /** Has a socket that is held take on options, as far as a live one can. @throws {BindError} */

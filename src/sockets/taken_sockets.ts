@@ -14,16 +14,15 @@ import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { copyDescriptor, openProcess } from "../../ffi/pidfd.ts";
 import { MAX_UNIX_PATH } from "../../ffi/sockaddr.ts";
-import { acceptQueue, setOption } from "../../ffi/socket.ts";
+import { setOption } from "../../ffi/socket.ts";
 import { UserError } from "../errors.ts";
 import { commandOf, descriptorsOf, inodeIn, linkAt, processes } from "../proc.ts";
-import { type Address, formatAddress, hasFile, wholeOf } from "./address.ts";
+import { type Address, formatAddress, wholeOf } from "./address.ts";
 import { isTrusted } from "./folder.ts";
 import { listeningAddress, makerOf } from "./listen.ts";
 import { socketInode } from "./listener_state.ts";
-import { fileId } from "./place.ts";
 import { socketInodes } from "./port_holder.ts";
-import type { Held } from "./held.ts";
+import { type Held, heldFrom } from "./held.ts";
 
 /** What it takes to trace a process (ptrace(2)), and to list its descriptors. */
 const RIGHT = "it takes root (CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH), or the same user and " +
@@ -94,10 +93,7 @@ async function takeGroup(group: readonly Address[], holder: Holder): Promise<Tak
       if (address === whole && address.transport !== "unix") {
         setOption(fd, SOL_SOCKET, SO_REUSEPORT, 0);
       }
-      const file = hasFile(address) ? fileId(address.path) : undefined;
-      const backlog = address.transport === "tcp" ? acceptQueue(fd).limit : 0;
-      const held = { address, fd, backlog, since: Date.now(), ...(file && { file }) };
-      return { held, pid, command: commandOf(pid) };
+      return { held: heldFrom(address, fd), pid, command: commandOf(pid) };
     });
   }
   copies.forEach(({ fd }) => discard(fd));

@@ -1,6 +1,12 @@
 /** A binder that finds its address taken by a server that was lent it, when nobody hands it back. */
 
-import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertObjectMatch,
+  assertStrictEquals,
+} from "@std/assert";
 import "../support/libc.ts";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { deadMark, startGeneration } from "../support/generation.ts";
@@ -76,8 +82,10 @@ for (
       await using remains = await Remains.leave(through, args);
       const { target, sockets } = remains;
       await using load = new Load(target, { workers: 2 });
-      await using next = await startBinder([text(target)], { args });
+      await using next = await startBinder([`${text(target)},backlog=1200`], { args });
       assertEquals(socketsOf(next.program), sockets);
+      const { sockets: [regained] } = await next.waitFor(() => true);
+      assertObjectMatch(regained ?? {}, { backlog: 1200, queue: { limit: 1200 } });
       assertStrictEquals(await get(target), "lent");
       // It is lent like any other.
       await using _wrapper = await startWrapper(site(tag(target), "next"), { sock: next.sock });
