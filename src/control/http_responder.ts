@@ -14,7 +14,7 @@ import { setOption, shutDown } from "../../ffi/socket.ts";
 import { giveTurn } from "../turns.ts";
 
 /** Milliseconds from the accept to the last byte of the answer. */
-export const REQUEST_TIME = 10_000;
+const REQUEST_TIME = 10_000;
 
 /** Bytes of a request line and its header fields. */
 const MAX_HEAD = 8192;
@@ -97,14 +97,22 @@ async function answerTo(
       "Allow: GET, HEAD\r\n",
     );
   }
-  const path = target.replace(/\?.*$/, "");
+  const answer = await answerAt(target.replace(/\?.*$/, ""), content, unready);
+  // An answer to HEAD ends with its header fields.
+  return method === "HEAD" ? answer.slice(0, 1) : answer;
+}
+
+/** What GET has from a path: the header fields, and the pieces of what follows them. */
+async function answerAt(
+  path: string,
+  content: () => Promise<Content>,
+  unready?: () => string | undefined,
+): Promise<Uint8Array<ArrayBuffer>[]> {
   if (path === READY_PATH && unready) {
     const why = unready();
     return plain(why === undefined ? "200 OK" : "503 Service Unavailable", why ?? "ready");
   }
-  if (path !== PATH) {
-    return plain("404 Not Found", `metrics are at ${PATH}`);
-  }
+  if (path !== PATH) return plain("404 Not Found", `metrics are at ${PATH}`);
   let found: Content;
   try {
     found = await content();
@@ -112,8 +120,7 @@ async function answerTo(
     return plain("500 Internal Server Error", "the metrics could not be read");
   }
   const length = found.pieces.reduce((sum, piece) => sum + piece.length, 0);
-  const start = headOf("200 OK", found.type, length);
-  return method === "HEAD" ? [start] : [start, ...found.pieces];
+  return [headOf("200 OK", found.type, length), ...found.pieces];
 }
 
 function plain(status: string, text: string, fields = ""): Uint8Array<ArrayBuffer>[] {

@@ -71,6 +71,14 @@ Deno.test("whether clients are to be sent here is told where somebody knows", as
   assertMatch(await ask(), /^HTTP\/1\.1 404 /);
 });
 
+Deno.test("an answer to HEAD has header fields and nothing after them, whatever GET would get", async () => {
+  for (const path of ["/metrics", "/ready", "/none"]) {
+    const text = await answer([`HEAD ${path} HTTP/1.1\r\n\r\n`]);
+    assertMatch(text, /^HTTP\/1\.1 \d+ [^]*Content-Length: [1-9]/);
+    assertStrictEquals(text.indexOf("\r\n\r\n"), text.length - 4, text);
+  }
+});
+
 Deno.test("who says nothing, or too little, gets no answer when the time is over", async () => {
   for (const parts of [[], ["GET /metrics HTTP/1.1\r\n"]]) {
     assertStrictEquals(await answer(parts, content, 20), "");
