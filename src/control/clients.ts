@@ -164,7 +164,8 @@ function withRoom(clients: readonly Client[]): Set<Client> {
   let room = MAX_HANDED;
   const kept = new Set<Client>();
   const first = (a: Client, b: Client) =>
-    b.channel.maxFds - a.channel.maxFds || a.channel.pending.length - b.channel.pending.length;
+    Number(b.user.trusted) - Number(a.user.trusted) ||
+    a.channel.pending.length - b.channel.pending.length;
   for (const client of clients.toSorted(first)) {
     const { length } = client.channel.pending;
     if (length > room) continue;

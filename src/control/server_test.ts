@@ -245,7 +245,7 @@ Deno.test("a successor goes on with the connections and their half-received requ
   await isServed(other);
 });
 
-Deno.test("unfinished requests that are too long together are given up, the longest first", async () => {
+Deno.test("unfinished requests that are too long together are given up, the longest first, those of the trusted last", async () => {
   const MiB = 1024 * 1024;
   await using scene = serve(echo, {}, 1);
   const half = (length: number) => {
@@ -255,9 +255,14 @@ Deno.test("unfinished requests that are too long together are given up, the long
     scene.server.serve({ fd: far, pending });
     return near;
   };
+  const kept = () => scene.server.clients.handedOver().map(({ pending }) => pending.length);
+  scene.rights = { ...scene.rights, trusted: false };
   const ends = [MiB, ...new Array(9).fill(MiB - 10), 0, 20].map(half);
-  const kept = scene.server.clients.handedOver().map(({ pending }) => pending.length);
-  assertEquals(kept, [...new Array(8).fill(MiB - 10), 0, 20]);
+  assertEquals(kept(), [...new Array(8).fill(MiB - 10), 0, 20]);
+  // One who may send descriptors as well, and is trusted besides, comes before them.
+  scene.rights = { ...scene.rights, trusted: true };
+  ends.push(half(MiB));
+  assertEquals(kept(), [...new Array(7).fill(MiB - 10), 0, 20, MiB]);
   ends.forEach((fd) => fd.close());
 });
 
