@@ -1,5 +1,6 @@
 /** The binder: holds listening sockets and hands copies of them out. */
 
+import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { becomeUser, effectiveUid, unblockSignals } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
@@ -43,7 +44,7 @@ import { goOnWith, handOver } from "./succession.ts";
 import { type BinderState, parseState } from "./state.ts";
 
 /**
- * Runs a binder until it is told to stop.
+ * Runs a binder until a signal stops it.
  * @param reread reads the options again, for a reload; undefined when there is no config file
  * @returns the exit code
  * @throws {UserError} when it cannot start; nothing is held or left behind then
@@ -56,9 +57,9 @@ export async function runBinder(
   const before = inheritedState(parseState);
   raiseFdLimit();
   const reserved = reserveFds(2048);
-  // Clients wait for a successor, which takes some 10 ms less so.
+  // That takes some 10 ms, in which the clients of a predecessor would wait.
   if (!before) await reserved;
-  // A successor has what the program before made of the same words.
+  // A successor goes by what its predecessor made of these addresses.
   const addresses = before
     ? Object.keys(before.own)
     : fromCommandLine(() => options.addresses.flatMap((one) => expandAddresses(one)));
@@ -90,7 +91,7 @@ class Binder {
   #control: ControlSocket | undefined;
   #metrics: MetricsSocket | undefined;
   #server: ControlServer | undefined;
-  /** Kept once it serves and holds what it was told to. */
+  /** Resolved once the binder serves, and holds its own addresses. */
   readonly #started = Promise.withResolvers<Config>();
 
   constructor(
@@ -140,8 +141,13 @@ class Binder {
     this.#view = new View(seen);
   }
 
+  /**
+   * Takes what others hold for it already (its predecessor, systemd, a server that runs), serves the control
+   * socket, and binds what is missing: while it waits for an address in use, a client may hand that back.
+   * @param before what its predecessor has handed over
+   */
   async start(before: BinderState | undefined): Promise<void> {
-    const { options, log, reread } = this;
+    const { options, log } = this;
     const [own, store, holdings] = [this.#own, this.#store, this.#holdings];
     const passed = sortPassed(takeListenFds(), options.sock, options.backlog);
     this.#control = before && goOnWith(before, this.#view);
@@ -161,48 +167,14 @@ class Binder {
     const access = new Access(rules.access, look);
     if (!this.#control) await leftOverGone(options.sock);
     if (this.#isStopping) return;
-    this.#control ??= listenOn(options.sock, options.mode, rules.owner);
-    const { fd } = this.#control;
-    const config = new Config({
-      options,
-      reread,
-      policy,
-      access,
-      own,
-      store,
-      holdings,
-      askAgain: () => this.#server?.closeAttached() ?? 0,
-      changed: () => {
-        this.#rules = { ...rules, access: access.rules, policy: policy.rules };
-        this.#server?.closeChanged();
-      },
-      log,
-    });
-    const requests = new Requests({
-      holdings,
-      policy,
-      access,
-      ledger: this.#ledger,
-      view: this.#view,
-      log,
-      isControl: (other) => socketCookie(fd) === socketCookie(other),
-      reload: () => config.readAgain(),
-      upgrade: () => this.#upgrade.request(),
-    });
-    this.#server = new ControlServer(
-      fd,
-      this.#poller,
-      this.#counters.counting(requests.handle),
-      log,
-      (peer) => access.rights(peer),
-      DEFAULT_LIMITS,
-      this.#clients,
-    );
+    const { fd } = this.#control ??= listenOn(options.sock, options.mode, rules.owner);
+    const config = this.#configWith(rules, policy, access);
+    const server = this.#server = this.#serverOn(fd, policy, access, config);
     if (before) {
       const upgraded = this.#upgrade.succeeded(before.from, before.upgrades);
-      this.#server.resume(before.clients, upgraded);
+      server.resume(before.clients, upgraded);
     }
-    void this.#server.run();
+    void server.run();
     try {
       if (before?.metrics || options.metrics) await this.#openMetrics(options.metrics, before);
       own.add(options.addresses, await holdings.holdOwn(wanted, access.rules), policy);
@@ -221,13 +193,56 @@ class Binder {
     this.#unused?.rounds.begin();
   }
 
+  /** The config that a reload reads again, and what it changes. */
+  #configWith(rules: Rules, policy: Policy, access: Access): Config {
+    return new Config({
+      options: this.options,
+      reread: this.reread,
+      policy,
+      access,
+      own: this.#own,
+      store: this.#store,
+      holdings: this.#holdings,
+      askAgain: () => this.#server?.closeAttached() ?? 0,
+      changed: () => {
+        this.#rules = { ...rules, access: access.rules, policy: policy.rules };
+        this.#server?.closeChanged();
+      },
+      log: this.log,
+    });
+  }
+
+  /** What answers on the control socket. */
+  #serverOn(control: Fd, policy: Policy, access: Access, config: Config): ControlServer {
+    const { handle } = new Requests({
+      holdings: this.#holdings,
+      policy,
+      access,
+      ledger: this.#ledger,
+      view: this.#view,
+      log: this.log,
+      isControl: (other) => socketCookie(control) === socketCookie(other),
+      reload: () => config.readAgain(),
+      upgrade: () => this.#upgrade.request(),
+    });
+    return new ControlServer(
+      control,
+      this.#poller,
+      this.#counters.counting(handle),
+      this.log,
+      (peer) => access.rights(peer),
+      DEFAULT_LIMITS,
+      this.#clients,
+    );
+  }
+
   #listenForSignals(): void {
     const explain = (signal: string) => () =>
       this.log.info(`${signal} does nothing here: SIGUSR1 upgrades, SIGTERM stops`);
     listenForSignals({
       SIGTERM: () => this.#shutDown("SIGTERM"),
       SIGINT: () => this.#shutDown("SIGINT"),
-      // Not before there is all to hand over. A failure was logged, and is nobody's to handle.
+      // Only then is there everything to hand over. A failure has been logged.
       SIGUSR1: () => void this.#started.promise.then(() => this.#upgrade.request()).catch(() => {}),
       SIGHUP: this.reread
         ? () => void this.#started.promise.then((config) => config.readAgain()).catch(() => {})
@@ -236,7 +251,7 @@ class Binder {
     });
   }
 
-  /** What no start needs is loaded when it is asked for. */
+  /** Opens the socket for scrapers of metrics. Its code is loaded here, since most binders do not need it. */
   async #openMetrics(address: string | undefined, before: BinderState | undefined): Promise<void> {
     const { MetricsSocket } = await import("../control/metrics_socket.ts");
     this.#metrics = new MetricsSocket(this.#poller, this.log, () => this.#view.metrics());
