@@ -15,7 +15,7 @@ import { expandAddresses } from "./sockets/address_list.ts";
 import { DEFAULT_BACKLOG, listen as listenOn } from "./sockets/listen.ts";
 import { ControlClient, DEFAULT_SOCK } from "./control/client.ts";
 import { NoBinderError, RefusedError } from "./control/client_errors.ts";
-import { PEERS } from "./control/peer.ts";
+import { PEERS } from "./control/expected_peer.ts";
 import { UserError } from "./errors.ts";
 
 export { type Address, formatAddress, type InternetAddress, NoBinderError };

@@ -2,7 +2,7 @@
 
 import { effectiveUid } from "../../ffi/process.ts";
 import { ControlClient } from "../control/client.ts";
-import { PEERS } from "../control/peer.ts";
+import { PEERS } from "../control/expected_peer.ts";
 import { type Finding, fine } from "../finding.ts";
 import type { Subject } from "../process/machine.ts";
 import { linkAt, textAt } from "../proc.ts";

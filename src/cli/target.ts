@@ -2,7 +2,7 @@
 
 import { ControlClient } from "../control/client.ts";
 import { RefusedError } from "../control/client_errors.ts";
-import { PEERS } from "../control/peer.ts";
+import { PEERS } from "../control/expected_peer.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { escapeControls } from "../escape.ts";
 import type { Argument } from "./subcommand.ts";

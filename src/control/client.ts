@@ -15,7 +15,7 @@ import { Channel, ChannelClosed } from "./channel.ts";
 import { NoBinderError, RefusedError, unreachable } from "./client_errors.ts";
 import { mismatch } from "./grant.ts";
 import { type Answer, type BindParam, parseAnswer, RPC } from "./messages.ts";
-import { type Peer, PEERS } from "./peer.ts";
+import { type ExpectedPeer, PEERS } from "./expected_peer.ts";
 
 /** Where a binder listens when nothing else is said. */
 export const DEFAULT_SOCK = "/run/multibinder.sock";
@@ -52,7 +52,7 @@ export class ControlClient implements Disposable {
     readonly path: string,
     readonly channel: Channel,
     readonly timeout: number,
-    readonly peer: Peer,
+    readonly peer: ExpectedPeer,
     /** Who answers, as the kernel has it: who made the control socket listen. */
     readonly answering: Credentials,
   ) {}
@@ -69,7 +69,7 @@ export class ControlClient implements Disposable {
     path: string,
     poller: Poller = sharedPoller ??= new Poller(),
     timeout: number = ANSWER_TIMEOUT,
-    peer: Peer = PEERS.binder,
+    peer: ExpectedPeer = PEERS.binder,
   ): ControlClient {
     const length = new TextEncoder().encode(path).length;
     if (length > MAX_UNIX_PATH) {

@@ -2,7 +2,7 @@
 
 import type { SystemError } from "../../ffi/errno.ts";
 import { UserError } from "../errors.ts";
-import type { Peer } from "./peer.ts";
+import type { ExpectedPeer } from "./expected_peer.ts";
 
 /**
  * Nobody could be reached at a control socket, or none that answers as is expected. `code` is errno's name;
@@ -40,12 +40,12 @@ export function isAbsent(error: unknown): boolean {
 }
 
 /** The error of a connect(2) that failed. */
-export function unreachable(path: string, error: SystemError, peer: Peer): NoBinderError {
+export function unreachable(path: string, error: SystemError, peer: ExpectedPeer): NoBinderError {
   const message = `${peer.nobody} at ${path}: ${reason(error, peer)}`;
   return new NoBinderError(path, error.code, message, error);
 }
 
-function reason(error: SystemError, peer: Peer): string {
+function reason(error: SystemError, peer: ExpectedPeer): string {
   switch (error.code) {
     case "ENOENT":
       return `there is no such file (ENOENT); ${peer.hint}`;

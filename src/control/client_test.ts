@@ -18,7 +18,7 @@ import { asStranger, asUser } from "../../tests/support/file_user.ts";
 import { settled } from "../../tests/support/poller.ts";
 import { ignoreUnless } from "../../tests/support/users.ts";
 import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
-import { PEERS } from "./peer.ts";
+import { PEERS } from "./expected_peer.ts";
 import { ControlClient } from "./client.ts";
 import { NoBinderError, RefusedError } from "./client_errors.ts";
 import { UserError } from "../errors.ts";

@@ -7,7 +7,7 @@ import { isAbsent, NoBinderError, RefusedError } from "../control/client_errors.
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { type BindParam, RPC } from "../control/messages.ts";
-import { PEERS } from "../control/peer.ts";
+import { PEERS } from "../control/expected_peer.ts";
 import type { WrapperReport } from "../control/reports.ts";
 import { joinParts } from "../sockets/address.ts";
 

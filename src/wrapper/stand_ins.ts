@@ -15,7 +15,7 @@ import type { SocketAddress } from "../../ffi/sockaddr.ts";
 import { bindSocket, createSocket, listenSocket } from "../../ffi/socket.ts";
 import { ControlClient, DEFAULT_SOCK } from "../control/client.ts";
 import { isAbsent } from "../control/client_errors.ts";
-import { PEERS } from "../control/peer.ts";
+import { PEERS } from "../control/expected_peer.ts";
 import type { BindParam } from "../control/messages.ts";
 import { messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";

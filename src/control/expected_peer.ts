@@ -1,7 +1,7 @@
 /** Who is meant to answer at a control socket, in words for the person who asked, and by user. */
 
 /** The words for one kind of peer. */
-export interface Peer {
+export interface ExpectedPeer {
   /** Says that no such one is there, before " at PATH". */
   nobody: string;
   /** What may have been forgotten when nobody listens. */
@@ -39,4 +39,4 @@ export const PEERS = {
     isNot: "is neither a binder nor a wrapper",
     instead: "it is an older binder or wrapper",
   },
-} satisfies Record<string, Peer>;
+} satisfies Record<string, ExpectedPeer>;
