@@ -33,9 +33,9 @@ interface Setting {
   /** Where it is for IPv4, and for IPv6 and both. */
   places: readonly [inet: Place, inet6: Place];
   /** What the kernel is told. @param backlog of the socket */
-  told: (value: OptionValue, backlog: number) => number;
+  toKernel: (value: OptionValue, backlog: number) => number;
   /** From what the kernel tells; undefined when it is not set. */
-  read: (told: number) => OptionValue | undefined;
+  fromKernel: (found: number) => OptionValue | undefined;
 }
 
 /** Seconds that a client may take to send something, as HAProxy sets it (sock_inet.c, tcp_bind_listener). */
@@ -47,13 +47,13 @@ const DEFAULT_MSS = 536;
 const SETTINGS = {
   transparent: flag([IPPROTO_IP, IP_TRANSPARENT], [IPPROTO_IPV6, IPV6_TRANSPARENT]),
   freebind: flag([IPPROTO_IP, IP_FREEBIND], [IPPROTO_IPV6, IPV6_FREEBIND]),
-  mark: { ...number([SOL_SOCKET, SO_MARK]), read: (told) => told >>> 0 || undefined },
+  mark: { ...number([SOL_SOCKET, SO_MARK]), fromKernel: (found) => found >>> 0 || undefined },
   mss: {
     ...number([IPPROTO_TCP, TCP_MAXSEG]),
-    read: (told) => told === DEFAULT_MSS ? undefined : told,
+    fromKernel: (found) => found === DEFAULT_MSS ? undefined : found,
   },
-  "defer-accept": { ...flag([IPPROTO_TCP, TCP_DEFER_ACCEPT]), told: () => DEFER_SECONDS },
-  tfo: { ...flag([IPPROTO_TCP, TCP_FASTOPEN]), told: (_, backlog) => Math.max(1, backlog) },
+  "defer-accept": { ...flag([IPPROTO_TCP, TCP_DEFER_ACCEPT]), toKernel: () => DEFER_SECONDS },
+  tfo: { ...flag([IPPROTO_TCP, TCP_FASTOPEN]), toKernel: (_, backlog) => Math.max(1, backlog) },
 } satisfies Partial<Record<OptionName, Setting>>;
 
 type SettingName = keyof typeof SETTINGS;
@@ -121,16 +121,16 @@ export function setOptions(
     const value = options[name];
     if (value === undefined || valueOf(fd, address, name) === value) continue;
     try {
-      const { told }: Setting = SETTINGS[name];
-      setOption(fd, ...placeOf(name, address), told(value, backlog));
+      const { toKernel }: Setting = SETTINGS[name];
+      setOption(fd, ...placeOf(name, address), toKernel(value, backlog));
     } catch (error) {
-      throw error instanceof SystemError ? refusal(address, name, value, error) : error;
+      throw error instanceof SystemError ? optionRefused(address, name, value, error) : error;
     }
   }
 }
 
 /** The error of the kernel's refusal of an option. */
-export function refusal(
+export function optionRefused(
   address: Address,
   name: OptionName,
   value: OptionValue,
@@ -149,9 +149,9 @@ export function refusal(
 }
 
 function valueOf(fd: Fd, address: Address, name: SettingName): OptionValue | undefined {
-  const { read }: Setting = SETTINGS[name];
+  const { fromKernel }: Setting = SETTINGS[name];
   try {
-    return read(getOption(fd, ...placeOf(name, address)));
+    return fromKernel(getOption(fd, ...placeOf(name, address)));
   } catch (error) {
     // A kernel that does not have it: to ask for it is refused.
     if (error instanceof SystemError) return undefined;
@@ -169,9 +169,13 @@ function isMptcp(fd: Fd): boolean {
 }
 
 function flag(inet: Place, inet6: Place = inet): Setting {
-  return { places: [inet, inet6], told: () => 1, read: (told) => told > 0 ? true : undefined };
+  return {
+    places: [inet, inet6],
+    toKernel: () => 1,
+    fromKernel: (found) => found > 0 ? true : undefined,
+  };
 }
 
 function number(place: Place): Setting {
-  return { places: [place, place], told: Number, read: (told) => told };
+  return { places: [place, place], toKernel: Number, fromKernel: (found) => found };
 }

@@ -28,7 +28,7 @@ import {
 } from "../../ffi/socket.ts";
 import { type Address, hasFile, type UnixAddress, wholeOf } from "./address.ts";
 import { explain } from "./bind_error.ts";
-import { refusal, setOptions } from "./kernel_options.ts";
+import { optionRefused, setOptions } from "./kernel_options.ts";
 import type { SocketOptions } from "./socket_options.ts";
 import { permissionsOf } from "./unix_permissions.ts";
 import type { FileId } from "./place.ts";
@@ -114,7 +114,7 @@ function unbound(address: Address, { mptcp }: SocketOptions): Fd {
     return createSocket(familyOf(address), type, mptcp ? IPPROTO_MPTCP : 0);
   } catch (error) {
     const isRefused = mptcp && error instanceof SystemError && error.code !== "EMFILE";
-    throw isRefused ? refusal(address, "mptcp", mptcp, error) : error;
+    throw isRefused ? optionRefused(address, "mptcp", mptcp, error) : error;
   }
 }
 
@@ -122,7 +122,7 @@ function toInterface(fd: Fd, address: Address, name: string): void {
   try {
     bindToInterface(fd, name);
   } catch (error) {
-    throw error instanceof SystemError ? refusal(address, "interface", name, error) : error;
+    throw error instanceof SystemError ? optionRefused(address, "interface", name, error) : error;
   }
 }
 
