@@ -10,7 +10,7 @@ import { makerOf } from "../sockets/listen.ts";
 import type { SocketOptions } from "../sockets/socket_options.ts";
 import type { Wanted } from "../sockets/wanted.ts";
 import type { Access } from "./access.ts";
-import { refusal } from "./handed_back.ts";
+import { whyUnfit } from "./handed_back.ts";
 import type { Holdings } from "./holdings.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Policy } from "./policy.ts";
@@ -28,8 +28,8 @@ export interface AdoptionParts {
 /** What is meant by an address whose words have meant another one once: that which the socket has. */
 export function meaning(wanted: Wanted, fd: Fd): Wanted {
   const { former } = wanted;
-  const isFormer = former && refusal(fd, wanted.address) !== undefined &&
-    refusal(fd, former) === undefined;
+  const isFormer = former && whyUnfit(fd, wanted.address) !== undefined &&
+    whyUnfit(fd, former) === undefined;
   return isFormer ? { ...wanted, address: former } : wanted;
 }
 
@@ -47,7 +47,7 @@ export class Adoption {
     const { holdings, ledger } = this.parts;
     const { registry } = holdings.parts;
     const about = { address: formatAddress(address), pid: peer.pid };
-    const why = this.#refusal(fd, address, options, peer);
+    const why = this.#whyRefused(fd, address, options, peer);
     if (why !== undefined) {
       caller.complain("refused a socket handed back", { ...about, why });
       return `refused: ${why}`;
@@ -68,17 +68,17 @@ export class Adoption {
     return "adopted";
   }
 
-  #refusal(fd: Fd, address: Address, options: SocketOptions, peer: Peer): string | undefined {
+  #whyRefused(fd: Fd, address: Address, options: SocketOptions, peer: Peer): string | undefined {
     const { policy, isControl } = this.parts;
     if (!policy.allows(address)) return "not allowed";
-    return refusal(fd, address, options) ?? this.#strangeness(fd, peer) ??
+    return whyUnfit(fd, address, options) ?? this.#whyForeign(fd, peer) ??
       (isControl(fd)
         ? "it is this binder's control socket"
-        : this.#unfitness(fd, address, options));
+        : this.#whyNotConformed(fd, address, options));
   }
 
   /** A socket that some other user has made could be shut down, or read, by that user at any time. */
-  #strangeness(fd: Fd, { uid }: Peer): string | undefined {
+  #whyForeign(fd: Fd, { uid }: Peer): string | undefined {
     const { access } = this.parts;
     const maker = makerOf(fd);
     if (access.trusts(uid) || access.trusts(maker)) return undefined;
@@ -86,7 +86,7 @@ export class Adoption {
   }
 
   /** Why a socket cannot have the options that it is to have; it has them from now on if it can. */
-  #unfitness(fd: Fd, address: Address, options: SocketOptions): string | undefined {
+  #whyNotConformed(fd: Fd, address: Address, options: SocketOptions): string | undefined {
     const { registry } = this.parts.holdings.parts;
     const isTwice = address !== wholeOf(address) &&
       registry.list().some((held) =>

@@ -9,17 +9,19 @@ export interface Changes {
   /** Whether other clients may connect, or ask for other addresses. */
   rules: boolean;
   /** Options that only a restart changes, by their names in the program. */
-  later: readonly string[];
+  needRestart: readonly string[];
 }
 
 /** All of it, in one line. */
-export function describeChanges({ bound, gone, kept, rules, later }: Changes): string {
+export function describeChanges({ bound, gone, kept, rules, needRestart }: Changes): string {
   const parts = [
     ...bound.length > 0 ? [`bound ${bound.join(", ")}`] : [],
     ...gone.length > 0 ? [`gave up ${gone.join(", ")}`] : [],
     ...Object.entries(kept).map(([address, why]) => `kept ${address}: ${why}`),
     ...rules ? ["changed who may connect, or ask for what"] : [],
-    ...later.length > 0 ? [`a restart is needed for ${later.map(written).join(", ")}`] : [],
+    ...needRestart.length > 0
+      ? [`a restart is needed for ${needRestart.map(written).join(", ")}`]
+      : [],
   ];
   return parts.length > 0 ? parts.join("; ") : "nothing has changed";
 }

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describeChanges } from "./changes.ts";
 
-const NOTHING = { bound: [], gone: [], kept: {}, rules: false, later: [] };
+const NOTHING = { bound: [], gone: [], kept: {}, rules: false, needRestart: [] };
 
 Deno.test("each kind of change is said, and that there was none", () => {
   assertEquals(describeChanges(NOTHING), "nothing has changed");
@@ -11,7 +11,7 @@ Deno.test("each kind of change is said, and that there was none", () => {
       gone: ["0.0.0.0:81"],
       kept: { "0.0.0.0:82": "in use" },
       rules: true,
-      later: ["mode", "unservedAfter"],
+      needRestart: ["mode", "unservedAfter"],
     }),
     "bound 0.0.0.0:80, [::]:80; gave up 0.0.0.0:81; kept 0.0.0.0:82: in use; " +
       "changed who may connect, or ask for what; a restart is needed for mode, unserved-after",

@@ -10,7 +10,7 @@ import { Queue } from "../turns.ts";
 import type { Access } from "./access.ts";
 import { type Changes, describeChanges } from "./changes.ts";
 import type { Holdings } from "./holdings.ts";
-import { type BinderOptions, LASTING, lookUpNames, type Rules } from "./options.ts";
+import { type BinderOptions, FIXED, lookUpNames, type Rules } from "./options.ts";
 import type { OwnAddresses } from "./own_addresses.ts";
 import type { Policy } from "./policy.ts";
 import type { Store } from "./store.ts";
@@ -66,9 +66,9 @@ export class Config {
 
   async #apply(read: BinderOptions): Promise<Changes> {
     const { options, policy, access, own, store, changed } = this.configured;
-    const lasting = Object.fromEntries(LASTING.map((name) => [name, options[name]]));
+    const fixed = Object.fromEntries(FIXED.map((name) => [name, options[name]]));
     const addresses = read.addresses.flatMap((one) => expandAddresses(one));
-    const rules = await lookUpNames({ ...read, ...lasting, addresses }, store.configured);
+    const rules = await lookUpNames({ ...read, ...fixed, addresses }, store.configured);
     const opens = rules.policy.everything && !policy.rules.everything;
     // A file that is being written, or was emptied, names nothing: that alone must not let clients ask for everything.
     if (opens && !read.allow.includes("*")) throw new UserError(NAMES_NOTHING);
@@ -84,7 +84,7 @@ export class Config {
       bound: own.texts.filter((text) => !before.texts.includes(text)),
       ...this.#giveUp(before.texts.filter((text) => !own.texts.includes(text))),
       rules: JSON.stringify([access.rules, policy.rules]) !== before.rules,
-      later: LASTING.filter((name) => read[name] !== options[name]),
+      needRestart: FIXED.filter((name) => read[name] !== options[name]),
     };
   }
 

@@ -29,7 +29,7 @@ const PROTOCOLS = { tcp: IPPROTO_TCP, udp: IPPROTO_UDP } as const;
  * @param options of those with which it would have been bound, Multipath TCP
  * @returns why it is not; undefined when it is
  */
-export function refusal(
+export function whyUnfit(
   fd: Fd,
   address: Address,
   options: SocketOptions = {},

@@ -33,7 +33,7 @@ import { freePort, loopbackHost, tempDir } from "../../tests/support/temp_dir.ts
 import { ignoreUnless } from "../../tests/support/users.ts";
 import { type Address, resolveAddress, splitAddress } from "../sockets/address.ts";
 import { listen } from "../sockets/listen.ts";
-import { refusal } from "./handed_back.ts";
+import { whyUnfit } from "./handed_back.ts";
 
 /** What listens, or is bound, as TCP and UDP do: <netinet/in.h>. */
 const KINDS = [
@@ -55,7 +55,7 @@ async function parse(text: string): Promise<Address> {
 async function refusalOf(bound: string, claimed: string): Promise<string | undefined> {
   const { fd } = listen(await parse(bound), 10);
   using socket = fd;
-  return refusal(socket, await parse(claimed));
+  return whyUnfit(socket, await parse(claimed));
 }
 
 Deno.test("a socket that a binder would have bound is taken", async () => {
@@ -107,21 +107,21 @@ Deno.test("a socket that does not listen is not", async () => {
   const [host, port] = [loopbackHost(), freePort()];
   const address = await parse(`${host}:${port}`);
   using bound = createSocket(AF_INET, SOCK_STREAM);
-  assertStrictEquals(refusal(bound, address), "it is no listening socket", "not even bound");
+  assertStrictEquals(whyUnfit(bound, address), "it is no listening socket", "not even bound");
   bindSocket(bound, { family: "inet", host, port });
-  assertStrictEquals(refusal(bound, address), "it is no listening socket");
+  assertStrictEquals(whyUnfit(bound, address), "it is no listening socket");
   listenSocket(bound, 10);
-  assertStrictEquals(refusal(bound, address), undefined);
+  assertStrictEquals(whyUnfit(bound, address), undefined);
 
   using unbound = createSocket(AF_INET, SOCK_DGRAM);
   const anyPort = await parse("udp:0.0.0.0:0");
-  assertStrictEquals(refusal(unbound, anyPort), "it is no listening socket");
+  assertStrictEquals(whyUnfit(unbound, anyPort), "it is no listening socket");
 
   using folder = tempDir();
   const path = folder.file("site.sock");
   using datagrams = createSocket(AF_UNIX, SOCK_DGRAM);
   bindSocket(datagrams, { family: "unix", path });
-  assertStrictEquals(refusal(datagrams, await parse(`unix:${path}`)), "it is no listening socket");
+  assertStrictEquals(whyUnfit(datagrams, await parse(`unix:${path}`)), "it is no listening socket");
 });
 
 /** Listens on a path until its input ends. */
@@ -138,13 +138,13 @@ Deno.test("a UNIX socket that its path does not lead to is not", async () => {
   using socket = fd;
   const gone = "its file is gone, or is another's";
   Deno.removeSync(path);
-  assertStrictEquals(refusal(socket, address), gone);
+  assertStrictEquals(whyUnfit(socket, address), gone);
   Deno.writeTextFileSync(path, "precious");
-  assertStrictEquals(refusal(socket, address), gone);
+  assertStrictEquals(whyUnfit(socket, address), gone);
   Deno.removeSync(path);
   await using other = startProgram(["python3", "-c", SERVER, path]);
   await other.waitFor(/up/);
-  assertStrictEquals(refusal(socket, address), gone);
+  assertStrictEquals(whyUnfit(socket, address), gone);
 });
 
 Deno.test("the one before at the same path is not, though the same process serves that", async () => {
@@ -153,8 +153,8 @@ Deno.test("the one before at the same path is not, though the same process serve
   using twin = listen(address, 10).fd;
   Deno.removeSync(folder.file("site.sock"));
   using socket = listen(address, 10).fd;
-  assertStrictEquals(refusal(twin, address), "its file is gone, or is another's");
-  assertStrictEquals(refusal(socket, address), undefined);
+  assertStrictEquals(whyUnfit(twin, address), "its file is gone, or is another's");
+  assertStrictEquals(whyUnfit(socket, address), undefined);
 });
 
 Deno.test("a socket that a bind would have made otherwise is not", async () => {
@@ -168,15 +168,15 @@ Deno.test("a socket that a bind would have made otherwise is not", async () => {
     at(shared);
     listenSocket(shared, 10);
     const why = "it may share its port with other sockets (SO_REUSEPORT)";
-    assertStrictEquals(refusal(shared, tcp), why);
+    assertStrictEquals(whyUnfit(shared, tcp), why);
   }
   {
     using connected = createSocket(AF_INET, SOCK_DGRAM);
     at(connected);
-    assertStrictEquals(refusal(connected, udp), undefined);
+    assertStrictEquals(whyUnfit(connected, udp), undefined);
     const peer = encodeAddress({ family: "inet", host, port });
     libc().connect(connected.number, peer, peer.length);
-    assertStrictEquals(refusal(connected, udp), "it is connected to one peer");
+    assertStrictEquals(whyUnfit(connected, udp), "it is connected to one peer");
   }
 });
 
@@ -191,7 +191,7 @@ for (const { name, type, protocol, transport } of KINDS) {
       );
       bindSocket(socket, { family: "inet", host, port });
       if (type === SOCK_STREAM) listenSocket(socket, 10);
-      const why = refusal(socket, await parse(`${transport}${host}:${port}`));
+      const why = whyUnfit(socket, await parse(`${transport}${host}:${port}`));
       assertStrictEquals(why, `it is of protocol ${protocol}`);
     },
   });
@@ -204,13 +204,13 @@ Deno.test("one of an IPv4 address in IPv6's clothes is not one for both", async 
   bindSocket(mapped, { family: "inet6", host: "::ffff:127.0.0.1", port, scope: 0 });
   listenSocket(mapped, 10);
   for (const claimed of [`[::]:${port},v4v6`, `127.0.0.1:${port}`, `[::]:${port}`]) {
-    assertStrictEquals(refusal(mapped, await parse(claimed)), "it is no listening socket");
+    assertStrictEquals(whyUnfit(mapped, await parse(claimed)), "it is no listening socket");
   }
 });
 
 Deno.test("what is no socket is not", async () => {
   using file = createMemfd("none");
-  assertStrictEquals(refusal(file, await parse("127.0.0.1:80")), "it is no socket");
+  assertStrictEquals(whyUnfit(file, await parse("127.0.0.1:80")), "it is no socket");
 });
 
 /** Binds a port, and sends the socket to whoever listens on a path. */
@@ -258,8 +258,8 @@ Deno.test({
     const port = freePort();
     const address = await parse(`0.0.0.0:${port}`);
     using here = await sentBy([], port);
-    assertStrictEquals(refusal(here, address), undefined);
+    assertStrictEquals(whyUnfit(here, address), undefined);
     using there = await sentBy(["unshare", ...UNSHARE ?? []], port);
-    assertStrictEquals(refusal(there, address), "it is in another network namespace");
+    assertStrictEquals(whyUnfit(there, address), "it is in another network namespace");
   },
 });

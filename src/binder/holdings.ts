@@ -109,7 +109,7 @@ export class Holdings {
     const { held, fresh } = isShort
       ? registry.bindNew(wanted)
       : await this.#batches.run(() => registry.bindInPieces(wanted, giveTurn), trusted);
-    for (const one of fresh) this.#came(one, "holding", { backlog: one.backlog });
+    for (const one of fresh) this.#added(one, "holding", { backlog: one.backlog });
     return held;
   }
 
@@ -126,10 +126,10 @@ export class Holdings {
   /** Holds a socket that is bound already. @param message what the log says of it */
   take(held: Held, message: string, fields: Fields): void {
     this.parts.registry.add(held);
-    this.#came(held, message, fields);
+    this.#added(held, message, fields);
   }
 
-  #came(held: Held, message: string, fields: Fields): void {
+  #added(held: Held, message: string, fields: Fields): void {
     this.parts.log.info(message, { address: formatAddress(held.address), ...fields });
     this.parts.store.keep(held);
   }

@@ -23,7 +23,7 @@ import type { BindError } from "../sockets/bind_error.ts";
 import { socketInode } from "../sockets/listener_state.ts";
 import { type Held, heldFrom } from "../sockets/held.ts";
 import type { Wanted } from "../sockets/wanted.ts";
-import { refusal } from "./handed_back.ts";
+import { whyUnfit } from "./handed_back.ts";
 
 /** Whom to believe. */
 export interface Trust {
@@ -59,7 +59,7 @@ export function regainLent(wanted: readonly Wanted[], { own, adopters = [] }: Tr
   }
   const regained: Regained[] = [];
   for (const { address, options } of wanted) {
-    const match = [...found].find(([, { fd }]) => refusal(fd, address, options) === undefined);
+    const match = [...found].find(([, { fd }]) => whyUnfit(fd, address, options) === undefined);
     if (match === undefined) continue;
     const [cookie, { fd, pid }] = match;
     found.delete(cookie);

@@ -12,7 +12,7 @@ export class Nagging {
   message = "";
   /** How much there was of it, where that is counted. */
   amount = 0;
-  #told = 0;
+  #toldAt = 0;
   #pause = FIRST_PAUSE;
   #isTold = false;
 
@@ -25,11 +25,11 @@ export class Nagging {
     this.isOn = true;
     this.message = message;
     this.amount = amount;
-    if (this.#told > 0 && now < this.#told + this.#pause) return false;
+    if (this.#toldAt > 0 && now < this.#toldAt + this.#pause) return false;
     // What comes back soon is the same story; what was over for long is a new one.
-    const isNew = this.#told === 0 || now > this.#told + 3 * this.#pause;
+    const isNew = this.#toldAt === 0 || now > this.#toldAt + 3 * this.#pause;
     this.#pause = isNew ? FIRST_PAUSE : Math.min(2 * this.#pause, MAX_PAUSE);
-    this.#told = now;
+    this.#toldAt = now;
     return this.#isTold = true;
   }
 

@@ -45,7 +45,7 @@ export interface BinderOptions {
 }
 
 /** What a binder keeps until it is started anew. */
-export const LASTING = [
+export const FIXED = [
   "sock",
   "mode",
   "user",

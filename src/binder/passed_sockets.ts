@@ -52,7 +52,7 @@ export function sortPassed(
   const seen = new Set<string>();
   for (const { name, fd } of passed) {
     const address = withShare(addressIfListening(fd), name);
-    const why = address === undefined ? "it is no listening socket" : uselessness(address, seen);
+    const why = address === undefined ? "it is no listening socket" : whyUseless(address, seen);
     // From the store it would come back at every start; what a unit passes is the administrator's mistake.
     if (address === undefined && !STORE_NAME.test(name)) {
       throw new UserError(
@@ -78,7 +78,7 @@ export function sortPassed(
   return sorted;
 }
 
-function uselessness(address: Address, seen: ReadonlySet<string>): string | undefined {
+function whyUseless(address: Address, seen: ReadonlySet<string>): string | undefined {
   if (seen.has(formatAddress(address))) return "its address is held already";
   if (hasFile(address) && fileId(address.path) === undefined) {
     return "its file is gone, so nobody can connect";
