@@ -40,9 +40,9 @@ export interface InternetAddress {
   family: "inet" | "inet6" | "dual";
   /** From 0 to 65535. */
   port: number;
-  /** The network interface, if it is for one alone. */
+  /** The network interface, if the socket is for one alone. */
   interface?: string;
-  /** Which of the sockets of one address it is, and of how many, as in `1/4` (SO_REUSEPORT). */
+  /** Which of the sockets that share the address it is, and of how many, as in `1/4` (SO_REUSEPORT). */
   share?: string;
 }
 
@@ -105,14 +105,14 @@ export function splitAddress(text: string): AddressParts {
   return { address: address.slice(0, colon), port, ...rest };
 }
 
-/** An address as it was written, or could have been, without its backlog. */
+/** Writes an address as text, without its backlog. */
 export function joinParts({ address, port, options = {} }: AddressParts): string {
   return (port === undefined ? address : `${address}:${port}`) + formatOptions(options);
 }
 
 /**
  * Understands the parts of an address, and looks a host name up.
- * @returns at once, and a promise for a name alone: a config may have thousands of addresses
+ * @returns a promise for a host name alone: a config may have thousands of addresses, which need none
  * @throws {UserError} when it is malformed, or the name has no address
  */
 export function resolveAddress(parts: AddressParts): Address | Promise<Address> {
@@ -144,7 +144,7 @@ export function numericAddress(parts: AddressParts): Address | undefined {
   return undefined;
 }
 
-/** The address with what its options make of it: with `v4v6` it is another one than without. */
+/** Adds those options that are part of an address: with `v4v6` it is another one than without. */
 function withOptions(address: InternetAddress, parts: AddressParts): InternetAddress {
   const { options = {} } = parts;
   insistOnOptions(options, address.transport);
@@ -173,8 +173,8 @@ function inFamily(address: InternetAddress, parts: AddressParts): InternetAddres
 }
 
 /**
- * What a host `*` meant to the first version of this program: one socket for both families. Whoever holds
- * such a socket of its hands that out when it is asked for so.
+ * What a host `*` meant to the first version of this program: one socket for both families. Whoever still
+ * holds such a socket gives it to those who ask for a `*`.
  */
 export function formerMeaning({ address, port = 0 }: AddressParts): InternetAddress | undefined {
   const { transport, host } = transportOf(address);
@@ -208,7 +208,7 @@ export function hasFile(address: Address): address is UnixAddress & { path: `/${
   return address.transport === "unix" && address.path.startsWith("/");
 }
 
-/** An address that several sockets share, for one of them. */
+/** The address that several sockets share, from that of one of them; any other address as it is. */
 export function wholeOf(address: Address): Address {
   if (address.transport === "unix" || address.share === undefined) return address;
   const { share: _, ...whole } = address;

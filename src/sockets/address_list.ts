@@ -95,7 +95,7 @@ function withoutPrefix(one: string, text: string): string {
   return meaning.transport + inFamily(rest, meaning.family, prefix, text);
 }
 
-/** The rest after a prefix, where every address means every one of that family. */
+/** What follows a prefix of a family. Where it names no host, it means every address of that family. */
 function inFamily(
   rest: string,
   family: "inet" | "inet6" | undefined,

@@ -6,7 +6,7 @@ import { type Address, formatAddress, hasFile, type InternetAddress } from "./ad
 import { portHolder } from "./port_holder.ts";
 import { isSocket, whyTaken } from "./unix_path.ts";
 
-/** Milliseconds that searches for the holders of ports may take at once, and their share of the time. */
+/** Milliseconds that searches for the holders of ports may take in one go, and their share of all time. */
 const MAX_SEARCH = 2000;
 const SEARCH_SHARE = 0.1;
 
@@ -17,7 +17,7 @@ export class BindError extends UserError {
   /**
    * An address and why it cannot be had.
    * @param code errno's name
-   * @param lasts whether it is in use by what nobody hands back
+   * @param lasts whether it is no use to wait until a client hands the address back
    * @param wanted the address; undefined when there is nobody to look for who has it
    */
   constructor(
@@ -40,12 +40,13 @@ export function explain(address: Address, error: SystemError): BindError {
   return new BindError(formatAddress(address), code, why, error, lasts, address);
 }
 
-/** Milliseconds that searches for the holder of a port may still take, as of when; and the last one. */
+/** `credit`: milliseconds that searches may still take, as of the time `at`. `last`: the last search. */
 const search = { credit: MAX_SEARCH, at: 0, last: Promise.resolve<unknown>(undefined) };
 
 /**
- * Says of an address in use who holds it, while that may be searched for: it means to look at every descriptor
- * of the machine, and clients that ask for such ports all the time must not have us do nothing else.
+ * Adds to the error of an address in use who holds it, unless there were too many such searches: one looks at
+ * every descriptor of the machine, and clients that ask for such ports all the time must not keep this
+ * process from everything else.
  * @param pause called often; what it returns is waited for
  */
 export async function namingHolder(
@@ -64,7 +65,7 @@ async function holderOf(
   wanted: InternetAddress,
   pause?: () => Promise<void> | undefined,
 ): Promise<string | undefined> {
-  // One at a time: those who wait find how much time there is left after it.
+  // One at a time: each search goes by the time that those before it have left.
   const found = search.last.then(() => searchFor(wanted, pause));
   search.last = found.catch(() => {});
   return await found;
@@ -83,7 +84,7 @@ async function searchFor(
   return holder && `the address is in use by ${holder.command} (pid ${holder.pid})`;
 }
 
-/** In better words than the kernel's, if there are any. */
+/** The reason in better words than the kernel's, if there are any. */
 function reason(address: Address, error: SystemError): string | undefined {
   if (hasFile(address)) return reasonAtPath(address.path, error);
   if (address.transport === "unix") {

@@ -1,6 +1,6 @@
 /**
- * What a holder of a copy can do to a shared socket: shut it down, or connect it to one peer. It serves nobody
- * then, whoever has it, and nothing tells the others.
+ * What a holder of a copy can do to a shared socket: shut it down, or connect it to one peer. The socket then
+ * serves nobody, whichever process has it, and those processes do not learn of it.
  */
 
 import { POLLHUP, POLLRDHUP, SO_ACCEPTCONN, SOL_SOCKET } from "../../ffi/constants.ts";
@@ -36,8 +36,8 @@ export function damageOf(fd: Fd, { transport }: Pick<Address, "transport">): str
 }
 
 /**
- * Has a socket serve again that somebody has shut down or connected: the same one if that is possible, or one
- * that is bound anew. When it is not, the socket is closed.
+ * Makes a socket serve again that somebody has shut down or connected: the same one if that is possible, or
+ * else one that is bound anew. When neither is, the socket is closed.
  * @returns what was done to it and what has become of it, with the reason when it is gone; undefined when it serves
  */
 export function mend(held: Held): { why: string; how: Mending; error?: unknown } | undefined {
@@ -49,7 +49,7 @@ export function mend(held: Held): { why: string; how: Mending; error?: unknown }
   const options = hasFile(address)
     ? permissionsAt(address.path, held.fd)
     : optionsOf(held.fd, address);
-  // With it open its name or port would be taken, but for UDP's.
+  // While it is open, its name or port is taken; a UDP socket alone can be bound beside it.
   const dead = address.transport === "udp" ? held.fd : undefined;
   if (dead === undefined) closeHeld(held);
   discardNow();
@@ -64,9 +64,9 @@ export function mend(held: Held): { why: string; how: Mending; error?: unknown }
 }
 
 /**
- * Has the same socket serve its address again, so that everyone who has a copy is served as well.
- * @returns whether the kernel lets it: not a UNIX socket, nor one of UDP that was shut down, and not when its
- *   port was lost with that, as one is that the kernel has chosen
+ * Makes the same socket serve its address again, and with it every process that has a copy.
+ * @returns whether that was possible. It is not for a UNIX socket, nor for a UDP socket that was shut down,
+ *   nor where the socket has lost its port by it, as it does if the kernel had chosen that
  */
 function restore(fd: Fd, address: Address, backlog: number): boolean {
   if (address.transport === "unix") return false;
@@ -89,7 +89,7 @@ function permissionsAt(path: string, fd: Fd): SocketOptions {
   if (place === undefined || number !== (place.info.ino ?? -1) >>> 0) return {};
   const { mode, uid, gid } = place.info;
   const permissions = { mode: ((mode ?? 0) & 0o777).toString(8) };
-  // Only root gives files away. To do so it connects, and whoever accepts meets that connection.
+  // Only root can give a file away. It connects to the socket for that, and a server may accept the connection.
   const isGiven = uid !== effectiveUid() || gid !== Deno.gid();
   return isGiven && effectiveUid() === 0
     ? { ...permissions, user: `${uid}`, group: `${gid}` }

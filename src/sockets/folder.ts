@@ -31,8 +31,8 @@ export class Folder implements Disposable {
   }
 
   /**
-   * The same, for a file that is written: no link of another user's is followed on the way to the folder, where others
-   * may write. He could have it lead to any folder, in which a file has that name.
+   * The same, for a file that is written. On the way to the folder no link is followed that another user has put
+   * where others may write: it could lead to any folder, and to a file of that name in it.
    * @throws {SystemError} as {@link of}
    * @throws {Error} for such a link, without the path
    */
@@ -78,7 +78,7 @@ export class Folder implements Disposable {
     return `${this.#path}/${path.slice(path.lastIndexOf("/") + 1)}`;
   }
 
-  /** Where the folder is by now. */
+  /** The path that the folder has by now. */
   get name(): string {
     return Deno.readLinkSync(this.#path);
   }

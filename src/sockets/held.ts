@@ -35,7 +35,7 @@ export function heldFrom(address: Address, fd: Fd, backlog = 0): Held {
   return { address, fd, backlog: limit, since: Date.now(), ...(file && { file }) };
 }
 
-/** Has a socket that is held take on options, as far as a live one can. @throws {BindError} */
+/** Gives options to a socket that is held, as far as a live one can take them. @throws {BindError} */
 export function conform(
   { fd, address, backlog }: Pick<Held, "fd" | "address" | "backlog">,
   options: SocketOptions | undefined,
@@ -49,18 +49,18 @@ export function conform(
   }
 }
 
-/** A longer queue serves all who share the socket; a shorter one might drop what waits. */
+/** Lengthens an accept queue for all who share the socket. It is never shortened: what waits might be dropped. */
 export function growBacklog(held: Held, backlog: number | undefined): void {
   if (backlog === undefined || backlog <= held.backlog || held.address.transport === "udp") return;
   listenSocket(held.fd, backlog);
   held.backlog = backlog;
 }
 
-/** Closes a socket, and removes its file; that of a UNIX socket is closed with {@link discardNow} at the latest. */
+/** Closes a socket and removes its file. A UNIX socket is closed later, by {@link discardNow} at the latest. */
 export function closeHeld({ address, fd, file }: Held): void {
   // While the socket is open no other file gets the number by which its own is known.
   if (address.transport === "unix" && file) removeIfSame(address.path, file);
-  // With a UNIX socket the kernel closes what lies in the queues of those who wait to be accepted.
+  // With the last copy of a UNIX socket the kernel closes what waiting clients have sent, which may take long.
   if (address.transport === "unix") discard(fd);
   else fd.close();
 }

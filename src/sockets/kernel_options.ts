@@ -30,17 +30,17 @@ import type { OptionName, OptionValue, SocketOptions } from "./socket_options.ts
 type Place = readonly [level: number, name: number];
 
 interface Setting {
-  /** Where it is for IPv4, and for IPv6 and both. */
+  /** Its level and name for IPv4; and for IPv6, alone or with IPv4. */
   places: readonly [inet: Place, inet6: Place];
-  /** What the kernel is told. @param backlog of the socket */
+  /** The number to set. @param backlog of the socket */
   toKernel: (value: OptionValue, backlog: number) => number;
-  /** From what the kernel tells; undefined when it is not set. */
+  /** The option's value from the kernel's number; undefined when it is not set. */
   fromKernel: (found: number) => OptionValue | undefined;
 }
 
 /** Seconds that a client may take to send something, as HAProxy sets it (sock_inet.c, tcp_bind_listener). */
 const DEFER_SECONDS = 60;
-/** What the kernel tells of a listening socket whose largest segment nobody has set: TCP_MSS_DEFAULT. */
+/** The kernel's number for a listening socket whose largest segment nobody has set: TCP_MSS_DEFAULT. */
 const DEFAULT_MSS = 536;
 
 /** In the order in which they are set. */
@@ -72,7 +72,7 @@ export function optionsOf(fd: Fd, address: Address): SocketOptions {
 }
 
 const known = new WeakMap<Fd, { options: SocketOptions; at: number }>();
-/** Milliseconds for which what was read is taken for true, but for what is set here. */
+/** Milliseconds for which options that were read are not read again, unless this process sets one. */
 const FRESH = 60_000;
 
 /**
@@ -88,7 +88,7 @@ export function recentOptionsOf(fd: Fd, address: Address): SocketOptions {
   return entry.options;
 }
 
-/** The first of some options that a socket does not have. */
+/** The first of the given options that a socket lacks. */
 export function lackingOption(
   fd: Fd,
   address: Address,
@@ -102,7 +102,7 @@ export function lackingOption(
 }
 
 /**
- * Gives a socket the options that it lacks of some.
+ * Gives a socket those of the given options that it lacks.
  * @throws {BindError} naming one that it cannot have, or that the kernel refuses
  */
 export function setOptions(
@@ -129,7 +129,7 @@ export function setOptions(
   }
 }
 
-/** The error of the kernel's refusal of an option. */
+/** The error for an option that the kernel refuses. */
 export function optionRefused(
   address: Address,
   name: OptionName,
@@ -153,7 +153,7 @@ function valueOf(fd: Fd, address: Address, name: SettingName): OptionValue | und
   try {
     return fromKernel(getOption(fd, ...placeOf(name, address)));
   } catch (error) {
-    // A kernel that does not have it: to ask for it is refused.
+    // This kernel does not have the option, and will refuse to set it.
     if (error instanceof SystemError) return undefined;
     throw error;
   }

@@ -40,7 +40,7 @@ export const DEFAULT_BACKLOG = 1000;
 /**
  * Binds a listening socket (a bound one for UDP), in the blocking mode, close-on-exec.
  * @param backlog length of the accept queue
- * @param dead one of UDP that has the address, and is of no use any more: it is bound beside that
+ * @param dead a UDP socket that has the address and serves nobody any more: the new one is bound beside it
  * @returns the socket, its address with the port that the kernel chose if 0 was asked for, and the file
  *   of a UNIX socket, which the caller removes in the end
  * @throws {BindError}
@@ -69,8 +69,8 @@ export function listen(
 }
 
 /**
- * Makes sure that nobody has bound an address. Sockets that share one would be bound beside those of others
- * who share it: of this program's user, as a wrapper that still has those of a binder before.
+ * Makes sure that nobody has bound an address. The kernel binds sockets that share one beside those of any
+ * other process of the same user, such as a wrapper that still has the sockets of an earlier binder.
  * @throws {BindError} EADDRINUSE
  */
 export function insistOnFree(address: Address, options: SocketOptions = {}): void {
@@ -84,7 +84,7 @@ export function insistOnFree(address: Address, options: SocketOptions = {}): voi
 /** A socket that is bound and does not listen yet. */
 function bound(address: Address, backlog: number, options: SocketOptions, dead?: Fd): Fd {
   const fd = unbound(address, options);
-  // The kernel binds a second one if both have it, and gives the later one what arrives.
+  // With SO_REUSEADDR on both, the kernel binds the new one as well, and gives it what arrives.
   const beside = dead ? [dead, fd] : [];
   try {
     for (const one of beside) setOption(one, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -99,7 +99,7 @@ function bound(address: Address, backlog: number, options: SocketOptions, dead?:
       setOptions(fd, address, options, backlog);
     }
     bindSocket(fd, toSocketAddress(address));
-    // Nobody else gets beside it.
+    // From here on nobody can be bound beside it.
     if (dead) setOption(fd, SOL_SOCKET, SO_REUSEADDR, 0);
     return fd;
   } catch (error) {
@@ -146,7 +146,7 @@ export function listeningAddress(fd: Fd): Address | undefined {
   const device = boundInterface(fd);
   const rest = { transport, port, ...(device !== undefined && { interface: device }) } as const;
   if (bound.family === "inet") return { ...rest, family: "inet", host };
-  // It would serve an address that is written, and bound, in another way.
+  // Such a socket serves an IPv4 address, which is written, and bound, in another way.
   if (host.startsWith("::ffff:")) return undefined;
   if (host === "::" && getOption(fd, IPPROTO_IPV6, IPV6_V6ONLY) === 0) {
     return { ...rest, family: "dual", host: "*" };
@@ -178,7 +178,7 @@ function familyOf(address: Address): number {
   return FAMILIES[address.family === "dual" ? "inet6" : address.family];
 }
 
-/** From the path that the kernel tells: an abstract name begins with a NUL. */
+/** An address from the kernel's path, in which an abstract name begins with a NUL. */
 function unixAddress(path: string): UnixAddress | undefined {
   if (!path.startsWith("\0")) return { transport: "unix", path };
   const name = path.slice(1).replace(/\0+$/, "");
@@ -189,7 +189,7 @@ function unixAddress(path: string): UnixAddress | undefined {
   return isOurs ? address : undefined;
 }
 
-/** As the kernel has it. */
+/** The path of an address as the kernel has it. */
 function unixPath({ path, padded }: UnixAddress): string {
   if (!path.startsWith("@")) return path;
   const zeros = MAX_UNIX_PATH + 1 - new TextEncoder().encode(path).length;

@@ -34,7 +34,7 @@ export function listenerState(
     const found = unix.get(socketInode(fd));
     return { ...UNKNOWN, ...(found && { queue: found.length, limit: found.limit }) };
   }
-  // Linux 4.12 and newer; and a filter of system calls may keep either away.
+  // Linux has it from 4.12 on. A filter of system calls may forbid either.
   const memory = attempt(() => receiveMemory(fd));
   const drops = memory?.drops ?? null;
   if (address.transport === "udp") {
@@ -67,7 +67,7 @@ export async function readUnixQueues(
 
 const inodes = new WeakMap<Fd, number>();
 
-/** The number by which /proc and the kernel's tables know a socket; it stays as long as the socket. 0 where it cannot be read. */
+/** The number that a socket has in /proc and the kernel's tables, for as long as it is there; 0 if it cannot be read. */
 export function socketInode(fd: Fd): number {
   let inode = inodes.get(fd);
   if (inode !== undefined) return inode;

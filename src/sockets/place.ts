@@ -65,6 +65,7 @@ function pathOf(fd: Fd): string {
   return `/proc/self/fd/${fd.number}`;
 }
 
+/** What stat(2) says of the file that a descriptor is open on. */
 export function infoOf(fd: Fd): Deno.FileInfo | undefined {
   try {
     return Deno.statSync(pathOf(fd));
@@ -73,7 +74,7 @@ export function infoOf(fd: Fd): Deno.FileInfo | undefined {
   }
 }
 
-/** The identity of the file that it is about. */
+/** The identity of a file. */
 export function identity({ dev, ino }: Deno.FileInfo): FileId {
   return { device: dev, inode: ino ?? -1 };
 }

@@ -14,13 +14,13 @@ import { listenFor, type Wanted } from "./wanted.ts";
 export class Registry {
   readonly #held = new Map<string, Held>();
   readonly #waiting: (() => void)[] = [];
-  /** What a batch has bound that is being bound in pieces, and the end of that. */
+  /** The sockets that are new in a batch which is being bound in pieces, and the end of that batch. */
   readonly #fresh = new Set<Held>();
   #unfinished: Promise<void> | undefined;
 
   /**
    * @param defaultBacklog for a request that names none
-   * @param mended told of each socket that served nobody, why, and what has become of it
+   * @param mended called with each socket that served nobody, why it did, and what has become of it
    */
   constructor(
     readonly defaultBacklog: number,
@@ -38,7 +38,7 @@ export class Registry {
     return this.#held.get(formatAddress(address));
   }
 
-  /** The socket held for an address that is wanted, also by what its words meant once. */
+  /** The socket held for a wanted address, or for what its words meant to an earlier version. */
   findWanted({ address, former }: Wanted): Held | undefined {
     return this.find(address) ?? (former && this.find(former));
   }
@@ -82,8 +82,8 @@ export class Registry {
   }
 
   /**
-   * As {@link bind}, in pieces, for one batch at a time. What is newly bound is nobody else's before the last
-   * one is: {@link unfinished} tells.
+   * As {@link bind}, in pieces, for one batch at a time. As long as the last one is not bound, nobody else may
+   * have what is newly bound: see {@link unfinished}.
    * @param pause called often; what it returns is waited for
    * @returns those wanted, and which of them are new
    */
@@ -144,7 +144,7 @@ export class Registry {
   }
 
   /**
-   * Has a socket serve again that somebody has shut down or connected, if it does not.
+   * Makes a socket serve again that somebody has shut down or connected; one that serves is left alone.
    * @throws {BindError} when that is not possible; nothing is held for the address then
    */
   mend(held: Held): void {
@@ -155,7 +155,7 @@ export class Registry {
     if (done.how === "gone") throw done.error;
   }
 
-  /** Whether a socket that is held serves, perhaps since it was mended just now; if not, it is held no more. */
+  /** Whether a socket serves, which it may do since this call has mended it. One that does not is held no more. */
   serves(held: Held): boolean {
     try {
       this.mend(held);

@@ -35,7 +35,7 @@ export type OptionName = keyof typeof OPTIONS;
 export type SocketOptions = { readonly [Name in OptionName]?: OptionValue };
 
 interface Kind {
-  /** Of the sockets that have it. */
+  /** The transports whose sockets have it. */
   on: readonly string[];
   /** What must stand for its value, for errors. */
   takes: string;
@@ -45,12 +45,12 @@ interface Kind {
 
 const IP = ["tcp", "udp"];
 
-/** Sockets of one address. */
+/** Sockets of one address at most. */
 const MAX_SHARES = 256;
 
 /**
- * What a client who is not trusted may do harm with: take an address that belongs to somebody else, get round the
- * firewall or the routes, or have a privileged binder give files away.
+ * Options with which a client who is not trusted could do harm: take an address that belongs to somebody else,
+ * get round the firewall or the routes, or have a privileged binder give files away.
  */
 export const RESTRICTED: readonly OptionName[] = [
   "interface",
@@ -102,8 +102,8 @@ export function readOptions(given: Readonly<Record<string, unknown>>): SocketOpt
 }
 
 /**
- * Makes sure that a socket of a kind has such options.
- * @throws {UserError} naming one that it has not
+ * Makes sure that sockets of a transport have the given options.
+ * @throws {UserError} naming one that they do not have
  */
 export function insistOnOptions(options: SocketOptions, transport: string): void {
   for (const name of Object.keys(options) as OptionName[]) {
@@ -115,7 +115,7 @@ export function insistOnOptions(options: SocketOptions, transport: string): void
 }
 
 /**
- * An option in a text, if it is one.
+ * Makes sure that a text is an option, with a value or without.
  * @returns the text
  * @throws {UserError} when there is none such, or it cannot have that value
  */
@@ -125,7 +125,7 @@ export function readOption(item: string): string {
   return item;
 }
 
-/** The texts of a text's sockets: `reuseport=2` stands for `reuseport=1/2` and `reuseport=2/2`. */
+/** The text of each socket that a text stands for: `reuseport=2` stands for `reuseport=1/2` and `reuseport=2/2`. */
 export function expandShares(text: string): string[] {
   const [all = "", count] = /,\s*reuseport=(\d+)(?=,|$)/.exec(text) ?? [];
   if (count === undefined) return [text];

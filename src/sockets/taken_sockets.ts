@@ -77,7 +77,7 @@ async function takeGroup(group: readonly Address[], holder: Holder): Promise<Tak
     const { pid } = stranger;
     const uid = makerOf(stranger.fd);
     copies.forEach(({ fd }) => discard(fd));
-    // Whoever listens there could keep what is meant for the server of this address.
+    // That user could keep connections that are meant for the server of this address.
     throw cannotTake(
       text,
       `uid ${uid} has made the socket that ${
@@ -88,8 +88,8 @@ async function takeGroup(group: readonly Address[], holder: Holder): Promise<Tak
   if (copies.length === group.length) {
     return copies.map(({ fd, pid }, index) => {
       const address = group[index] ?? whole;
-      // With it an old server that is reloaded or started again would share the connections with this socket,
-      // where nobody may wait for them yet.
+      // With that option an old server that is reloaded or started again would bind another socket beside this
+      // one, and the kernel would give each a part of the connections, though nobody may accept from this one yet.
       if (address === whole && address.transport !== "unix") {
         setOption(fd, SOL_SOCKET, SO_REUSEPORT, 0);
       }

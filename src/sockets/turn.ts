@@ -27,11 +27,11 @@ export function takeTurn(path: string): Disposable | undefined {
     }
     const info = infoOf(file);
     const id = info && identity(info);
-    // Unless whoever had it before has removed it.
+    // If the holder before has removed the file, a lock on it keeps nobody out.
     if (id && isSame(fileId(name), id)) {
       return {
         [Symbol.dispose]() {
-          // What was there before may be no lock at all, in a folder that somebody has put into this one's place.
+          // A file that was there already stays: the folder may be another by now, and the file no lock.
           if (isNew) removeIfSame(name, id);
           file.close();
         },
@@ -51,12 +51,12 @@ function lockFile(name: string): { file: Fd; isNew: boolean } | undefined {
     if (codeOf(error) === "EMFILE") throw error;
     if (codeOf(error) !== "EEXIST") return undefined;
   }
-  // Of a program that was killed, or has its turn.
+  // It belongs to a program that was killed, or that has its turn.
   using place = placeAt(name);
-  // Other programs' locks have something in them; and a second name of what they hold locked is no lock of ours.
+  // Locks of other programs have contents; and a second link to a file that they lock is no lock of ours.
   const isOurs = place?.info.isFile && place.info.nlink === 1 && place.info.size === 0 &&
     isTrusted(place.info.uid) && ((place.info.mode ?? 0) & 0o077) === 0;
-  // Anybody else could hold a lock on it for ever.
+  // On a file that others can open, anybody could hold a lock for ever.
   if (!place || !isOurs) return undefined;
   try {
     return { file: openFile(place.path), isNew: false };

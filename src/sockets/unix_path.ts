@@ -67,7 +67,7 @@ export function listenAtPath(
 /** How many sockets are closed at a time. */
 const AT_ONCE = 100;
 
-/** Closes sockets and removes their files, unless somebody else has the socket too and can go on serving. */
+/** Closes sockets, and removes the files of those that no other process has and goes on serving. */
 export function closeUnlessServed(
   sockets: readonly { fd: Fd; path: string; file: FileId }[],
 ): void {
@@ -78,7 +78,7 @@ export function closeUnlessServed(
 }
 
 function closeSomeUnlessServed(sockets: Parameters<typeof closeUnlessServed>[0]): void {
-  // Held, so that no other file gets its number.
+  // The files are held, so that no other file gets the number of one of them.
   const places = sockets.map(({ path }) => {
     try {
       return placeAt(path);
@@ -86,7 +86,7 @@ function closeSomeUnlessServed(sockets: Parameters<typeof closeUnlessServed>[0])
       return undefined; // Its file stays, and is replaced at the next start.
     }
   });
-  // What they wait for may hold up those who close them: by then nobody can connect any more.
+  // A process apart closes them, since that may wait. After this call nobody can connect any more.
   discardAll(sockets.map(({ fd }) => fd));
   sockets.forEach(({ path, file }, index) => {
     using place = places[index];
@@ -98,7 +98,7 @@ function isServed({ path }: Place): boolean {
   try {
     return servingPid(path) !== undefined;
   } catch {
-    return true; // Its queue is full, or it does not let us in.
+    return true; // Its accept queue is full, or we may not connect.
   }
 }
 
@@ -111,7 +111,7 @@ export function leadsTo(path: string, fd: Fd): boolean {
   try {
     return servingPid(path) === peerCredentials(fd).pid;
   } catch (error) {
-    if (error instanceof SystemError) return true; // As above.
+    if (error instanceof SystemError) return true; // Its accept queue is full, or we may not connect.
     throw error;
   }
 }
@@ -185,9 +185,9 @@ function give(fd: Fd, path: string, { mode, uid, gid }: Permissions): void {
 }
 
 /**
- * Has the file of a socket that listens belong to whom options say, with the mode that they say.
+ * Gives the file of a listening socket the owner, group and mode that options name.
  * @throws {SystemError} EPERM
- * @throws {UserError} when it is another's, or for a user or group that is not known
+ * @throws {UserError} when the file is another's, or for a user or group that is not known
  */
 export function conformFile(fd: Fd, path: string, options: SocketOptions): void {
   const wanted = permissionsOf(options);
@@ -242,7 +242,7 @@ function serverOf(path: string): string | undefined {
   }
 }
 
-/** The process that listens on a socket: 0 when it is in a pid namespace that cannot be seen. */
+/** The process that listens on a socket: 0 when its pid namespace cannot be seen, undefined when there is none. */
 function servingPid(path: string): number | undefined {
   try {
     return listenerCredentials(path).pid;

@@ -16,13 +16,13 @@ import type { SocketOptions } from "./socket_options.ts";
 /** An address to hold. */
 export interface Wanted {
   address: Address;
-  /** Another address that the same words meant once: its socket will do, if it is held. */
+  /** Another address that the same words meant to an earlier version: its socket will do, if it is held. */
   former?: Address | undefined;
   backlog?: number;
   options?: SocketOptions;
 }
 
-/** The other parts of an address that is wanted. */
+/** An address that is wanted, with the backlog and the options that go with it. */
 export function wantedOf(address: Address, parts: AddressParts): Wanted {
   const { backlog, options } = parts;
   return {
@@ -52,7 +52,7 @@ export function listenFor(
   }
 }
 
-/** The kernel lets sockets that share an address be bound beside all others that do. */
+/** Makes sure that a share is free, since the kernel binds sockets that share an address beside each other. */
 function insistOnGroup(
   address: InternetAddress,
   options: SocketOptions | undefined,
@@ -62,7 +62,7 @@ function insistOnGroup(
   const others = held.filter((other) => formatAddress(wholeOf(other)) === whole);
   const other = others.find((one) => overlap(one, address));
   if (other !== undefined) throw overlapping(address, other);
-  // The first of them.
+  // For the first share the whole address must be free.
   if (others.length === 0) insistOnFree(address, options);
 }
 
