@@ -6,7 +6,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { isReady, type Poller } from "../../ffi/poll.ts";
 import { acceptSocket } from "../../ffi/socket.ts";
 
-/** A crowd that never ends must leave those accepted, and signals, their turn. */
+/** Connections accepted in one turn of the event loop: a crowd must leave other clients, and signals, their turns. */
 const AT_ONCE = 64;
 
 /** Milliseconds without accepting after a failure that only time mends (no memory, no descriptors). */
@@ -16,14 +16,14 @@ export const ACCEPT_PAUSE = 100;
 export interface Pace {
   /** Connections that may be accepted now. */
   room: () => number;
-  /** Milliseconds after each that were, before the next are. */
+  /** Milliseconds of rest after some were accepted. */
   pause: number;
 }
 
 /**
  * Accepts until the socket is closed.
- * @param serve is given each connection, which is its own from then on
- * @param failed is told why somebody who waits cannot be accepted; returns whether there is room by now
+ * @param serve called with each connection, which is its own from then on
+ * @param failed called with the reason why a client who waits cannot be accepted; returns whether it has made room
  * @param pace by default as fast as can be, and leaving others their turns
  */
 export async function acceptAll(
@@ -65,6 +65,6 @@ function somebodyWaits(listening: Fd): boolean {
   try {
     return isReady(listening, POLLIN);
   } catch {
-    return true; // Perhaps, and time mends that as well.
+    return true; // It cannot be known, and time mends that as well.
   }
 }

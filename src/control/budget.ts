@@ -1,9 +1,9 @@
-/** What clients may make a server keep of one thing: each user, all those who are not trusted, and everyone. */
+/** How much of one thing clients may make a server keep: each user, all who are not trusted, and everyone. */
 
-/** Whose share something is. */
+/** A user for whom something is kept. */
 export interface User {
   uid: number;
-  /** Whether it is kept room for, whatever all others take. */
+  /** Whether there must be room for this user, whatever all others take. */
   trusted: boolean;
 }
 

@@ -30,7 +30,7 @@ export class UninvitedFds extends Error {
   }
 }
 
-/** Receives of one connection that is being closed, of 64 KiB each: more than a queue holds. */
+/** Calls of recvmsg, of 64 KiB each, that empty a connection which is being closed: its queue holds less. */
 const MAX_DRAIN = 64;
 
 /** Bytes of one receive. */
@@ -38,7 +38,7 @@ export const RECEIVED_AT_ONCE = 64 * 1024;
 
 const buffer = new Uint8Array(RECEIVED_AT_ONCE);
 
-/** Tells of a connection whether all descriptors of the message that waits there are sockets. */
+/** Finds out whether all descriptors of the message that waits at a connection are sockets. */
 type Look = (connection: Fd) => Promise<boolean>;
 
 /** Sends and receives messages over a non-blocking UNIX stream socket, which it owns. */
@@ -51,7 +51,7 @@ export class Channel {
   #ended = false;
   /** How many descriptors to keep until {@link takeFds}; any more are closed as they arrive. */
   maxFds = 0;
-  /** Told what is going to be kept of what has not been given out; what it throws ends a receive. */
+  /** Called with how much of an incomplete message is going to be kept; what it throws ends the receive. */
   keep: ((bytes: number, fds: number) => void) | undefined;
   /** Descriptors were lost on the way in, at this process's own limit. */
   truncated = false;
@@ -72,7 +72,7 @@ export class Channel {
   /**
    * Receives descriptors from here on only if they are sockets, or none at all: others are left where they are,
    * and end the receiving.
-   * @param look whether those of the message that waits are sockets; it takes nothing. Without it none is received.
+   * @param look finds out whether those that wait are sockets, and receives nothing; without it none is received
    */
   guardFds(look?: Look): void {
     this.#guard = { look };
@@ -118,7 +118,7 @@ export class Channel {
     }
   }
 
-  /** Keeps what was received, at once: all channels receive into the one buffer. */
+  /** Copies what was received out of the buffer, at once: all channels share that. */
   #append(received: { length: number } | undefined): number | undefined {
     if (!received?.length) return received?.length;
     this.keep?.(this.#splitter.pending.length + received.length, this.#received.length);
@@ -228,7 +228,7 @@ export class Channel {
         if (received.withFds) return false;
       } catch (error) {
         if (!(error instanceof SystemError)) throw error;
-        // The peer has left its own queue unread. It is told once; what it has sent is there.
+        // ECONNRESET comes once, when the peer has closed without reading everything. What it has sent is still there.
       }
     }
     return false;
@@ -246,7 +246,7 @@ export class Channel {
   }
 }
 
-/** With descriptors left in its queue a connection closes them. */
+/** To close a connection is to close the descriptors that are left in its queue, which may take long. */
 function closeSafely(fd: Fd, clean: boolean): void {
   if (clean) fd.close();
   else discard(fd);

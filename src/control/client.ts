@@ -1,4 +1,4 @@
-/** Talking over a control socket: what the library, the wrapper and the commands use. */
+/** The client of a control socket, for the library, the wrapper and the commands. */
 
 import { POLLRDHUP } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
@@ -89,8 +89,8 @@ export class ControlClient implements Disposable {
   }
 
   /**
-   * Asks for listening sockets, all or none; of the original multibinder, which reads the first address of
-   * a request alone, one by one.
+   * Asks for listening sockets, all or none. The original multibinder reads only the first address of a
+   * request: it is asked for the others one by one.
    * @param params the addresses
    * @returns one socket an address, in their order; close-on-exec, the caller's
    * @throws {RefusedError} when the binder refuses or fails to bind one
@@ -118,8 +118,8 @@ export class ControlClient implements Disposable {
   }
 
   /**
-   * Hands sockets back that a binder before had given out, or just says which ones this process has. The
-   * connection is kept from then on.
+   * Hands back sockets that an earlier binder has given out, or just says which ones this process has. The
+   * binder lets the connection last from then on, be it silent or not.
    * @param params the addresses
    * @param fds one an address; they stay the caller's
    * @returns for each `adopted`, `held`, or `refused: ` and why

@@ -11,7 +11,7 @@ import type { AttachedWrapper, WrapperReport } from "./reports.ts";
 /** Bytes of unfinished requests that are handed over in all: nobody else is served while they are written. */
 const MAX_HANDED = 8 * 1024 * 1024;
 
-/** Attached connections of a user who is not trusted: neither silence nor others end one. */
+/** Attached connections that a user who is not trusted may have: neither silence nor other clients end one. */
 const MAX_ATTACHED = 64;
 
 /** A connection, as it is handed to a succeeding program. */
@@ -32,10 +32,11 @@ export interface Client {
   peer: Peer;
   /** Between a request and its answer. */
   busy: boolean;
-  /** Its answer is on the way, and waits for nothing but the client. */
+  /** Whether its answer is being sent, and waits for nothing but the client. */
   answered: boolean;
+  /** Whether its requests are handled; each is refused otherwise. */
   served: boolean;
-  /** Whose share of everything it has. */
+  /** The user whose share of everything it takes from. */
   user: User;
   /** Whether it has made a request yet. */
   hasAsked?: boolean;
@@ -50,18 +51,18 @@ export interface Client {
   owed?: RequestId | undefined;
 }
 
-/** An attached client, for others to see: the addresses whose sockets it has, and what it told of itself. */
+/** What others see of an attached client: the addresses whose sockets it has, and what it has reported. */
 export interface AttachedClient extends AttachedWrapper {
   holds: readonly string[];
 }
 
-/** Those connected. */
+/** The clients that are connected. */
 export class Clients {
   /** In the order of their last request: the first is the longest silent. */
   readonly #all = new Set<Client>();
   /** How many connections and requests there have been, and how many of these were answered with an error. */
   readonly counters = { connections: 0, requests: 0, errors: 0 };
-  /** Told once no request is being answered any more. */
+  /** Resolved once no request is being answered any more. */
   #answered: PromiseWithResolvers<void> | undefined;
 
   [Symbol.iterator](): Iterator<Client> {
@@ -81,8 +82,8 @@ export class Clients {
   }
 
   /**
-   * Keeps a client for as long as it likes.
-   * @throws {RpcError} when its user has enough of such
+   * Lets a client stay connected for as long as it wants.
+   * @throws {RpcError} when its user has too many such connections
    */
   attach(client: Client, holds: readonly string[]): void {
     const { trusted, uid } = client.user;
@@ -94,19 +95,19 @@ export class Clients {
     client.holds = holds;
   }
 
-  /** Makes one the last to have asked; adds it if need be. */
+  /** Makes a client the last one to have asked; adds one that is new. */
   touch(client: Client): void {
     this.#all.delete(client);
     this.#all.add(client);
   }
 
-  /** One is gone. */
+  /** Forgets a client that is gone. */
   remove(client: Client): void {
     this.#all.delete(client);
     this.tellAnswered();
   }
 
-  /** The end of the requests that are being answered, other than by a successor; undefined for none. */
+  /** The end of the requests under way, those aside that a successor answers; undefined when there are none. */
   get underWay(): Promise<void> | undefined {
     if (!this.#isAnswering) return undefined;
     this.#answered ??= Promise.withResolvers();
@@ -117,7 +118,7 @@ export class Clients {
     return [...this.#all].some(({ busy, owed }) => busy && owed === undefined);
   }
 
-  /** A request has been answered. */
+  /** Says that a request has been answered. */
   tellAnswered(): void {
     if (!this.#answered || this.#isAnswering) return;
     this.#answered.resolve();
@@ -125,8 +126,8 @@ export class Clients {
   }
 
   /**
-   * The connections, for a successor; one between request and answer cannot be handed over, nor one whose
-   * request has arrived in part, with descriptors, nor all of those whose parts are too long together.
+   * The connections that a successor gets. One between request and answer cannot be handed over, nor one whose
+   * unfinished request came with descriptors; nor can all, if their unfinished requests are too long together.
    */
   handedOver(): HandedConnection[] {
     const candidates = [...this.#all]
@@ -143,8 +144,8 @@ export class Clients {
   }
 
   /**
-   * Takes out the one that makes room for others. It is of the user with the most clients, so that no user's
-   * crowd costs another one a connection: an idle one, or, if that user is not trusted, one that is busy.
+   * Takes out the client that has to make room for another one. It is of the user with the most clients, so that
+   * no user's crowd costs another user a connection: an idle one, or, if that user is not trusted, one that is busy.
    */
   removeIdlest(): Client | undefined {
     const mayGo = [...this.#all].filter(({ answered, busy, holds, user }) =>
@@ -179,7 +180,7 @@ function withRoom(clients: readonly Client[]): Set<Client> {
  * A client, as a handler sees it.
  * @param id of its request
  * @param all those connected
- * @param repeats where it is complained of
+ * @param repeats writes complaints about it into the log
  */
 export function callerOf(
   client: Client,

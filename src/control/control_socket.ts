@@ -1,4 +1,4 @@
-/** The binder's control socket as a file: its place, mode and owner. */
+/** Making a control socket: at a path, with a mode and an owner, or under a name in the abstract namespace. */
 
 import { AF_UNIX, SOCK_NONBLOCK, SOCK_STREAM } from "../../ffi/constants.ts";
 import { SystemError } from "../../ffi/errno.ts";
@@ -14,8 +14,8 @@ import { isLeftOver, isSocket, listenAtPath, whyTaken } from "../sockets/unix_pa
 const BACKLOG = 4096;
 
 /**
- * Milliseconds to wait for what a killed process has left: one that it had started to close descriptors has
- * copies of them all for a moment longer (ffi/discard.ts).
+ * Milliseconds to wait for what a killed process has left: the process that it had started to close descriptors
+ * has copies of them all for a moment longer (ffi/discard.ts).
  */
 const LEFT_OVER = 3000;
 const RETRY = 20;
@@ -26,13 +26,16 @@ export interface Owner {
   gid?: number;
 }
 
+/** A control socket that listens. */
 export interface ControlSocket {
   fd: Fd;
+  /** Where its clients find it: a path, or `@` and a name in the abstract namespace. */
   path: string;
+  /** The file at that path; of an abstract name, and of a unit of systemd, one that no file has. */
   file: FileId;
 }
 
-/** Waits a little for a socket at a path on which a process listened that has ended, and another has a copy. */
+/** Waits a little while a socket at a path still listens, in a copy, though its process has ended. */
 export async function leftOverGone(path: string): Promise<void> {
   const end = performance.now() + LEFT_OVER;
   while (isLeftOver(path) && performance.now() < end) {
@@ -87,7 +90,7 @@ export function listenUnnamed(): ControlSocket {
 /** Closes the socket and removes its file, if it has one, unless another binder's has taken the place. */
 export function removeControlSocket({ fd, path, file }: ControlSocket): void {
   if (!path.startsWith("@")) removeIfSame(path, file);
-  // Those who wait to be accepted are closed with it.
+  // With it the kernel closes the connections that wait to be accepted.
   discard(fd);
   discardNow();
 }

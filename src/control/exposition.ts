@@ -2,16 +2,16 @@
  * Metrics as text: Prometheus's text format, version 0.0.4
  * (https://prometheus.io/docs/instrumenting/exposition_formats/).
  *
- * Every Prometheus asks for OpenMetrics as well and takes this instead. OpenMetrics would add nothing that is told
- * here (exemplars, times of creation), and a counter's name in its HELP lines is another one than in this format, so
- * that each metric would have two texts: there is one, whatever a scraper's Accept header prefers.
+ * Every Prometheus asks for OpenMetrics as well and takes this instead. OpenMetrics would add nothing that these
+ * metrics have (exemplars, times of creation), and a counter's name in its HELP lines is another one than in this
+ * format, so that each metric would have two texts: there is one, whatever a scraper's Accept header prefers.
  * @module
  */
 
+import { escapeControls } from "../escape.ts";
+
 /** The Content-Type of the text. */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
-
-import { escapeControls } from "../escape.ts";
 
 /** Lines that are made into bytes at once. */
 const LINES_AT_ONCE = 200;
@@ -100,7 +100,7 @@ function escape(text: string): string {
   return /[\\\n]/.test(text) ? text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n") : text;
 }
 
-/** What a label may hold is any text; of what would steer a terminal the format can write line breaks alone. */
+/** Any text as a label's value. The format itself escapes line breaks, but nothing else that steers a terminal. */
 function escapeValue(text: string): string {
   const lines = text.toWellFormed().split("\n");
   const escaped = lines.map((line) => escape(escapeControls(line))).join("\\n");

@@ -6,10 +6,10 @@
  * @module
  */
 
-/** Bytes of one message at most, unless told otherwise: some 10,000 addresses. */
+/** Bytes of one message at most, where nothing else is said: some 10,000 addresses. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024;
 
-/** Sizes of the room for a message: a few are used again and again, or each would be garbage for long. */
+/** Sizes of the buffers for messages. A few buffers are used again and again, or each would be garbage for long. */
 const SIZES = [4096, 65_536, 262_144, 1_048_576 + 65_536];
 /** How many of each size are kept. */
 const SPARES = 4;

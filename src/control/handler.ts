@@ -1,4 +1,4 @@
-/** What answers the requests of a control socket, and what it learns of who asks. */
+/** What answers the requests of a control socket, and what it is given of the client. */
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Credentials } from "../../ffi/socket.ts";
@@ -17,7 +17,7 @@ export interface Rights {
   trusted: boolean;
   /** How many descriptors it may send with a request. */
   maxFds: number;
-  /** Looks whether all that wait at its connection are sockets; without it they are received as they are. */
+  /** Finds out whether all descriptors that wait at a connection are sockets; without it they are received unseen. */
   look?: (connection: Fd) => Promise<boolean>;
   /** Bytes of a request at most. */
   maxBytes: number;
@@ -38,15 +38,15 @@ export interface Caller {
   /**
    * Keeps the connection for as long as the client wants: neither silence nor others end it.
    * @param holds addresses whose sockets the client has
-   * @throws {RpcError} when its user, who is not trusted, has enough of such
+   * @throws {RpcError} when its user, who is not trusted, has too many such connections
    */
   attach(holds: readonly string[]): void;
   /**
-   * Notes what an attached client tells of itself.
+   * Notes what an attached client reports of itself.
    * @returns false when it is not attached
    */
   note(about: WrapperReport): boolean;
-  /** Tells the log what the client does wrong: what is repeated is summed up, by its user. */
+  /** Warns in the log of what the client does wrong; what one user's clients repeat is summed up. */
   complain(message: string, fields: Fields): void;
   /** Leaves the answer to the program that succeeds this one. */
   oweAnswer(): void;

@@ -19,23 +19,23 @@ const REQUEST_TIME = 10_000;
 /** Bytes of a request line and its header fields. */
 const MAX_HEAD = 8192;
 
-/** The path that has something to tell. */
+/** The path of the metrics. */
 const PATH = "/metrics";
 
 /** The path that says whether clients are to be sent here, for load balancers. */
 const READY_PATH = "/ready";
 
-/** Of a 200. */
+/** The metrics, as the body of an answer. */
 export interface Content {
   type: string;
-  /** What is sent, in pieces between which others have their turns: bytes of each pass through the kernel at once. */
+  /** In pieces, between which others have their turns: each is copied to the kernel at once. */
   pieces: readonly Uint8Array<ArrayBuffer>[];
 }
 
 /**
  * Answers one request. It ends when the answer is sent, the client is gone, or its time is over; the
  * connection stays the caller's to close.
- * @param content what is told; asked for only when a request is complete and right
+ * @param content reads the metrics; called only when a request for them is complete and right
  * @param unready why clients are not to be sent here; undefined when they are
  */
 export async function answerRequest(
@@ -47,7 +47,7 @@ export async function answerRequest(
 ): Promise<void> {
   const deadline = performance.now() + time;
   try {
-    // Or an urgent byte would be dropped by a receive, and with it what came along.
+    // Otherwise a receive would drop an urgent byte, and close the descriptors that came with it.
     setOption(fd, SOL_SOCKET, SO_OOBINLINE, 1);
     const head = await receiveHead(fd, poller, deadline);
     if (head === undefined) return;
@@ -64,7 +64,7 @@ export async function answerRequest(
   }
 }
 
-/** @returns undefined when it does not come: the client is silent, gone, or sends what is no text */
+/** @returns undefined when it does not come (the client is silent, gone, or sends descriptors); "" when it is too long */
 async function receiveHead(fd: Fd, poller: Poller, deadline: number): Promise<string | undefined> {
   const bytes = new Uint8Array(MAX_HEAD);
   for (let length = 0; length < MAX_HEAD;) {

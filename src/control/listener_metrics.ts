@@ -10,7 +10,7 @@ import { labelled, Metric } from "./exposition.ts";
 export type Listener = Pick<Held, "address" | "fd">;
 
 /**
- * Reads them. What the kernel does not tell of a socket is left out.
+ * Reads the metrics of sockets. What the kernel does not tell of one is left out.
  * @param served whether some process accepts from a socket; absent where nobody has looked, undefined for a
  *   socket of which that is not known
  */
@@ -42,7 +42,7 @@ export async function listenerMetrics(
   for (const listener of listeners) {
     const labels = labelled({ address: formatAddress(listener.address) });
     const state = listenerState(listener, unix);
-    // What a UDP socket tells is bytes, and nothing is accepted from it.
+    // The queue of a UDP socket is counted in bytes, and nothing is accepted from it.
     if (listener.address.transport !== "udp") {
       if (state.queue !== null) queues.add(state.queue, labels);
       if (state.limit !== null) limits.add(state.limit, labels);

@@ -23,15 +23,17 @@ export const RPC = {
   failed: 10002,
 } as const;
 
+/** What a client names its request by, so that it knows the answer. */
 export type RequestId = string | number | null;
 
+/** A request. */
 export interface Request {
   id: RequestId;
   method: string;
   params: unknown;
 }
 
-/** One address of a bind request; the binder's default is its backlog when absent. */
+/** One address of a bind request; without a backlog it gets the binder's default. */
 export type BindParam = AddressParts;
 
 /** The `error` member of an answer. */

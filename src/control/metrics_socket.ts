@@ -23,10 +23,10 @@ const MAX_CONNECTIONS = 16;
 const OWN_TIME = 1000;
 /** Milliseconds from some connections to the next: a crowd is let in no faster, and waits in the kernel. */
 const PAUSE = 50;
-/** Milliseconds in which all who ask get the same text: who may connect must not keep us reading. */
+/** Milliseconds in which all who ask get the same text: they could have this process read metrics all the time. */
 const FRESH = 500;
 
-/** For a successor: `fd` is a descriptor that stays open across the exec. */
+/** What a successor needs: `fd` is a descriptor that stays open across the exec. */
 export interface MetricsSocketState {
   fd: number;
   path?: string;
@@ -41,7 +41,7 @@ interface Listening {
 
 /** See the module's description. */
 export class MetricsSocket {
-  /** With the time when each was accepted, the oldest first. */
+  /** The time at which each was accepted, the oldest first. */
   readonly #connections = new Map<Fd, number>();
   #listening: Listening | undefined;
   #last: Promise<Content> | undefined;

@@ -1,4 +1,4 @@
-/** What clients are told that are not served, or no longer. */
+/** The answers to clients that are not served, or no longer. */
 
 import { FramingError } from "./framing.ts";
 import { UninvitedFds } from "./channel.ts";
@@ -13,7 +13,7 @@ export function denial(text: string, { uid, gid }: Peer): object {
   return { id: idOf(text), error };
 }
 
-/** The refusal of what would be more than a client's share. */
+/** The refusal of a request that would take more than its user's share. */
 export function lacking(what: string, { uid }: Peer, code: string): RpcError {
   const why = `too much waits for clients of uid ${uid}: ${what}; ` +
     "it is served again when they have read their answers, or are gone";
@@ -26,7 +26,7 @@ export function complaintAbout(error: unknown): string {
   return error instanceof RpcError ? "refused a request" : "refused descriptors";
 }
 
-/** What a client is told before its connection is closed; undefined for what is no fault of its own. */
+/** The last answer before a client's connection is closed; undefined for an error that is no fault of its own. */
 export function lastAnswer(error: unknown, { uid }: Peer): object | undefined {
   if (error instanceof FramingError) {
     return { id: null, error: { code: RPC.parseError, message: `Parse error: ${error.message}` } };

@@ -1,4 +1,4 @@
-/** What clients do wrong, in the log: a line each at first, and a sum of those that follow soon. */
+/** Warnings about what clients do wrong: a line each at first, then one line with the number of those that followed. */
 
 import { describeDuration } from "../duration.ts";
 import type { Fields, Log } from "../log.ts";
@@ -16,7 +16,7 @@ export class Repeats {
 
   /** Warns, or counts. */
   warn(message: string, fields: Fields & { uid: number }): void {
-    // Who is just being answered at the end may still be told of.
+    // At the end of the program a client may just be answered.
     if (this.#isClosed) return this.log.warn(message, fields);
     const key = `${fields.uid} ${message}`;
     const entry = this.#counts.get(key) ??

@@ -1,5 +1,5 @@
 /**
- * What a binder tells of its sockets, and a wrapper of its generations: the answers of `sockets`, and the
+ * What a binder reports of its sockets, and a wrapper of its generations: the answers of `sockets`, and the
  * params of `report`. docs/protocol.md explains each field. Members are added over time, never renamed.
  */
 
@@ -11,7 +11,7 @@ export interface GenerationReport {
   state: "starting" | "serving" | "draining";
 }
 
-/** What a wrapper tells its binder of itself. */
+/** What a wrapper reports of itself to its binder. */
 export interface WrapperReport {
   /** Its service: what a next wrapper of the same has as well, such as the path of the config. */
   service: string;
@@ -30,7 +30,7 @@ export interface AttachedWrapper {
   /** As the binder sees it; 0 for one in a container that it cannot see into. */
   pid: number;
   uid: number;
-  /** What it told of itself; null for an older one. */
+  /** What it has reported of itself; null for an older wrapper, which reports nothing. */
   report: WrapperReport | null;
 }
 

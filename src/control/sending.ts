@@ -17,7 +17,7 @@ export interface Sending {
   send: (bytes: Uint8Array<ArrayBuffer>, fds: readonly Fd[]) => ReturnType<typeof sendMessage>;
   /** Waits until the socket takes more; throws when it is closed. */
   room: () => Promise<void>;
-  /** Milliseconds for which what the kernel lacks is waited for. */
+  /** Milliseconds to wait for what the kernel has run out of. */
   timeout: number;
   /** Descriptors in one sendmsg; by default as many as the kernel takes. */
   fdsAtOnce?: number | undefined;
@@ -67,7 +67,7 @@ export async function sendWhole(
   }
 }
 
-/** Whether a call failed for what others, or this connection, may give back. */
+/** Whether a call failed for lack of what this connection, or another one, may give back. */
 export function isLack(error: unknown): error is SystemError {
   return error instanceof SystemError &&
     ["ETOOMANYREFS", "ENOBUFS", "ENOMEM"].includes(error.code);
@@ -79,7 +79,7 @@ function* chunks(
   atOnce: number,
 ): Generator<Chunk> {
   const count = Math.max(1, Math.ceil(fds.length / atOnce));
-  // A byte for each at least: an address has more than one.
+  // No chunk is empty: each descriptor stands for an address of several bytes.
   const start = (index: number) => Math.floor(index * bytes.length / count);
   for (let index = 0; index < count; index++) {
     yield {

@@ -36,6 +36,7 @@ export interface Limits {
   idle: number;
 }
 
+/** The limits of a binder and of a wrapper. */
 export const DEFAULT_LIMITS: Limits = { clients: 512, idle: 60_000 };
 
 /** Milliseconds in which a peer that is not served may say what it wants. */
@@ -173,8 +174,8 @@ export class ControlServer {
   }
 
   /**
-   * Answers the next request. A suspended function keeps all that it has named: a long request would be kept
-   * until the next one, were this in a loop.
+   * Answers the next request. A suspended function keeps what its variables refer to: if this were the body of
+   * a loop, a long request would stay in memory until the next one comes.
    * @returns false when there is none
    */
   async #serveOne(client: Client): Promise<boolean> {
@@ -232,15 +233,15 @@ export class ControlServer {
       client.answered = true;
       const { pid, uid } = peer;
       const fields = { pid, uid, error: error.message.slice(0, SHOWN) };
-      // What was tried and has failed is told by whoever tried.
-      const isTold = error.body.code === RPC.failed && error.body.data === undefined;
-      if (isTold) this.log.debug("refused a request", fields);
+      // What was tried and has failed, as a reload, is in the log already.
+      const isLogged = error.body.code === RPC.failed && error.body.data === undefined;
+      if (isLogged) this.log.debug("refused a request", fields);
       else this.#repeats.warn("refused a request", fields);
       await channel.send({ id, error: error.body }, [], this.limits.idle);
     }
   }
 
-  /** Has a request handled. Nothing of it is kept beyond this: its answer may wait for long. */
+  /** Reads and handles a request. Nothing of it is kept when this returns, since its answer may wait for long. */
   async #replyTo(
     client: Client,
     text: string,
@@ -262,7 +263,7 @@ export class ControlServer {
     }
   }
 
-  /** The end of a connection that did not end well. Nothing here may reach the other clients. */
+  /** Logs and answers what a connection ends of. No other client may be affected. */
   async #complain({ channel, peer }: Client, error: unknown): Promise<void> {
     const about = { pid: peer.pid, uid: peer.uid, error: messageOf(error) };
     if (error instanceof ChannelClosed) return this.log.debug("closed a silent client", about);
@@ -285,7 +286,7 @@ export class ControlServer {
   }
 }
 
-/** Has the kernel refuse descriptors from here on: those who are let in are told by us, and may go on. */
+/** Makes the kernel refuse descriptors from a client who is not served. One who is served is told why by an answer. */
 function stopFds(fd: Fd): void {
   try {
     setOption(fd, SOL_SOCKET, SO_PASSRIGHTS, 0);

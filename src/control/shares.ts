@@ -1,6 +1,6 @@
 /**
- * What the requests and answers of clients may take here: bytes that are kept of them, descriptors on the way,
- * and turns of the long requests. No user's clients leave those of others without.
+ * What the requests and answers of clients may take: bytes that are kept of them, descriptors on the way, and
+ * turns of long requests. No user's clients can leave those of other users without.
  */
 
 import { SO_SNDBUF, SOL_SOCKET } from "../../ffi/constants.ts";
@@ -46,7 +46,7 @@ export class Shares {
   /** Turns of the users who are not trusted, for their long requests. */
   readonly #turns = new Map<number, Queue>();
 
-  /** Has the kernel keep little for a client: what it does not read waits here, and is counted. */
+  /** Makes the kernel keep little for a client: the rest of what it does not read waits here, and is counted. */
   begin({ channel, user }: Client): void {
     setOption(channel.fd, SOL_SOCKET, SO_SNDBUF, sendBuffer(user));
   }
@@ -71,7 +71,7 @@ export class Shares {
     client.kept = bytes;
   }
 
-  /** Nothing is kept of them any more. */
+  /** Counts nothing any more as kept of a client's request and answer. */
   forget(client: Client): void {
     this.#bytes.give(client.user, client.kept);
     this.#received.give(client.user, client.keptFds);
@@ -94,6 +94,7 @@ export class Shares {
     return await turns.run(handle);
   }
 
+  /** Makes sure that a request is not for more sockets than could be sent. */
   #expect({ channel, peer, user }: Client, text: string): void {
     if (channel.fd.closed) return;
     const { fd } = channel;

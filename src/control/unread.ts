@@ -1,4 +1,4 @@
-/** What clients have been sent and have not read: the kernel keeps it, and counts the descriptors of it. */
+/** What was sent to clients and they have not read: the kernel keeps it, and counts its descriptors. */
 
 import { SCM_MAX_FD } from "../../ffi/constants.ts";
 import { discard } from "../../ffi/discard.ts";
@@ -18,7 +18,7 @@ export function sendBuffer({ trusted }: User): number {
 /** The smallest and a full message of descriptors, as the kernel counts them: with what it needs itself. */
 const [SMALL_MESSAGE, FULL_MESSAGE] = [768, 2304];
 
-/** How many of them a connection of an ordinary user has under way at most. */
+/** How many such messages a connection of a user who is not trusted has under way at most. */
 const [SMALL_MESSAGES, FULL_MESSAGES] = [SMALL_MESSAGE, FULL_MESSAGE]
   .map((size) => Math.ceil(2 * sendBuffer({ uid: 0, trusted: false }) / size)) as [number, number];
 
@@ -41,7 +41,7 @@ interface Connection extends User {
  * have open (RLIMIT_NOFILE, unix(7): ETOOMANYREFS), unless it is root. Beyond that nobody is served who asks
  * for a socket, so that no user's clients may come near.
  */
-export function boundsOfDescriptors(): Bounds {
+function boundsOfDescriptors(): Bounds {
   const limit = Math.min(Number(fdLimit().soft), 16 * MAX_SHARE);
   return {
     user: Math.floor(limit / 16),
@@ -92,7 +92,7 @@ export class Unread {
     return true;
   }
 
-  /** Counts descriptors no more that have not been sent. */
+  /** Takes descriptors out of the count that have not been sent after all. */
   giveBack(fd: Fd, fds: number): void {
     const connection = this.#connections.get(fd.number);
     if (connection === undefined) return;
@@ -108,7 +108,7 @@ export class Unread {
    */
   close(fd: Fd, clean: boolean): void {
     const connection = this.#connections.get(fd.number);
-    // Its owner has given it up with this call.
+    // The channel has released its own Fd: this one owns the descriptor from here on.
     if (connection) connection.fd = fd;
     this.#look(fd.number);
     if (connection && this.#connections.has(fd.number)) {
