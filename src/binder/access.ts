@@ -7,7 +7,7 @@ import type { Peer, Rights } from "../control/handler.ts";
 /** Descriptors that one request of a trusted client may carry. */
 const MAX_HANDED_BACK = 65_536;
 
-/** Bytes of a client's request, some 3,000 addresses: what all of them can make us keep is this many times. */
+/** Bytes of a client's request, some 3,000 addresses: as much is kept of each client in the worst case. */
 const MAX_CLIENT_BYTES = 256 * 1024;
 
 /** Bytes of a request that is going to be refused anyway. */
@@ -23,7 +23,7 @@ export interface AccessRules {
   uids: readonly number[];
   gids: readonly number[];
   anyone: boolean;
-  /** May hand sockets back. Absent in the state of a binder before there were such. */
+  /** Users who may hand sockets back. Absent in the state of a binder that knew of none. */
   adopters?: readonly number[];
 }
 
@@ -51,7 +51,7 @@ export function accessRules(
 
 /**
  * Root and the binder's own user may do everything; the users and groups listed may ask for sockets, and
- * those listed as adopters may hand back such as root or the binder's own user has made.
+ * those listed as adopters may hand back sockets that root or the binder's own user has made.
  */
 export class Access {
   /** @param look as in {@link Rights}, for adopters: root and the binder's user could stop it anyway */

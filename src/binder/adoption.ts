@@ -1,4 +1,4 @@
-/** Adopting sockets that clients got from a binder before, and hand back to this one. */
+/** Adopting sockets that clients got from an earlier binder, and hand back to this one. */
 
 import type { Fd } from "../../ffi/fd.ts";
 import { socketCookie } from "../../ffi/socket.ts";
@@ -25,7 +25,7 @@ export interface AdoptionParts {
   isControl: (fd: Fd) => boolean;
 }
 
-/** What is meant by an address whose words have meant another one once: that which the socket has. */
+/** What is meant by an address whose words meant another one to an earlier version: the one that the socket has. */
 export function meaning(wanted: Wanted, fd: Fd): Wanted {
   const { former } = wanted;
   const isFormer = former && whyUnfit(fd, wanted.address) !== undefined &&
@@ -38,7 +38,7 @@ export class Adoption {
   constructor(readonly parts: AdoptionParts) {}
 
   /**
-   * Adopts one.
+   * Adopts a socket, if it is what the client says, and one that this binder may have.
    * @param fd stays the caller's
    * @returns `adopted`, `held` for the socket that is held already, or `refused: ` and why
    */

@@ -29,7 +29,7 @@ import { Rounds } from "./rounds.ts";
 const FULL = 0.8;
 /** Milliseconds between two looks, at most. */
 const MAX_PAUSE = 2500;
-/** Milliseconds for which drops are told after the last one. */
+/** Milliseconds after the last drop in which drops are still a trouble. */
 const DROPS_TOLD = 60_000;
 /** Milliseconds of work to search for who serves an address. */
 const MAX_SEARCH = 500;
@@ -38,7 +38,7 @@ const MAX_SEARCH = 500;
 export interface Watched {
   registry: Registry;
   log: Log;
-  /** Processes that may well serve a socket. */
+  /** Processes that are likely to serve a socket: these are looked at first. */
   likely: (held: Held) => Iterable<number>;
   /** Milliseconds for which clients may wait at an address that nobody serves. */
   unservedAfter: number;
@@ -48,11 +48,11 @@ export interface Watched {
 interface Watch {
   /** Since when its queue was not empty and has not become shorter, and how long it was. */
   waiting?: { since: number; length: number } | undefined;
-  /** When somebody was found to have it open nonetheless: the next search is then. */
+  /** Some process was found to have it open nonetheless: until when no search is made again, and how long that is. */
   excused?: { until: number; pause: number } | undefined;
   drops: number | undefined;
   lastDrop: number;
-  /** By kind; those that are over as well. */
+  /** By kind; what is over is kept, too, as it may come back. */
   naggings: Map<Trouble["kind"], Nagging>;
 }
 
@@ -80,7 +80,7 @@ export class Alarm {
     const unix = await readUnixQueues(all, giveTurn);
     const suspects: Held[] = [];
     for (const held of all) {
-      // What a client has made useless serves again from here on, if it can.
+      // This mends a socket that a client has made useless, if that can be done.
       if (held.fd.closed || !this.watched.registry.serves(held)) continue;
       const state = listenerState(held, unix);
       if (this.#note(held, state, now)) suspects.push(held);
@@ -133,7 +133,9 @@ export class Alarm {
       const age = describeAge(now - since);
       const what = held.address.transport === "udp"
         ? `${length} bytes wait`
-        : count(length, "wait");
+        : length === 1
+        ? "1 connection waits"
+        : `${length} connections wait`;
       const message = complete
         ? `nobody serves the address: ${what}, for ${age}`
         : `nobody is seen to serve the address: ${what}, and the queue was not shortened for ${age}`;
@@ -209,8 +211,4 @@ export class Alarm {
       isOn ? [{ address, kind, since, message: `${address}: ${message}` }] : []
     );
   }
-}
-
-function count(connections: number, verb: string): string {
-  return connections === 1 ? `1 connection ${verb}s` : `${connections} connections ${verb}`;
 }

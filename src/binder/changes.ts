@@ -4,9 +4,9 @@
 export interface Changes {
   bound: readonly string[];
   gone: readonly string[];
-  /** Not named any more, but still held, and why. */
+  /** Addresses that are no longer named but still held, and why. */
   kept: Readonly<Record<string, string>>;
-  /** Whether other clients may connect, or ask for other addresses. */
+  /** Whether the clients that may connect, or the addresses that they may ask for, have changed. */
   rules: boolean;
   /** Options that only a restart changes, by their names in the program. */
   needRestart: readonly string[];

@@ -1,4 +1,4 @@
-/** The config of a binder that runs, which is read again and done anew: all of it, or nothing. */
+/** The config of a running binder. A reload reads it again, and applies all of it or nothing. */
 
 import { messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
@@ -15,7 +15,7 @@ import type { OwnAddresses } from "./own_addresses.ts";
 import type { Policy } from "./policy.ts";
 import type { Store } from "./store.ts";
 
-/** What follows the config, and what it is done with. */
+/** What the config decides on, and what it takes to apply it. */
 export interface Configured {
   /** As of the start. */
   options: BinderOptions;
@@ -26,9 +26,9 @@ export interface Configured {
   own: OwnAddresses;
   store: Store;
   holdings: Holdings;
-  /** Has attached clients say anew what they hold, and hand it back. @returns how many there are */
+  /** Makes attached clients connect anew, and hand back what they hold. @returns how many there are */
   askAgain: () => number;
-  /** Told when other clients may connect, or do other things. */
+  /** Called when the rules for clients have been replaced. */
   changed: () => void;
   log: Log;
 }
@@ -45,9 +45,9 @@ export class Config {
   constructor(readonly configured: Configured) {}
 
   /**
-   * Reads the config again, and does what is new in it.
+   * Reads the config again, and applies what has changed in it.
    * @returns what that is, in a line
-   * @throws {UserError} what is wrong with it; all is as before then
+   * @throws {UserError} what is wrong with it; nothing has changed then
    */
   readAgain(): Promise<string> {
     return this.#turns.run(async () => {
@@ -88,7 +88,7 @@ export class Config {
     };
   }
 
-  /** Holds what the config names. A client may have been told that one of these was not its to hand back. */
+  /** Holds what the config names. New addresses are allowed before that, so that clients may hand them back. */
   async #hold(wanted: readonly Wanted[], rules: Rules): Promise<Held[]> {
     const { askAgain, holdings, policy } = this.configured;
     const fresh = wanted.filter(({ address }) => !policy.allows(address));

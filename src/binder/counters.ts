@@ -15,7 +15,7 @@ export interface CountersState {
 /** What a state of counters looks like. */
 export const countersShape = object<CountersState>({ binds: natural, refusals: table(natural) });
 
-/** In the place of errno's name, for what is wrong with the request itself. */
+/** Stands in place of errno's name where the request itself is wrong. */
 const BAD_REQUEST = "bad_request";
 
 /** See the module's description. */

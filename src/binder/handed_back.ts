@@ -1,4 +1,4 @@
-/** Taking a listening socket from a client, after a binder that held it has died. */
+/** Whether what a client hands back is the socket that a binder would have bound. */
 
 import {
   IPPROTO_MPTCP,
@@ -26,7 +26,7 @@ const PROTOCOLS = { tcp: IPPROTO_TCP, udp: IPPROTO_UDP } as const;
  * Checks that a descriptor is what a binder would have bound for an address: a listening socket of that
  * address and type, which clients of this process's network namespace and files reach. Whoever sends it may
  * be mistaken, or lie.
- * @param options of those with which it would have been bound, Multipath TCP
+ * @param options with which it would have been bound; of these only `mptcp` matters
  * @returns why it is not; undefined when it is
  */
 export function whyUnfit(

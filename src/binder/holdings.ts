@@ -1,4 +1,4 @@
-/** The sockets that a binder holds: how they come, and how they go, whoever asks for it. */
+/** The sockets that a binder holds: how it comes to hold one and how it gives one up, whoever asks for it. */
 
 import { giveTurn, Queue } from "../turns.ts";
 import type { Fields, Log } from "../log.ts";
@@ -47,9 +47,9 @@ export class Holdings {
   }
 
   /**
-   * Finds or binds sockets. While clients of a binder before may still hand theirs back, an address in use
-   * is waited for.
-   * @param trusted whether it goes before those of others
+   * Finds or binds sockets. While clients of an earlier binder may still hand theirs back, this waits for an
+   * address in use.
+   * @param trusted whether a long batch goes before those of clients who are not trusted
    * @throws {BindError}
    */
   async hold(wanted: readonly Wanted[], trusted = true): Promise<Held[]> {
@@ -61,7 +61,7 @@ export class Holdings {
       } catch (error) {
         const inUse = error instanceof BindError && error.code === "EADDRINUSE";
         if (!inUse || error.lasts || error.wanted === undefined) throw error;
-        // Who holds it is worth a search at the end alone: that takes long where many files are open.
+        // Only at the end is it worth a search who holds it: that takes long where many files are open.
         if (left <= 0) throw await namingHolder(error, giveTurn);
         log.debug("waiting for a client to hand an address back", { address: error.address });
         await registry.changed(left);
@@ -70,9 +70,9 @@ export class Holdings {
   }
 
   /**
-   * As {@link hold}, for addresses of the binder's own: one that is still in use in the end, by a server that was
-   * lent its socket, is taken back from that.
-   * @param askAgain has connected clients hand back what they hold. @returns how many there are
+   * As {@link hold}, for addresses of the binder's own. If one is still in use in the end, by a server that was
+   * lent its socket, the socket is taken back from that server.
+   * @param askAgain makes connected clients hand back what they hold, and returns how many there are
    * @throws {UserError} for one that is not to be had, with what helps
    */
   async holdOwn(
@@ -113,7 +113,7 @@ export class Holdings {
     return held;
   }
 
-  /** Copies what is not held yet out of a process that runs. */
+  /** Copies the sockets of addresses that are not held yet out of a running process. */
   async takeRunning(wanted: readonly Wanted[], holder: Holder): Promise<void> {
     const missing = wanted.filter((one) => this.parts.registry.findWanted(one) === undefined);
     const taken = await takeSockets(missing.map(({ address }) => address), holder);
@@ -142,7 +142,7 @@ export class Holdings {
     log.info(message, { address: formatAddress(address), ...fields });
   }
 
-  /** Why giving up an address, in its canonical form, would not last; undefined when it would. */
+  /** Why an address, in its canonical form, would soon be held again if it were given up; undefined if it would not. */
   keptFor(text: string): string | undefined {
     const { clients, own } = this.parts;
     if (own.texts.includes(text)) {

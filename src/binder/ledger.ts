@@ -8,7 +8,7 @@ export interface Lending {
   /** As the binder sees it; 0 for one that its container cannot see. */
   pid: number;
   uid: number;
-  /** How often; 0 for one that has it from a binder before, and has handed it back to this one. */
+  /** How often; 0 for one that has it from an earlier binder, and has handed it back to this one. */
   count: number;
   /** The last time, in milliseconds since 1970; of a count of 0, when it was handed back. */
   last: number;
@@ -26,7 +26,7 @@ export class Ledger {
     this.#note(held, peer, now, 1);
   }
 
-  /** Notes that a client has a socket from a binder before, unless it got it from this one as well. */
+  /** Notes that a client has a socket from an earlier binder, unless it got it from this one as well. */
   handedBack(held: Held, peer: Pick<Peer, "pid" | "uid">, now: number = Date.now()): void {
     if (!this.of(held).some(({ pid, uid }) => pid === peer.pid && uid === peer.uid)) {
       this.#note(held, peer, now, 0);
@@ -45,12 +45,12 @@ export class Ledger {
     return this.#lent.get(held) ?? [];
   }
 
-  /** The processes that were: they may well serve it. */
+  /** The processes that were handed a socket: they are likely to serve it. */
   pids(held: Held): number[] {
     return this.of(held).map(({ pid }) => pid);
   }
 
-  /** Goes on with what an earlier program has noted. */
+  /** Goes on with what the predecessor of this program has noted. */
   restore(held: Held, lent: readonly Lending[]): void {
     if (lent.length > 0) this.#lent.set(held, lent.slice(0, REMEMBERED));
   }

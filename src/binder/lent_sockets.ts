@@ -1,9 +1,9 @@
 /**
- * Taking the binder's own addresses back from servers that run: from generations of wrappers, which were lent
- * the sockets by a binder before, when nobody else hands them back. Both have the one socket then, with what
- * waits in its queue.
+ * Taking the sockets of the binder's own addresses back from running servers: from generations of wrappers,
+ * which got them from an earlier binder, when nobody hands them back. Binder and server then have the same
+ * socket, with what waits in its queue.
  *
- * Anyone can start a process that says to be such a generation. It is believed by what the kernel has: root,
+ * Anyone can start a process that says it is such a generation. It is believed by what the kernel has: root,
  * the binder's user or one who may hand sockets back has executed it, and root or the binder's user has made the
  * socket, which listens on the very address. Where another binder has the socket as well, it is that one's.
  * @module
@@ -69,7 +69,7 @@ export function regainLent(wanted: readonly Wanted[], { own, adopters = [] }: Tr
   return regained;
 }
 
-/** An address in use, with what helps: for who reads the log of a binder that cannot start. */
+/** The error of an address in use, with what helps: for those who read why a binder cannot start. */
 export function withRemedy(error: BindError): UserError {
   const { message, wanted } = error;
   const isNamed = wanted === undefined || wanted.transport === "unix";
@@ -86,7 +86,7 @@ export function withRemedy(error: BindError): UserError {
 function socketsOf(pid: number, believed: readonly number[], own: number): Fd[] {
   try {
     using process = openProcess(pid);
-    // Looked at once more: only now can the pid not become another process's.
+    // The marks are read once more: only with the process open can its pid not become another one's.
     const marks = process && marksOf(pid, believed);
     return marks ? copyLent({ pid, process, lent: marks.lent }, undefined, [own]) : [];
   } catch (error) {
@@ -109,7 +109,7 @@ function hasOpen(pid: number, inode: number): boolean {
     for (const [, what] of descriptorsOf(pid)) if (inodeIn(what) === inode) return true;
     return false;
   } catch (error) {
-    if (error instanceof SystemError) return false; // It has ended.
+    if (error instanceof SystemError) return false; // It has ended, or is another user's.
     throw error;
   }
 }

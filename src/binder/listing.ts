@@ -1,4 +1,4 @@
-/** What a binder tells of its sockets, a page at a time: others have their turns between two pages. */
+/** What a binder reports of its sockets, a page at a time: others have their turns between two pages. */
 
 import type { Clients } from "../control/clients.ts";
 import type { SocketReport, SocketsPage } from "../control/reports.ts";
@@ -21,11 +21,11 @@ import type { Ledger } from "./ledger.ts";
 /** Sockets of a page: a millisecond of work, and JSON that fits into the send buffer of a connection (unread.ts). */
 const PAGE = 100;
 
-/** Milliseconds for which the queues of UNIX sockets, which the kernel tells all at once, are taken for true. */
+/** Milliseconds for which the queues of UNIX sockets, which the kernel tells all at once, are not read again. */
 const FRESH = 500;
 const NONE: UnixQueues = new Map();
 
-/** What is told of. */
+/** What is reported on. */
 export interface Listed {
   registry: Registry;
   ledger: Ledger;
@@ -53,7 +53,7 @@ export class Listing {
     const wrappers = attached.map(({ id, holds }) => ({ id, holds: this.#setOf(holds) }));
     const sockets: SocketReport[] = [];
     for (const held of chosen) {
-      // Given up meanwhile.
+      // It was given up meanwhile.
       if (held.fd.closed || !registry.serves(held)) continue;
       const address = formatAddress(held.address);
       sockets.push({

@@ -6,12 +6,12 @@ import { Queue } from "../turns.ts";
 
 /** Names of one user that wait to be looked up, or are. */
 const MAX_LOOKUPS = 16;
-/** Names of users who are not trusted that are looked up at once: there are four such turns in all. */
+/** Names looked up at once for users who are not trusted: of the four at once in all, one is left to the trusted. */
 const AT_ONCE = 3;
 
-/** Look-ups of names, of which users who are not trusted have their shares. */
+/** Looks names up, of which users who are not trusted have their shares. */
 export class LookUps {
-  /** Those that wait or are under way, by user. */
+  /** How many look-ups wait or are under way, by user. */
   readonly #counts = new Map<number, number>();
   readonly #turns = new Queue(AT_ONCE);
 

@@ -9,7 +9,7 @@ import type { Held } from "../sockets/held.ts";
 import type { CountersState } from "./counters.ts";
 import type { IsServed } from "./served.ts";
 
-/** What there is to tell of a binder. */
+/** What the metrics of a binder are made from. */
 export interface Observed {
   /** Milliseconds since 1970. */
   started: number;
@@ -31,7 +31,7 @@ export async function binderMetrics(observed: Observed): Promise<Uint8Array<Arra
   const alarms = new Metric(
     "multibinder_listener_alarm",
     "gauge",
-    "1 while something is wrong with a socket: nobody serves it, its queue is nearly full, or drops",
+    "1 while something is wrong with a socket: nobody serves it, its queue is nearly full, or the kernel drops what comes",
   );
   for (const { address, kind } of troubles) alarms.add(1, labelled({ address, kind }));
   return expose([

@@ -1,6 +1,6 @@
-/** How often something that goes on being wrong is told: less and less. */
+/** How often there is a warning about something that stays wrong: less and less. */
 
-/** Milliseconds between the first two times, and at most. */
+/** Milliseconds between the first two warnings, and between two at most. */
 const FIRST_PAUSE = 10_000;
 const MAX_PAUSE = 3_600_000;
 
@@ -12,35 +12,35 @@ export class Nagging {
   message = "";
   /** How much there was of it, where that is counted. */
   amount = 0;
-  #toldAt = 0;
+  #warnedAt = 0;
   #pause = FIRST_PAUSE;
-  #isTold = false;
+  #hasWarned = false;
 
   /**
-   * It is wrong, still or again.
-   * @returns whether that is to be told now
+   * Notes that it is wrong, still or again.
+   * @returns whether to warn now
    */
   raise(now: number, message: string, amount = 0): boolean {
     if (!this.isOn) this.since = now;
     this.isOn = true;
     this.message = message;
     this.amount = amount;
-    if (this.#toldAt > 0 && now < this.#toldAt + this.#pause) return false;
+    if (this.#warnedAt > 0 && now < this.#warnedAt + this.#pause) return false;
     // What comes back soon is the same story; what was over for long is a new one.
-    const isNew = this.#toldAt === 0 || now > this.#toldAt + 3 * this.#pause;
+    const isNew = this.#warnedAt === 0 || now > this.#warnedAt + 3 * this.#pause;
     this.#pause = isNew ? FIRST_PAUSE : Math.min(2 * this.#pause, MAX_PAUSE);
-    this.#toldAt = now;
-    return this.#isTold = true;
+    this.#warnedAt = now;
+    return this.#hasWarned = true;
   }
 
   /**
-   * It is wrong no more.
-   * @returns whether that is to be told: if it was told that it is wrong
+   * Notes that it is wrong no more.
+   * @returns whether to say so, which is if there was a warning
    */
   settle(): boolean {
-    const isTold = this.isOn && this.#isTold;
+    const hasWarned = this.isOn && this.#hasWarned;
     this.isOn = false;
-    this.#isTold = false;
-    return isTold;
+    this.#hasWarned = false;
+    return hasWarned;
   }
 }

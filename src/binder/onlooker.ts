@@ -12,7 +12,7 @@ import { Queue } from "../turns.ts";
 const PATIENCE = 5000;
 /** Looks at a time: each is a start of this program. */
 const AT_ONCE = 2;
-/** Lookers that such a close may hold up. */
+/** Processes that may hang in such a close before no more are started. */
 const MAX_HELD_UP = 8;
 
 /** Starts `multibinder look`. */
@@ -37,7 +37,7 @@ export class Onlooker {
       this.#lookers++;
       const timer = setTimeout(() => {
         sendSignal(child.pid, "SIGKILL");
-        // Which may take until the file's server ends.
+        // Its end may have to wait until the file's server ends.
         resolve(false);
       }, PATIENCE);
       void child.exited.then((status) => {

@@ -28,11 +28,11 @@ export interface BinderOptions {
   adoptUid: readonly string[];
   /** Length of an accept queue that no request asks a length for. */
   backlog: number;
-  /** Milliseconds for which clients may wait at an address that nobody serves before that is told. */
+  /** Milliseconds for which clients may wait at an address that nobody serves before there is a warning. */
   unservedAfter: number;
   /** Patterns of addresses that clients may ask for besides `addresses`. */
   allow: readonly string[];
-  /** Whether the config has a list of either, be it empty: what is not in it is not allowed then. */
+  /** Whether the config has `addresses` or `allow`, be it an empty list: what neither names is not allowed then. */
   hasLists?: boolean;
   /** Address at which metrics are to be read. */
   metrics?: string;
@@ -44,7 +44,7 @@ export interface BinderOptions {
   allowOption: readonly string[];
 }
 
-/** What a binder keeps until it is started anew. */
+/** Options that a reload leaves as they are: only a restart changes them. */
 export const FIXED = [
   "sock",
   "mode",
@@ -59,8 +59,8 @@ export const FIXED = [
 ] as const;
 
 /**
- * Its names, looked up once: a name that means nothing any more must not keep a successor, which gets these,
- * from going on.
+ * What the names in the options mean, looked up once. A successor gets this, so that a name which means nothing
+ * any more does not keep it from going on.
  */
 export interface Rules {
   policy: PolicyRules;

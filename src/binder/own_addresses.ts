@@ -8,17 +8,17 @@ import type { Policy } from "./policy.ts";
 
 /** See the module's description. */
 export class OwnAddresses {
-  /** As written, and what each is in its canonical form. */
+  /** The canonical form of each, by what was written. */
   #forms: Record<string, string> = {};
 
   constructor(readonly registry: Registry) {}
 
-  /** For a successor, which looks no name up again. */
+  /** What a successor needs, which looks no name up again. */
   get state(): Record<string, string> {
     return this.#forms;
   }
 
-  /** Goes on with those of an earlier program. */
+  /** Goes on with those of the predecessor of this program. */
   restore(state: Record<string, string>): void {
     this.#forms = state;
   }
@@ -48,8 +48,8 @@ export class OwnAddresses {
   }
 
   /**
-   * Makes these the binder's own, beside those that are; clients may ask for them. Port 0 becomes another
-   * once it is bound, so that this is told before and after.
+   * Adds addresses to the binder's own; clients may ask for them. This is called before and after they are
+   * bound, since port 0 becomes another one by that.
    * @param written as in {@link resolve}
    * @param own what each of them is
    */

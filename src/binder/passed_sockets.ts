@@ -13,11 +13,11 @@ import { fileId } from "../sockets/place.ts";
 export interface PassedSockets {
   /** The control socket of a unit. Its file stays systemd's. */
   control?: ControlSocket;
-  /** From the store: what a binder before has bound. */
+  /** From the store: what an earlier binder has bound. */
   stored: Held[];
   /** Of a unit: what the administrator has configured. */
   configured: Held[];
-  /** Closed, since they are of no use; by name. */
+  /** The names of those that were closed, being of no use. */
   refused: { name: string; why: string }[];
 }
 
@@ -53,7 +53,7 @@ export function sortPassed(
   for (const { name, fd } of passed) {
     const address = withShare(addressIfListening(fd), name);
     const why = address === undefined ? "it is no listening socket" : whyUseless(address, seen);
-    // From the store it would come back at every start; what a unit passes is the administrator's mistake.
+    // One from the store is removed, or it would come back at every start; one of a unit is a mistake in that.
     if (address === undefined && !STORE_NAME.test(name)) {
       throw new UserError(
         `descriptor ${fd.number}, which was passed in LISTEN_FDS as "${name}", is no listening socket; ` +
@@ -86,7 +86,7 @@ function whyUseless(address: Address, seen: ReadonlySet<string>): string | undef
   return undefined;
 }
 
-/** Which of several sockets it is that share an address, the name alone tells. */
+/** Only its name tells which one a socket is of those that share an address. */
 function withShare(address: Address | undefined, name: string): Address | undefined {
   if (address === undefined || address.transport === "unix") return address;
   const share = /-(\d+\/\d+)$/.exec(name)?.[1];

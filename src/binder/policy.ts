@@ -18,7 +18,7 @@ export interface PolicyRules {
   hosts: readonly Pattern[];
   /** Of UNIX sockets; with `*` at the end, what begins so. */
   paths: readonly string[];
-  /** Restricted options that every client may ask for. Absent in the state of a binder before there were such. */
+  /** Restricted options that every client may ask for. Absent in the state of a binder that knew of none. */
   options?: readonly string[];
 }
 
@@ -61,12 +61,13 @@ export class Policy {
     this.#exact.delete(formatAddress(address));
   }
 
-  /** The first of some options that a client may not ask for who is not trusted. */
+  /** The first of the given options for which a client who is not trusted may not ask. */
   forbidden(options: SocketOptions): OptionName | undefined {
     const allowed = this.rules.options ?? [];
     return RESTRICTED.find((name) => options[name] !== undefined && !allowed.includes(name));
   }
 
+  /** Whether clients may ask for an address. */
   allows(address: Address): boolean {
     const { everything, hosts, paths } = this.rules;
     const text = formatAddress(address);

@@ -21,7 +21,7 @@ import type { View } from "./view.ts";
 /** What the requests work on. */
 export interface Resources extends AdoptionParts {
   log: Log;
-  /** What is told of the binder. */
+  /** What the binder reports of itself. */
   view: Pick<View, "page" | "status" | "metricsText">;
   /** Who may do what is not for every client. */
   access: Pick<Access, "trusts" | "mayAdopt">;
@@ -78,12 +78,12 @@ export class Requests {
     }
   };
 
-  /** What is told of every socket, or wrapper: work that grows with their number, and is not all made at once. */
+  /** Answers what takes work for every socket or wrapper. Those of clients who are not trusted wait for each other. */
   #listing(trusted: boolean, make: () => Promise<Reply>): Promise<Reply> {
     return trusted ? make() : this.#listings.run(make);
   }
 
-  /** Notes what a wrapper tells of itself, for those who ask about sockets. */
+  /** Notes what a wrapper reports of itself, for those who ask about sockets. */
   #report(params: unknown, caller: Caller): Promise<Reply> {
     try {
       const report = wrapperReport(params, "params");
@@ -138,8 +138,8 @@ export class Requests {
   }
 
   /**
-   * Takes sockets that the client got from a binder before, one descriptor an address. It tells for each
-   * whether it was `adopted`, was `held` already, or why it was refused; and stays connected.
+   * Takes sockets that the client got from an earlier binder, one descriptor an address. The answer says of each
+   * whether it was `adopted`, was `held` already, or why it was refused. The client stays connected.
    */
   async #adopt(params: unknown, caller: Caller): Promise<Reply> {
     this.#insist(this.resources.access.mayAdopt(caller.peer.uid), caller, "hand sockets back");
@@ -155,10 +155,10 @@ export class Requests {
         throw new RpcError(RPC.invalidParams, `Invalid params: ${counts}`);
       }
       const meant = fds.map((fd, index) => ({ ...meaning(wanted[index] as Wanted, fd), fd }));
-      // Before anything is done, as it may be refused.
+      // First of all, since this may be refused.
       caller.attach([]);
       const outcomes = meant.map(({ fd, ...one }) => this.#adoption.adopt(one, fd, caller));
-      // What was refused is none of this binder's.
+      // A socket that was refused is none of this binder's.
       const held = meant.filter((_, index) => /^(adopted|held)$/.test(outcomes[index] ?? ""));
       caller.attach(held.map(({ address }) => formatAddress(address)));
       return { result: outcomes, fds: [] };
@@ -216,7 +216,7 @@ export class Requests {
     );
   }
 
-  /** Options that get round others' firewalls and routes are not for everybody, nor is what others share. */
+  /** Refuses strangers the options that get round firewalls and routes, and changes to a socket that others share. */
   #permitOptions(
     address: Address,
     options: SocketOptions,

@@ -3,7 +3,7 @@
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 
-/** Looks within the time in which something is to be noticed. */
+/** How many looks there are within the time in which something is to be noticed. */
 const LOOKS = 4;
 /** Milliseconds between two looks, at least. */
 const MIN_PAUSE = 20;

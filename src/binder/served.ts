@@ -1,6 +1,6 @@
 /**
- * Which sockets are served, for metrics: some process besides those that keep them has them open. A wrapper that
- * is connected tells of its generations; for all other sockets /proc is searched now and then.
+ * Which sockets are served, for metrics: those that some process has open besides the ones that keep them. A
+ * connected wrapper reports its generations; for all other sockets /proc is searched now and then.
  */
 
 import type { AttachedClient } from "../control/clients.ts";
@@ -10,41 +10,42 @@ import { socketInode } from "../sockets/listener_state.ts";
 import type { Held } from "../sockets/held.ts";
 import { giveTurn } from "../turns.ts";
 
-/** Milliseconds for which a search is taken for true. */
+/** Milliseconds for which the result of a search is used. */
 const FRESH = 10_000;
 /** Milliseconds of work of one search. */
 const MAX_SEARCH = 500;
 
-/** Tells of a socket whether it is served; undefined where that cannot be seen. */
+/** Whether a socket is served; undefined where that cannot be seen. */
 export type IsServed = (held: Pick<Held, "address" | "fd">) => boolean | undefined;
 
 /** See the module's description. */
 export class Served {
   #last: { at: number; inodes: ReadonlySet<number>; holders: Holders } | undefined;
 
-  /** @param likely processes that may well serve a socket */
+  /** @param likely processes that are likely to serve a socket: these are looked at first */
   constructor(readonly likely: (held: Held) => Iterable<number>) {}
 
   /** Looks at sockets. @param attached the wrappers that are connected */
   async look(sockets: readonly Held[], attached: readonly AttachedClient[]): Promise<IsServed> {
-    const told = new Set(
+    const reported = new Set(
       attached.filter(({ report }) => report?.generations.some(({ state }) => state === "serving"))
         .flatMap(({ holds }) => holds),
     );
     const others: Held[] = [];
     const inodes = new Set<number>();
-    const isTold = (address: Held["address"]) => told.size > 0 && told.has(formatAddress(address));
+    const isReported = (address: Held["address"]) =>
+      reported.size > 0 && reported.has(formatAddress(address));
     for (const held of sockets) {
-      if (!held.fd.closed && !isTold(held.address)) {
+      if (!held.fd.closed && !isReported(held.address)) {
         others.push(held);
-        // The first time this is a system call; later it is known.
+        // This is a system call the first time, and is remembered.
         inodes.add(socketInode(held.fd));
       }
       await giveTurn();
     }
     const holders = await this.#search(others, inodes);
     return ({ address, fd }) => {
-      if (isTold(address)) return true;
+      if (isReported(address)) return true;
       if (fd.closed) return undefined;
       if (holders.byInode.has(socketInode(fd))) return true;
       return holders.complete ? false : undefined;

@@ -52,12 +52,12 @@ export interface BinderState extends CommonState {
   held: HeldState[];
   /** The command line's addresses as written, and what they became (port 0 has become another). */
   own: Record<string, string>;
-  /** Addresses that units of systemd have configured; absent before there was support for them. */
+  /** Addresses that units of systemd have configured; absent in a state from before these were supported. */
   configured?: string[];
-  /** What the command line's names mean; absent before it was handed over. */
+  /** What the command line's names mean; absent in a state from before this was handed over. */
   rules?: Rules;
   counters: { connections: number; requests: number; errors: number };
-  /** Absent, both, before there were metrics; the socket also where none was asked for. */
+  /** Both are absent in a state from before there were metrics; the socket also where none was asked for. */
   counted?: CountersState;
   metrics?: MetricsSocketState;
 }
@@ -67,7 +67,7 @@ interface HeldState {
   fd: number;
   backlog: number;
   file?: FileId;
-  /** Absent, both, before they were noted. */
+  /** Both are absent in a state from before they were noted. */
   since?: number;
   lent?: readonly Lending[];
   mended?: number;

@@ -19,7 +19,7 @@ export async function heldSockets(registry: Registry, clients: Clients): Promise
   }
   const sockets = [];
   for (const held of registry.list()) {
-    // Given up meanwhile.
+    // It was given up meanwhile.
     if (held.fd.closed || !registry.serves(held)) continue;
     const { address, backlog } = held;
     const text = formatAddress(address);

@@ -10,7 +10,7 @@ import type { Notifier } from "../systemd/notify.ts";
 import { type PassedSockets, storeName } from "./passed_sockets.ts";
 import type { Policy } from "./policy.ts";
 
-/** What has become of a socket that a client has harmed, and whether it is the same one. */
+/** What has become of a socket that a client has made useless, and whether it is the same one. */
 const MENDED: Record<Mending, [message: string, isSame: boolean]> = {
   listens: ["; it listens again", true],
   anew: ["; another one is bound in its place", false],
@@ -49,7 +49,7 @@ export class Store {
     }
   }
 
-  /** Goes on with what a binder before had bound, as far as it is still to be had. */
+  /** Holds again what an earlier binder had bound, as far as it is still allowed. */
   takeStored({ stored }: PassedSockets, policy: Policy): void {
     for (const held of stored) {
       const address = formatAddress(held.address);
@@ -73,15 +73,15 @@ export class Store {
     this.showStatus();
   }
 
-  /** One is held no more. */
+  /** Has systemd give a socket up that is held no more. */
   release(address: Held["address"]): void {
     this.notifier.removeFds(storeName(address));
     this.showStatus();
   }
 
   /**
-   * A socket that a client has made useless was mended. A warning once for each: whoever does it can do it
-   * all the time. `status` counts.
+   * Notes that a socket was mended which a client had made useless. There is one warning for each socket, since
+   * whoever does this can do it all the time; `status` shows how often it was.
    */
   mended(held: Held, why: string, how: Mending): void {
     const address = formatAddress(held.address);

@@ -1,4 +1,4 @@
-/** What a binder goes on with of the program before it, and hands to the next one. */
+/** What a binder takes over from its predecessor, and hands over to its successor. */
 
 import { Fd } from "../../ffi/fd.ts";
 import { connectionState } from "../control/connection_state.ts";
@@ -9,14 +9,14 @@ import type { Rules } from "./options.ts";
 import { type BinderState, STATE_VERSION } from "./state.ts";
 import type { View } from "./view.ts";
 
-/** What is made only at the start, and outlives the program as well. */
+/** What the start makes, and a successor gets as well. */
 interface Opened {
   control: ControlSocket;
   metrics: MetricsSocket | undefined;
   rules: Rules | undefined;
 }
 
-/** Goes on with all but the connections. @returns the control socket */
+/** Takes over all but the connections. @returns the control socket */
 export function goOnWith(before: BinderState, view: View): ControlSocket {
   const { registry, ledger, own, store, clients, counters } = view.seen;
   for (const { lent = [], since = Date.now(), ...rest } of before.held) {

@@ -41,7 +41,7 @@ export interface UnusedOptions {
 export class Unused {
   /** When a socket was last seen to be in use, in milliseconds since 1970. */
   readonly #used = new WeakMap<Held, number>();
-  #isTold = false;
+  #hasWarned = false;
 
   /** When it looks. */
   readonly rounds: Rounds;
@@ -73,7 +73,7 @@ export class Unused {
     }
     const idle = unnamed.filter((held) => now - this.#lastUse(held) >= after);
     if (idle.length === 0) return;
-    if (!complete) return this.#tellBlindness();
+    if (!complete) return this.#warnOfBlindness();
     const unix = await readUnixQueues(idle, giveTurn);
     // Meanwhile somebody may have asked for one.
     for (const held of idle.filter((one) => now - this.#lastUse(one) >= after)) {
@@ -93,9 +93,9 @@ export class Unused {
     return Math.max(held.since, lent, this.#used.get(held) ?? 0);
   }
 
-  #tellBlindness(): void {
-    if (this.#isTold) return;
-    this.#isTold = true;
+  #warnOfBlindness(): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
     this.options.log.warn(
       "keeping sockets that nothing seems to use: not every process can be seen from here, and one may serve them",
     );

@@ -1,4 +1,4 @@
-/** What a binder tells of itself: to `status`, to `ls` and its kin, and to scrapers of metrics. */
+/** What a binder reports of itself: to `status`, to `ls` and its kin, and to scrapers of metrics. */
 
 import type { Clients } from "../control/clients.ts";
 import type { SocketsPage } from "../control/reports.ts";
@@ -14,7 +14,7 @@ import { Served } from "./served.ts";
 import { heldSockets } from "./status.ts";
 import type { Store } from "./store.ts";
 
-/** What is told of. */
+/** What is reported on. */
 export interface Seen {
   /** Path of the control socket. */
   sock: string;
@@ -66,7 +66,7 @@ export class View {
 
   /** As Prometheus's text, in pieces. */
   async metrics(): Promise<Uint8Array<ArrayBuffer>[]> {
-    // What no start needs is loaded when it is asked for.
+    // A start does not need it: it is loaded when somebody asks for metrics.
     const { binderMetrics } = await import("./metrics.ts");
     const { alarm, clients, counters, own, registry, upgrade } = this.seen;
     const sockets = registry.list();

@@ -64,7 +64,7 @@ export async function answerRequest(
   }
 }
 
-/** @returns undefined when it does not come (the client is silent, gone, or sends descriptors); "" when it is too long */
+/** @returns undefined when it does not come (the client is silent, gone, or sends descriptors); "" for a long one */
 async function receiveHead(fd: Fd, poller: Poller, deadline: number): Promise<string | undefined> {
   const bytes = new Uint8Array(MAX_HEAD);
   for (let length = 0; length < MAX_HEAD;) {

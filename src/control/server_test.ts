@@ -245,7 +245,7 @@ Deno.test("a successor goes on with the connections and their half-received requ
   await isServed(other);
 });
 
-Deno.test("of unfinished requests that are too long together the longest are given up, the trusted's last", async () => {
+Deno.test("unfinished requests that are too long together are given up, the longest first, the trusted's last", async () => {
   const MiB = 1024 * 1024;
   await using scene = serve(echo, {}, 1);
   const half = (length: number) => {

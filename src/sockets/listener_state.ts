@@ -67,7 +67,7 @@ export async function readUnixQueues(
 
 const inodes = new WeakMap<Fd, number>();
 
-/** The number that a socket has in /proc and the kernel's tables, for as long as it is there; 0 if it cannot be read. */
+/** The number of a socket in /proc and the kernel's tables, for as long as it is there; 0 if it cannot be read. */
 export function socketInode(fd: Fd): number {
   let inode = inodes.get(fd);
   if (inode !== undefined) return inode;
