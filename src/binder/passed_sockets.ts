@@ -1,11 +1,10 @@
 /** What systemd passes to a binder: sockets of a `.socket` unit, and those of its descriptor store. */
 
-import { acceptQueue } from "../../ffi/socket.ts";
 import { type Address, formatAddress, hasFile } from "../sockets/address.ts";
 import { addressIfListening } from "../sockets/listen.ts";
 import { EXIT, UserError } from "../errors.ts";
 import type { ControlSocket } from "../control/control_socket.ts";
-import type { Held } from "../sockets/held.ts";
+import { type Held, heldFrom } from "../sockets/held.ts";
 import type { PassedFd } from "../systemd/listen_fds.ts";
 import { fileId } from "../sockets/place.ts";
 
@@ -67,8 +66,8 @@ export function sortPassed(
       continue;
     }
     seen.add(formatAddress(address));
-    const limit = address.transport === "tcp" ? acceptQueue(fd).limit : backlog;
-    const held = { address, fd, backlog: limit, since: Date.now() };
+    // Its file, if it has one, stays systemd's.
+    const { file: _, ...held } = heldFrom(address, fd, backlog);
     if (address.transport === "unix" && address.path === sock) {
       fd.setNonBlocking();
       sorted.control = { fd, path: sock, file: { device: -1, inode: -1 } };

@@ -1,9 +1,9 @@
 /** What `status` shows of a binder. */
 
-import { acceptQueue } from "../../ffi/socket.ts";
 import type { Clients } from "../control/clients.ts";
 import { formatAddress } from "../sockets/address.ts";
 import { recentOptionsOf } from "../sockets/kernel_options.ts";
+import { tcpQueue } from "../sockets/listener_state.ts";
 import type { Registry } from "../sockets/registry.ts";
 import type { SocketOptions } from "../sockets/socket_options.ts";
 import { giveTurn } from "../turns.ts";
@@ -23,10 +23,11 @@ export async function heldSockets(registry: Registry, clients: Clients): Promise
     if (held.fd.closed || !registry.serves(held)) continue;
     const { address, backlog } = held;
     const text = formatAddress(address);
+    const queue = address.transport === "tcp" ? tcpQueue(held.fd) : undefined;
     sockets.push({
       address: text,
       backlog,
-      ...(address.transport === "tcp" && { queue: acceptQueue(held.fd) }),
+      ...(queue && { queue }),
       ...optionsShown(recentOptionsOf(held.fd, address)),
       holders: holders.get(text) ?? [],
       ...(held.mended && { mended: held.mended }),

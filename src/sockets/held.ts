@@ -3,10 +3,11 @@
 import { discard } from "../../ffi/discard.ts";
 import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
-import { acceptQueue, listenSocket } from "../../ffi/socket.ts";
+import { listenSocket } from "../../ffi/socket.ts";
 import { type Address, hasFile } from "./address.ts";
 import { explain } from "./bind_error.ts";
 import { setOptions } from "./kernel_options.ts";
+import { tcpQueue } from "./listener_state.ts";
 import { type FileId, fileId, removeIfSame } from "./place.ts";
 import type { SocketOptions } from "./socket_options.ts";
 import { conformFile } from "./unix_path.ts";
@@ -27,12 +28,12 @@ export interface Held {
 
 /**
  * A socket that is bound already, as it is held from now on.
- * @param backlog length of its accept queue, where the kernel does not tell it: it does for TCP alone
+ * @param backlog length of its accept queue, where the kernel does not tell it: it does for TCP at most
  */
 export function heldFrom(address: Address, fd: Fd, backlog = 0): Held {
   const file = hasFile(address) ? fileId(address.path) : undefined;
-  const limit = address.transport === "tcp" ? acceptQueue(fd).limit : backlog;
-  return { address, fd, backlog: limit, since: Date.now(), ...(file && { file }) };
+  const limit = address.transport === "tcp" ? tcpQueue(fd)?.limit : undefined;
+  return { address, fd, backlog: limit ?? backlog, since: Date.now(), ...(file && { file }) };
 }
 
 /** Gives options to a socket that is held, as far as a live one can take them. @throws {BindError} */

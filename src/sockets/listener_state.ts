@@ -4,7 +4,7 @@ import { SystemError } from "../../ffi/errno.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue, receiveMemory } from "../../ffi/socket.ts";
 import { unixQueues } from "../../ffi/unix_diag.ts";
-import type { Held } from "./held.ts";
+import type { Address } from "./address.ts";
 
 /** Of a UDP socket bytes and datagrams, of all others connections; null is what the kernel does not tell. */
 export interface ListenerState {
@@ -26,7 +26,7 @@ const UNKNOWN: ListenerState = { queue: null, limit: null, drops: null };
  * @param unix where those of UNIX sockets are looked up, from {@link readUnixQueues}
  */
 export function listenerState(
-  { address, fd }: Pick<Held, "address" | "fd">,
+  { address, fd }: { address: Address; fd: Fd },
   unix: UnixQueues,
 ): ListenerState {
   if (fd.closed) return UNKNOWN;
@@ -40,8 +40,16 @@ export function listenerState(
   if (address.transport === "udp") {
     return { queue: memory?.used ?? null, limit: memory?.limit ?? null, drops };
   }
-  const queue = attempt(() => acceptQueue(fd));
+  const queue = tcpQueue(fd);
   return { queue: queue?.length ?? null, limit: queue?.limit ?? null, drops };
+}
+
+/**
+ * The accept queue of a TCP socket.
+ * @returns undefined where the kernel does not tell it, as an emulator of another architecture does not
+ */
+export function tcpQueue(fd: Fd): { length: number; limit: number } | undefined {
+  return attempt(() => acceptQueue(fd));
 }
 
 /**
@@ -49,7 +57,7 @@ export function listenerState(
  * @param pause called often; what it returns is waited for
  */
 export async function readUnixQueues(
-  sockets: readonly Pick<Held, "address">[],
+  sockets: readonly { address: Address }[],
   pause: () => Promise<void> | undefined,
 ): Promise<UnixQueues> {
   const found = new Map<number, { length: number; limit: number }>();
