@@ -31,7 +31,8 @@ export async function binderMetrics(observed: Observed): Promise<Uint8Array<Arra
   const alarms = new Metric(
     "multibinder_listener_alarm",
     "gauge",
-    "1 while something is wrong with a socket: nobody serves it, its queue is nearly full, or the kernel drops what comes",
+    "1 while a socket is in trouble: nobody serves it, its queue is nearly full, or the kernel drops" +
+      " connections",
   );
   for (const { address, kind } of troubles) alarms.add(1, labelled({ address, kind }));
   return expose([
