@@ -2,7 +2,7 @@
 
 import { messageOf, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { formatAddress } from "../sockets/address.ts";
+import { type Address, formatAddress } from "../sockets/address.ts";
 import { expandAddresses } from "../sockets/address_list.ts";
 import type { Held } from "../sockets/held.ts";
 import type { Wanted } from "../sockets/wanted.ts";
@@ -91,14 +91,18 @@ export class Config {
   /** Holds what the config names. New addresses are allowed before that, so that clients may hand them back. */
   async #hold(wanted: readonly Wanted[], rules: Rules): Promise<Held[]> {
     const { askAgain, holdings, policy } = this.configured;
-    const fresh = wanted.filter(({ address }) => !policy.allows(address));
-    for (const { address } of fresh) policy.allowAddress(address);
+    const { registry } = holdings.parts;
+    const isHeld = (address: Address) => registry.holds(formatAddress(address));
+    const fresh = wanted.map(({ address }) => address).filter((one) => !policy.allows(one));
+    // An address that the config no longer names is held on while a wrapper uses it.
+    const kept = new Set(fresh.filter(isHeld));
+    for (const address of fresh) policy.allowAddress(address);
     try {
       return await holdings.holdOwn(wanted, rules.access, askAgain);
     } catch (error) {
-      for (const { address } of fresh) {
+      for (const address of fresh) {
         policy.forbidAddress(address);
-        if (holdings.parts.registry.holds(formatAddress(address))) holdings.giveUp(address);
+        if (isHeld(address) && !kept.has(address)) holdings.giveUp(address);
       }
       throw error;
     }
