@@ -69,12 +69,9 @@ export class Adoption {
   }
 
   #whyRefused(fd: Fd, address: Address, options: SocketOptions, peer: Peer): string | undefined {
-    const { policy, isControl } = this.parts;
-    if (!policy.allows(address)) return "not allowed";
+    if (!this.parts.policy.allows(address)) return "not allowed";
     return whyUnfit(fd, address, options) ?? this.#whyForeign(fd, peer) ??
-      (isControl(fd)
-        ? "it is this binder's control socket"
-        : this.#whyNotConformed(fd, address, options));
+      this.#whyOtherwiseHeld(fd, address) ?? this.#whyNotConformed(fd, address, options, peer);
   }
 
   /** A socket that some other user has made could be shut down, or read, by that user at any time. */
@@ -85,15 +82,33 @@ export class Adoption {
     return `uid ${maker} has made it, and neither root nor this binder's user`;
   }
 
+  /** As what else than this address a socket is held already. */
+  #whyOtherwiseHeld(fd: Fd, address: Address): string | undefined {
+    const { holdings, isControl } = this.parts;
+    if (isControl(fd)) return "it is this binder's control socket";
+    if (address === wholeOf(address)) return undefined;
+    const isOther = holdings.parts.registry.list().some((held) =>
+      formatAddress(held.address) !== formatAddress(address) &&
+      socketCookie(held.fd) === socketCookie(fd)
+    );
+    return isOther ? "it is held as another share of this address" : undefined;
+  }
+
   /** Why a socket cannot have the options that it is to have; it has them from now on if it can. */
-  #whyNotConformed(fd: Fd, address: Address, options: SocketOptions): string | undefined {
-    const { registry } = this.parts.holdings.parts;
-    const isTwice = address !== wholeOf(address) &&
-      registry.list().some((held) =>
-        formatAddress(held.address) !== formatAddress(address) &&
-        socketCookie(held.fd) === socketCookie(fd)
-      );
-    if (isTwice) return "it is held as another share of this address";
+  #whyNotConformed(
+    fd: Fd,
+    address: Address,
+    options: SocketOptions,
+    { uid }: Peer,
+  ): string | undefined {
+    const { access, holdings, policy } = this.parts;
+    const { registry } = holdings.parts;
+    if (!access.trusts(uid)) {
+      // As for a bind: what is held stays as it is, and some options are for the trusted alone.
+      if (registry.find(address)) return undefined;
+      const forbidden = policy.forbidden(options);
+      if (forbidden) return `the option ${forbidden} is for root and this binder's user`;
+    }
     try {
       conform({ fd, address, backlog: registry.defaultBacklog }, options);
       return undefined;
