@@ -69,7 +69,10 @@ export class Adoption {
   }
 
   #whyRefused(fd: Fd, address: Address, options: SocketOptions, peer: Peer): string | undefined {
-    if (!this.parts.policy.allows(address)) return "not allowed";
+    const { holdings, policy } = this.parts;
+    // What is held may be so because the client uses it, though no config names it any more.
+    const isHeld = holdings.parts.registry.find(address) !== undefined;
+    if (!isHeld && !policy.allows(address)) return "not allowed";
     return whyUnfit(fd, address, options) ?? this.#whyForeign(fd, peer) ??
       this.#whyOtherwiseHeld(fd, address) ?? this.#whyNotConformed(fd, address, options, peer);
   }

@@ -1,5 +1,6 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import "../../tests/support/libc.ts";
+import type { Fd } from "../../ffi/fd.ts";
 import { effectiveUid } from "../../ffi/process.ts";
 import { loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
 import type { Caller } from "../control/handler.ts";
@@ -86,4 +87,17 @@ Deno.test("an adopter changes nothing that is held, a trusted client does", asyn
     assertStrictEquals(scene.adoption.adopt(wanted, fd, callerOf(uid)), "held");
     assertStrictEquals((Deno.lstatSync(path).mode ?? 0) & 0o777, mode);
   }
+});
+
+Deno.test("a client has what it is held for, though nobody may ask for that any more", async () => {
+  const [kept, gone] = [8000, 8001].map((port) => parse(`${loopbackHost()}:${port}`));
+  if (!kept || !gone) throw new Error("two addresses are missing");
+  using scene = new Scene(new Policy(await parsePatterns([])));
+  const [held] = scene.registry.bind([{ address: kept }]);
+  using same = held?.fd.duplicate();
+  using other = listen(gone, 5).fd;
+  if (same === undefined) throw new Error("nothing is held");
+  const adopt = (address: Address, fd: Fd) =>
+    scene.adoption.adopt({ address }, fd, callerOf(ADOPTER));
+  assertEquals([adopt(kept, same), adopt(gone, other)], ["held", "refused: not allowed"]);
 });
