@@ -41,6 +41,8 @@ export interface UnusedOptions {
 export class Unused {
   /** When a socket was last seen to be in use, in milliseconds since 1970. */
   readonly #used = new WeakMap<Held, number>();
+  /** A successor does not know when its predecessor has seen a socket in use. */
+  readonly #begun = Date.now();
   #hasWarned = false;
 
   /** When it looks. */
@@ -90,7 +92,7 @@ export class Unused {
 
   #lastUse(held: Held): number {
     const lent = this.options.ledger.of(held)[0]?.last ?? 0;
-    return Math.max(held.since, lent, this.#used.get(held) ?? 0);
+    return Math.max(this.#begun, held.since, lent, this.#used.get(held) ?? 0);
   }
 
   #warnOfBlindness(): void {

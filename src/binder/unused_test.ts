@@ -6,21 +6,24 @@ import { spawn } from "../../ffi/spawn.ts";
 import { createLog, type Fields } from "../log.ts";
 import { formatAddress, resolveAddress } from "../sockets/address.ts";
 import type { Held } from "../sockets/held.ts";
+import { listen } from "../sockets/listen.ts";
 import { Registry } from "../sockets/registry.ts";
 import { Ledger } from "./ledger.ts";
 import { Unused } from "./unused.ts";
 
 const AFTER = 10_000;
 
+const ignore = ignoreUnless(
+  Deno.uid() === 0 && Deno.readLinkSync("/proc/self/ns/pid") === "pid:[4026531836]",
+  "not every process can be seen from here",
+);
+const log = createLog({ format: "text", level: "info" }, () => {});
+
 Deno.test({
   name: "a socket is given up when nothing names it, nobody asks for it, and no process has it",
-  ignore: ignoreUnless(
-    Deno.uid() === 0 && Deno.readLinkSync("/proc/self/ns/pid") === "pid:[4026531836]",
-    "not every process can be seen from here",
-  ),
+  ignore,
   async fn() {
     const [host, registry, ledger] = [loopbackHost(), new Registry(10), new Ledger()];
-    const log = createLog({ format: "text", level: "info" }, () => {});
     const named = new Set<string>();
     const released: { held: Held; fields: Fields }[] = [];
     const unused = new Unused({
@@ -58,5 +61,31 @@ Deno.test({
     await unused.look(start + 4 * AFTER);
     assertEquals(registry.list(), []);
     waiting.close();
+  },
+});
+
+Deno.test({
+  name: "a successor gives nothing up before it has seen it unused for as long itself",
+  ignore,
+  async fn() {
+    const registry = new Registry(10);
+    const released: Held[] = [];
+    const unused = new Unused({
+      registry,
+      ledger: new Ledger(),
+      log,
+      after: AFTER,
+      isNamed: () => false,
+      giveUp: (held) => released.push(held),
+    });
+    const start = Date.now();
+    const address = await resolveAddress({ address: loopbackHost(), port: 8000 });
+    // Its predecessor has bound the socket long ago, and has seen until now that a server uses it.
+    registry.add({ ...listen(address, 5), backlog: 5, since: start - 10 * AFTER });
+    await unused.look(start + AFTER / 2);
+    assertEquals(released, []);
+    await unused.look(start + 2 * AFTER);
+    assertEquals(released, registry.list());
+    registry.close();
   },
 });
