@@ -48,6 +48,7 @@ export class Shares {
 
   /** Makes the kernel keep little for a client: the rest of what it does not read waits here, and is counted. */
   begin({ channel, user }: Client): void {
+    if (channel.fd.closed) return;
     setOption(channel.fd, SOL_SOCKET, SO_SNDBUF, sendBuffer(user));
   }
 
