@@ -65,7 +65,7 @@ export class Listing {
         lentTo: this.listed.ledger.of(held),
         wrappers: wrappers.filter(({ holds }) => holds.has(address)).map(({ id }) => id),
         ...(held.mended && { mended: held.mended }),
-        options: optionsTold(held),
+        options: allOptions(held),
       });
       await giveTurn();
     }
@@ -96,7 +96,7 @@ export class Listing {
 }
 
 /** All options of a socket, as a request for the same would name them: of its address, its file, and the kernel's. */
-function optionsTold(held: Held): SocketOptions {
+function allOptions(held: Held): SocketOptions {
   const { address, backlog, fd } = held;
   return {
     ...(address.transport !== "udp" && { backlog }),

@@ -5,7 +5,6 @@ import { formatAddress } from "../sockets/address.ts";
 import { recentOptionsOf } from "../sockets/kernel_options.ts";
 import { tcpQueue } from "../sockets/listener_state.ts";
 import type { Registry } from "../sockets/registry.ts";
-import type { SocketOptions } from "../sockets/socket_options.ts";
 import { giveTurn } from "../turns.ts";
 
 /** The sockets that a binder holds. */
@@ -23,21 +22,17 @@ export async function heldSockets(registry: Registry, clients: Clients): Promise
     if (held.fd.closed || !registry.serves(held)) continue;
     const { address, backlog } = held;
     const text = formatAddress(address);
+    const options = recentOptionsOf(held.fd, address);
     const queue = address.transport === "tcp" ? tcpQueue(held.fd) : undefined;
     sockets.push({
       address: text,
       backlog,
       ...(queue && { queue }),
-      ...optionsShown(recentOptionsOf(held.fd, address)),
+      ...(Object.keys(options).length > 0 && { options }),
       holders: holders.get(text) ?? [],
       ...(held.mended && { mended: held.mended }),
     });
     await giveTurn();
   }
   return sockets;
-}
-
-/** The options of a socket, if it has any. */
-function optionsShown(options: SocketOptions): { options?: SocketOptions } {
-  return Object.keys(options).length > 0 ? { options } : {};
 }
