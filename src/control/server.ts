@@ -126,25 +126,28 @@ export class ControlServer {
 
   /** Closes the connections of those who have other rights by now: they may come again with these. */
   closeChanged(): void {
-    for (const { channel, peer, served, user } of this.clients) {
+    for (const client of this.clients) {
+      const { channel, peer, served, user } = client;
       const now = this.rights(peer);
       const same = now.served === served && now.trusted === user.trusted &&
         now.maxFds === channel.maxFds;
-      if (!same) channel.dismiss();
+      if (!same) this.#shares.dismiss(client);
     }
   }
 
   /** Closes the connections of the attached: they come again, and hand back what they hold. @returns how many */
   closeAttached(): number {
     const attached = [...this.clients].filter(({ busy, holds }) => holds && !busy);
-    for (const { channel } of attached) channel.dismiss();
+    for (const client of attached) this.#shares.dismiss(client);
     return attached.length;
   }
 
   /** Closes the connections that a successor does not get: execve would close them, and may wait. */
   closeExcept(kept: readonly Fd[]): void {
     const fds = new Set(kept);
-    for (const { channel } of this.clients) if (!fds.has(channel.fd)) channel.dismiss();
+    for (const client of this.clients) {
+      if (!fds.has(client.channel.fd)) this.#shares.dismiss(client);
+    }
     this.#shares.closeEnded();
   }
 

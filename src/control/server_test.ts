@@ -444,6 +444,33 @@ Deno.test("who has other rights by now is closed, and may come again with these"
   });
 });
 
+Deno.test("who was sent sockets and is closed leaves nothing behind for the next one", async () => {
+  using memfd = createMemfd("sent");
+  await using scene = serve((request, caller) => {
+    caller.attach([]);
+    return Promise.resolve({ result: request.method, fds: [memfd] });
+  });
+  const isGiven = async (client: Channel) => {
+    client.maxFds = 1;
+    sendRaw(client, '{"id":1,"method":"bind"}');
+    assertStrictEquals((await answer(client)).result, "bind");
+    const fds = client.takeFds();
+    assertStrictEquals(fds.length, 1);
+    fds.forEach((fd) => fd.close());
+  };
+  for (const end of ["attached", "changed", "attached"]) {
+    const client = scene.connect();
+    await isGiven(client);
+    if (end === "changed") scene.rights = { ...scene.rights, maxFds: 1 };
+    if (end === "attached") assertStrictEquals(scene.server.closeAttached(), 1);
+    else scene.server.closeChanged();
+    await isClosed(client);
+    // The next one's connection has the number of this one's, on both sides.
+    client.close();
+  }
+  await isGiven(scene.connect());
+});
+
 Deno.test("what is refused again and again is summed up, whoever is refused", async () => {
   await using scene = serve(echo);
   const written = (message: string) => scene.log.filter((line) => line.includes(message)).length;
