@@ -2,8 +2,8 @@
 
 import { discard, discardNow } from "../../ffi/discard.ts";
 import type { Fd } from "../../ffi/fd.ts";
+import { UserError } from "../errors.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { BindError } from "./bind_error.ts";
 import { mend, type Mending } from "./damage.ts";
 import { closeHeld, conform, growBacklog, type Held } from "./held.ts";
 import type { FileId } from "./place.ts";
@@ -145,7 +145,8 @@ export class Registry {
 
   /**
    * Makes a socket serve again that somebody has shut down or connected; one that serves is left alone.
-   * @throws {BindError} when that is not possible; nothing is held for the address then
+   * @throws {UserError} when that is not possible (BindError), or somebody else puts a file in the place of a UNIX
+   *   socket's meanwhile; nothing is held for the address then
    */
   mend(held: Held): void {
     const done = mend(held);
@@ -161,7 +162,7 @@ export class Registry {
       this.mend(held);
       return true;
     } catch (error) {
-      if (!(error instanceof BindError)) throw error;
+      if (!(error instanceof UserError)) throw error;
       return false;
     }
   }

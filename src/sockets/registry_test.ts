@@ -13,6 +13,7 @@ import { expandAddresses } from "./address_list.ts";
 import { UserError } from "../errors.ts";
 import { BindError } from "./bind_error.ts";
 import { optionsOf } from "./kernel_options.ts";
+import type { Held } from "./held.ts";
 import { fileId } from "./place.ts";
 import { Registry } from "./registry.ts";
 import { type Wanted, wantedOf } from "./wanted.ts";
@@ -217,6 +218,15 @@ Deno.test("all but those kept are closed", async () => {
   assertEquals(registry.list(), [second]);
   assertEquals([first.fd.closed, second.fd.closed], [true, false]);
   assertStrictEquals(fileId(path), undefined);
+});
+
+Deno.test("a socket that cannot be mended serves nobody, for whatever reason", () => {
+  using registry = new ScopedRegistry();
+  // As when somebody puts another file into the place of a UNIX socket that is bound anew.
+  registry.mend = () => {
+    throw new UserError("somebody has put another file in its place");
+  };
+  assertStrictEquals(registry.serves({} as Held), false);
 });
 
 Deno.test("sockets taken over are found by their address", async () => {
