@@ -15,7 +15,7 @@ export function sendBuffer({ trusted }: User): number {
   return trusted ? 16_384 : 8192;
 }
 
-/** The smallest and a full message of descriptors, as the kernel counts them: with what it needs itself. */
+/** Bytes that the kernel counts for the smallest message with descriptors and for a full one, its own included. */
 const [SMALL_MESSAGE, FULL_MESSAGE] = [768, 2304];
 
 /** How many such messages a connection of a user who is not trusted has under way at most. */
@@ -70,14 +70,14 @@ export class Unread {
     return Math.max(1, Math.floor(user / SMALL_MESSAGES));
   }
 
-  /** How many the kernel lets be under way on one connection of a user. */
+  /** How many can be under way on one connection of a user: its send buffer takes no more messages. */
   #most(user: User): number {
     if (user.trusted) return Math.floor(this.bounds.all / 4);
     const atOnce = this.atOnce(user);
     return atOnce * (atOnce === SCM_MAX_FD ? FULL_MESSAGES : SMALL_MESSAGES);
   }
 
-  /** Counts descriptors that are going to be sent. @returns whether they may be */
+  /** Counts descriptors that are going to be sent, up to what can be under way at once. @returns whether they may be */
   take(fd: Fd, user: User, fds: number): boolean {
     this.#look(fd.number);
     const connection = this.#connections.get(fd.number) ?? { ...user, fd, fds: 0 };
