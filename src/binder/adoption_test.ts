@@ -89,7 +89,7 @@ Deno.test("an adopter changes nothing that is held, a trusted client does", asyn
   }
 });
 
-Deno.test("a client has what it is held for, though nobody may ask for that any more", async () => {
+Deno.test("a client may say that it has what is held, though nobody may ask for that any more", async () => {
   const [kept, gone] = [8000, 8001].map((port) => parse(`${loopbackHost()}:${port}`));
   if (!kept || !gone) throw new Error("two addresses are missing");
   using scene = new Scene(new Policy(await parsePatterns([])));

@@ -78,7 +78,7 @@ Deno.test("a socket that a binder would have bound is taken", async () => {
   });
 });
 
-Deno.test("a socket of another address or type is not", async () => {
+Deno.test("a socket of another address or type is not taken", async () => {
   await leavesNoDescriptors(async () => {
     using folder = tempDir();
     const [host, port] = [loopbackHost(), freePort()];
@@ -103,7 +103,7 @@ Deno.test("a socket of another address or type is not", async () => {
   });
 });
 
-Deno.test("a socket that does not listen is not", async () => {
+Deno.test("a socket that does not listen is not taken", async () => {
   const [host, port] = [loopbackHost(), freePort()];
   const address = await parse(`${host}:${port}`);
   using bound = createSocket(AF_INET, SOCK_STREAM);
@@ -130,7 +130,7 @@ import socket, sys
 s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print("up", flush=True); sys.stdin.read()
 `;
 
-Deno.test("a UNIX socket that its path does not lead to is not", async () => {
+Deno.test("a UNIX socket that its path does not lead to is not taken", async () => {
   using folder = tempDir();
   const path = folder.file("site.sock");
   const address = await parse(`unix:${path}`);
@@ -147,7 +147,7 @@ Deno.test("a UNIX socket that its path does not lead to is not", async () => {
   assertStrictEquals(whyUnfit(socket, address), gone);
 });
 
-Deno.test("the one before at the same path is not, though the same process serves that", async () => {
+Deno.test("an earlier socket of the same path is not taken, though the same process serves that path", async () => {
   using folder = tempDir();
   const address = await parse(`unix:${folder.file("site.sock")}`);
   using twin = listen(address, 10).fd;
@@ -157,7 +157,7 @@ Deno.test("the one before at the same path is not, though the same process serve
   assertStrictEquals(whyUnfit(socket, address), undefined);
 });
 
-Deno.test("a socket that a bind would have made otherwise is not", async () => {
+Deno.test("a socket that a bind would have made otherwise is not taken", async () => {
   const [host, port] = [loopbackHost(), freePort()];
   const tcp = await parse(`${host}:${port}`);
   const udp = await parse(`udp:${host}:${port}`);
@@ -182,7 +182,7 @@ Deno.test("a socket that a bind would have made otherwise is not", async () => {
 
 for (const { name, type, protocol, transport } of KINDS) {
   Deno.test({
-    name: `a socket of ${name} is not`,
+    name: `a socket of ${name} is not taken`,
     ignore: ignoreUnless(hasProtocol(type, protocol), `this kernel has no ${name}`),
     fn: async () => {
       const [host, port] = [loopbackHost(), freePort()];
@@ -197,7 +197,7 @@ for (const { name, type, protocol, transport } of KINDS) {
   });
 }
 
-Deno.test("one of an IPv4 address in IPv6's clothes is not one for both", async () => {
+Deno.test("a socket of an IPv4-mapped address is not taken for one of both families", async () => {
   const port = freePort();
   using mapped = createSocket(AF_INET6, SOCK_STREAM);
   setOption(mapped, IPPROTO_IPV6, IPV6_V6ONLY, 0);
@@ -208,7 +208,7 @@ Deno.test("one of an IPv4 address in IPv6's clothes is not one for both", async 
   }
 });
 
-Deno.test("what is no socket is not", async () => {
+Deno.test("what is no socket is not taken", async () => {
   using file = createMemfd("none");
   assertStrictEquals(whyUnfit(file, await parse("127.0.0.1:80")), "it is no socket");
 });
@@ -252,7 +252,7 @@ async function sentBy(words: readonly string[], port: number): Promise<Fd> {
 }
 
 Deno.test({
-  name: "a socket of another network namespace is not",
+  name: "a socket of another network namespace is not taken",
   ignore: ignoreUnless(UNSHARE !== undefined, "this user may make no network namespace"),
   fn: async () => {
     const port = freePort();

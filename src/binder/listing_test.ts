@@ -13,7 +13,7 @@ import { Listing } from "./listing.ts";
 // Now, or it would be while calls are counted.
 compile("getsockopt");
 
-/** What a binder holds of some addresses, as it tells of them. */
+/** What a binder that holds some addresses lists of them. */
 function hold(text: string) {
   const registry = new Registry(1000);
   const bind = (text: string) =>
@@ -35,7 +35,7 @@ function hold(text: string) {
   return { bind, listing, text, [Symbol.dispose]: () => registry.close() };
 }
 
-Deno.test("all options of a socket are told: of the kernel, of its address, and of its file", async () => {
+Deno.test("all options of a socket are listed: the kernel's, those of its address, and those of its file", async () => {
   using folder = tempDir();
   const [host, path] = [loopbackHost(), folder.file("site.sock")];
   const written = [
@@ -61,13 +61,13 @@ Deno.test("all options of a socket are told: of the kernel, of its address, and 
     { backlog, mode: "640", user, group },
     { backlog },
   ]);
-  // Of a file that somebody else has put there nothing is told.
+  // Nothing is said of a file that somebody else has put there.
   Deno.removeSync(path);
   Deno.writeTextFileSync(path, "");
   assertEquals((await options())[6], { backlog });
 });
 
-Deno.test("an option that is set is told at once", async () => {
+Deno.test("an option that is set is listed at once", async () => {
   using held = hold(`${loopbackHost()}:80,backlog=7`);
   const options = async () => (await held.listing.page(0)).sockets[0]?.options;
   assertEquals(await options(), { backlog: 7 });

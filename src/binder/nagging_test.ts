@@ -4,7 +4,7 @@ import { Nagging } from "./nagging.ts";
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
 
-Deno.test("what goes on is told at growing intervals, in the end every hour", () => {
+Deno.test("what stays wrong is warned of at growing intervals, in the end every hour", () => {
   const nagging = new Nagging();
   const told: number[] = [];
   for (let now = SECOND; now <= 6 * HOUR; now += SECOND) {
@@ -14,7 +14,7 @@ Deno.test("what goes on is told at growing intervals, in the end every hour", ()
   assertEquals([nagging.isOn, nagging.since], [true, SECOND]);
 });
 
-Deno.test("its end is told if its beginning was, and what soon comes back is the same story", () => {
+Deno.test("its end is said if there was a warning, and what soon comes back is the same story", () => {
   const nagging = new Nagging();
   assertEquals(nagging.settle(), false);
   assertEquals(nagging.raise(1, "a"), true);

@@ -127,7 +127,7 @@ Deno.test("two clients that hold the same socket give it back once", async () =>
   });
 });
 
-Deno.test("who hands back a socket is told of as one that has it, though not from this binder", async () => {
+Deno.test("who hands back a socket is shown as one that has it, though not from this binder", async () => {
   await withBinder(async ({ binder, connect, listenOn }) => {
     const [stored, mine] = params(2);
     assert(mine);
@@ -337,7 +337,7 @@ Deno.test("the answer to an upgrade is left to the successor, unless it fails", 
   });
 });
 
-Deno.test("what is told of every socket is made one at a time for all who are not trusted", async () => {
+Deno.test("answers about every socket are made one at a time for all who are not trusted", async () => {
   const made: (() => void)[] = [];
   const status = () => new Promise<object>((resolve) => made.push(() => resolve({})));
   const access = { trusts: (uid: number) => uid === 0, mayAdopt: () => false };

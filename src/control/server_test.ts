@@ -277,7 +277,7 @@ Deno.test("a poll that fails after an accept that failed costs nobody anything",
   assert(scene.log.some((line) => /error cannot accept a client .*ENOMEM/.test(line)));
 });
 
-Deno.test("a successor knows who is attached, and answers what the program before owed", async () => {
+Deno.test("a successor knows who is attached, and answers what its predecessor owed", async () => {
   const asked = Promise.withResolvers<void>();
   const handle: Handler = (request, caller) => {
     if (request.method === "attach") {
