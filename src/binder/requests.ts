@@ -94,7 +94,10 @@ export class Requests {
     } catch (error) {
       throw new RpcError(RPC.invalidParams, `Invalid params: ${messageOf(error)}`);
     }
-    throw new RpcError(RPC.failed, "only who has told by `adopt` what it holds may report");
+    throw new RpcError(
+      RPC.failed,
+      "only a client that has said by `adopt` what it holds may report",
+    );
   }
 
   #sockets(params: unknown): Promise<Reply> {

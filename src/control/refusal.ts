@@ -8,7 +8,7 @@ import { parseRequest, type RequestId, RPC, RpcError } from "./messages.ts";
 /** The answer to the first request of a peer that is not served. */
 export function denial(text: string, { uid, gid }: Peer): object {
   const message = `Not permitted: uid ${uid}, gid ${gid} may not use this control socket; ` +
-    "the binder lets in whom its --allow-uid and --allow-gid name";
+    "a wrapper lets in root and its own user, a binder also those whom --allow-uid and --allow-gid name";
   const error = { code: RPC.notPermitted, message, data: { code: "EPERM" } };
   return { id: idOf(text), error };
 }
