@@ -1,4 +1,8 @@
-/** A wrapper's lasting connection to its binder: notices its death, and hands the sockets back. */
+/**
+ * A wrapper's connection to its binder. It stays open for as long as both live: so the wrapper notices the binder's
+ * death, and hands the sockets back to the next binder.
+ * @module
+ */
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
@@ -10,6 +14,7 @@ import { type BindParam, RPC } from "../control/messages.ts";
 import { PEERS } from "../control/expected_peer.ts";
 import type { WrapperReport } from "../control/reports.ts";
 import { joinParts } from "../sockets/address.ts";
+import { MAX_RETRY, pause, StandBy } from "./stand_by.ts";
 
 /** A socket that is held, with what was asked for. */
 export interface HeldSocket {
@@ -25,30 +30,25 @@ export interface BinderPlace {
   uid: number | undefined;
 }
 
-/** Refusals that stay as long as the binder does: of another user, and of the original multibinder, which has no such method. */
-const LASTING: readonly number[] = [RPC.notPermitted, RPC.methodNotFound];
+/**
+ * Refusals to take sockets back that stay as long as the binder does: of a binder that does not trust this user, and of
+ * the original multibinder, which has no such method.
+ */
+const FINAL: readonly number[] = [RPC.notPermitted, RPC.methodNotFound];
 
-/** Pause between two attempts to reach a binder, in milliseconds. */
+/** Pause between two attempts to reach a binder, in milliseconds; it doubles where the binder refuses. */
 const RETRY = 200;
-/** The same where a binder refuses again and again; shorter than a binder waits for what is handed back. */
-const MAX_RETRY = 1600;
 
 /** See the module's description. */
 export class BinderLink {
   #client: ControlClient | undefined;
   #connecting: Promise<ControlClient> | undefined;
-  #closed = false;
-  /** Ends the pauses under way. */
-  readonly #wake = new Set<() => void>();
+  readonly #closing = new AbortController();
+  readonly #standBy: StandBy;
   /** Whether the connection is kept: a binder agrees to that for those who may hand sockets back. */
   #isKept = false;
   /** Requests under way on a connection that is not kept: the last one closes it. */
   #users = 0;
-  /** The control socket of the binder that takes nothing back, by its file: the next one is asked anew. */
-  #refusing: string | undefined;
-  #standsBy = false;
-  /** Whether that one is the original, which serves one client at a time. */
-  #isOriginal = false;
   /** What the binder is to know of this wrapper, and to which connection that was told. */
   #report: WrapperReport | undefined;
   #told: { client: ControlClient; report: WrapperReport } | undefined;
@@ -59,7 +59,9 @@ export class BinderLink {
     readonly log: Log,
     /** What to hand back to a new binder; undefined for a process that will not stay. */
     readonly held: (() => readonly HeldSocket[]) | undefined,
-  ) {}
+  ) {
+    this.#standBy = new StandBy(binder.path, () => this.#dial(), this.#closing.signal);
+  }
 
   /** Whether the binder is there: a connection stands, or one that takes no sockets back answers. */
   get connected(): boolean {
@@ -76,7 +78,7 @@ export class BinderLink {
 
   /** False where the binder takes no sockets back from this user, and so keeps no connection. */
   get handsBack(): boolean {
-    return this.#refusing === undefined || this.#refusing !== fileOf(this.binder.path);
+    return !this.#standBy.refuses;
   }
 
   /**
@@ -100,7 +102,7 @@ export class BinderLink {
         if (!isAbsent(error) || isOver) throw error;
         if (!told) this.log.info("waiting for the binder", { sock: this.binder.path });
         told = true;
-        await this.#pause();
+        await pause(RETRY, this.#closing.signal);
       }
     }
   }
@@ -150,9 +152,12 @@ export class BinderLink {
 
   /** Ends the connection for good. */
   close(): void {
-    this.#closed = true;
-    this.#wake.forEach((wake) => wake());
+    this.#closing.abort();
     this.#drop(this.#client);
+  }
+
+  get #closed(): boolean {
+    return this.#closing.signal.aborted;
   }
 
   #connect(): Promise<ControlClient> {
@@ -174,7 +179,7 @@ export class BinderLink {
         // The binder may have closed the connection with its refusal.
         client.close();
         client = this.#dial();
-        void this.#standBy();
+        void this.#askNext();
       }
       if (this.#closed) throw new Error("this process is ending");
     } catch (error) {
@@ -191,7 +196,7 @@ export class BinderLink {
   async #handBack(client: ControlClient): Promise<boolean> {
     if (!this.held) return false;
     const held = this.held();
-    const binder = fileOf(this.binder.path);
+    const file = this.#standBy.file();
     try {
       const outcomes = await client.adopt(held.map(({ param }) => param), held.map(({ fd }) => fd));
       outcomes.forEach((outcome, index) => {
@@ -202,49 +207,24 @@ export class BinderLink {
           this.log.warn("the binder does not take a socket back", { address, outcome });
         }
       });
-      this.#refusing = undefined;
+      this.#standBy.accepted();
       return true;
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
-      if (!LASTING.includes(error.code)) {
+      if (!FINAL.includes(error.code)) {
         const why = `the binder at ${this.binder.path} takes no sockets back now: ${error.message}`;
         throw new NoBinderError(this.binder.path, "EAGAIN", why, error);
       }
-      if (binder !== this.#refusing) {
+      if (this.#standBy.refused(file, error.code === RPC.methodNotFound)) {
         this.log.info("the binder takes no sockets back from this process", { why: error.message });
       }
-      this.#refusing = binder;
-      this.#isOriginal = error.code === RPC.methodNotFound;
       return false;
     }
   }
 
-  /**
-   * Waits until another binder has taken the place of one that refuses, and asks that one. Another file tells of
-   * it; a socket of systemd's stays, and there the end of an idle connection does.
-   */
-  async #standBy(): Promise<void> {
-    if (this.#standsBy) return;
-    this.#standsBy = true;
-    let mayBeAnother = false;
-    let idle: ControlClient | undefined;
-    try {
-      idle = this.#isOriginal ? undefined : this.#dial();
-      void idle?.gone().then(() => mayBeAnother = true);
-    } catch (error) {
-      if (!(error instanceof NoBinderError)) throw error;
-      mayBeAnother = true;
-    }
-    let file: string | undefined;
-    do {
-      await this.#pause(MAX_RETRY);
-      file = fileOf(this.binder.path);
-    } while (
-      !this.#closed && (file === undefined || file === this.#refusing && !mayBeAnother)
-    );
-    idle?.close();
-    this.#standsBy = false;
-    if (!this.#closed) await this.#reconnect();
+  /** Asks the next binder, once it has taken the place of the one that refuses. */
+  async #askNext(): Promise<void> {
+    if (await this.#standBy.replaced()) await this.#reconnect();
   }
 
   async #watch(client: ControlClient): Promise<void> {
@@ -259,7 +239,7 @@ export class BinderLink {
 
   async #reconnect(): Promise<void> {
     let told = "";
-    let pause = RETRY;
+    let ms = RETRY;
     while (!this.#closed && !this.#client) {
       try {
         this.#dropUnkept(await this.#connect());
@@ -271,23 +251,10 @@ export class BinderLink {
         const level = refused && why !== told ? "warn" : "debug";
         this.log[level]("cannot hand the sockets back yet", { why });
         if (refused) told = why;
-        pause = refused ? Math.min(2 * pause, MAX_RETRY) : RETRY;
-        await this.#pause(pause);
+        ms = refused ? Math.min(2 * ms, MAX_RETRY) : RETRY;
+        await pause(ms, this.#closing.signal);
       }
     }
-  }
-
-  #pause(ms = RETRY): Promise<void> {
-    if (this.#closed) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wake = () => {
-        clearTimeout(timer);
-        this.#wake.delete(wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, ms);
-      this.#wake.add(wake);
-    });
   }
 
   #dropUnkept(client: ControlClient): void {
@@ -297,15 +264,5 @@ export class BinderLink {
   #drop(client: ControlClient | undefined): void {
     if (this.#client === client) this.#client = undefined;
     client?.close();
-  }
-}
-
-/** The file of a control socket, as far as it can be told from the next one there. */
-function fileOf(path: string): string | undefined {
-  try {
-    const { dev, ino, mtime } = Deno.statSync(path);
-    return `${dev}:${ino}:${mtime?.getTime()}`;
-  } catch {
-    return undefined;
   }
 }
