@@ -45,13 +45,13 @@ export class BinderLink {
   #connecting: Promise<ControlClient> | undefined;
   readonly #closing = new AbortController();
   readonly #standBy: StandBy;
-  /** Whether the connection is kept: a binder agrees to that for those who may hand sockets back. */
+  /** Whether the connection is kept: a binder keeps one with those whose sockets it would take back. */
   #isKept = false;
   /** Requests under way on a connection that is not kept: the last one closes it. */
   #users = 0;
-  /** What the binder is to know of this wrapper, and to which connection that was told. */
+  /** What the binder is to know of this wrapper, and what was sent last, on which connection. */
   #report: WrapperReport | undefined;
-  #told: { client: ControlClient; report: WrapperReport } | undefined;
+  #sent: { client: ControlClient; report: WrapperReport } | undefined;
 
   constructor(
     readonly binder: BinderPlace,
@@ -63,7 +63,7 @@ export class BinderLink {
     this.#standBy = new StandBy(binder.path, () => this.#dial(), this.#closing.signal);
   }
 
-  /** Whether the binder is there: a connection stands, or one that takes no sockets back answers. */
+  /** Whether the binder is there: the connection is open, or a binder that takes no sockets back answers. */
   get connected(): boolean {
     if (this.#client !== undefined) return true;
     try {
@@ -76,19 +76,19 @@ export class BinderLink {
     }
   }
 
-  /** False where the binder takes no sockets back from this user, and so keeps no connection. */
+  /** Whether the binder takes sockets back from this user; if not, it keeps no connection either. */
   get handsBack(): boolean {
     return !this.#standBy.refuses;
   }
 
   /**
-   * Asks the binder for sockets, after those held have been handed back to it.
+   * Asks the binder for sockets, once it has got back those that are held.
    * @param wait milliseconds to wait for a binder to come up
-   * @returns the caller's
+   * @returns the sockets, which are the caller's
    */
   async bind(params: readonly BindParam[], wait: number): Promise<Fd[]> {
     const deadline = performance.now() + wait;
-    let told = false;
+    let isWaiting = false;
     for (;;) {
       let client: ControlClient | undefined;
       try {
@@ -96,12 +96,12 @@ export class BinderLink {
         return await this.#use(client, params);
       } catch (error) {
         if (error instanceof NoBinderError) this.#drop(client);
-        // It had ended before it was asked: that says nothing of the binder that is there now.
+        // The connection had ended before the request: that says nothing of the binder that is there now.
         if (error instanceof NoBinderError && error.code === "ENOTCONN") continue;
         const isOver = this.#closed || performance.now() >= deadline;
         if (!isAbsent(error) || isOver) throw error;
-        if (!told) this.log.info("waiting for the binder", { sock: this.binder.path });
-        told = true;
+        if (!isWaiting) this.log.info("waiting for the binder", { sock: this.binder.path });
+        isWaiting = true;
         await pause(RETRY, this.#closing.signal);
       }
     }
@@ -126,7 +126,7 @@ export class BinderLink {
     }
   }
 
-  /** Tells the binder how this wrapper does: now, and whenever it is connected again. */
+  /** Sends the binder a report of this wrapper: now, and whenever it is connected again. */
   tell(report: WrapperReport): void {
     this.#report = report;
     void this.#sendReport();
@@ -135,12 +135,12 @@ export class BinderLink {
   async #sendReport(): Promise<void> {
     const [client, report] = [this.#client, this.#report];
     if (!client || !report || !this.#isKept) return;
-    if (this.#told?.client === client && this.#told.report === report) return;
-    this.#told = { client, report };
+    if (this.#sent?.client === client && this.#sent.report === report) return;
+    this.#sent = { client, report };
     try {
       await client.call("report", report);
     } catch (error) {
-      // An older binder knows no such request; and that one is gone is noticed elsewhere.
+      // An older binder does not know the request; the death of a binder is noticed elsewhere.
       this.log.debug("cannot tell the binder how this wrapper does", { error: messageOf(error) });
     }
   }
@@ -192,7 +192,11 @@ export class BinderLink {
     return client;
   }
 
-  /** @returns whether the binder takes sockets back, and so keeps the connection */
+  /**
+   * Hands the sockets back that are held.
+   * @returns whether the binder takes sockets back, and so keeps the connection
+   * @throws {NoBinderError} with EAGAIN when it refuses for now
+   */
   async #handBack(client: ControlClient): Promise<boolean> {
     if (!this.held) return false;
     const held = this.held();
@@ -238,19 +242,19 @@ export class BinderLink {
   }
 
   async #reconnect(): Promise<void> {
-    let told = "";
+    let lastWarning = "";
     let ms = RETRY;
     while (!this.#closed && !this.#client) {
       try {
         this.#dropUnkept(await this.#connect());
         return;
       } catch (error) {
-        // A binder that is there and refuses is worth a line; that there is none was said.
+        // That no binder is there was logged when it went. One that is there and refuses is worth a line.
         const why = messageOf(error);
         const refused = error instanceof NoBinderError && ["EAGAIN", "EPERM"].includes(error.code);
-        const level = refused && why !== told ? "warn" : "debug";
+        const level = refused && why !== lastWarning ? "warn" : "debug";
         this.log[level]("cannot hand the sockets back yet", { why });
-        if (refused) told = why;
+        if (refused) lastWarning = why;
         ms = refused ? Math.min(2 * ms, MAX_RETRY) : RETRY;
         await pause(ms, this.#closing.signal);
       }
