@@ -195,8 +195,7 @@ export class Control {
   #unready(): string | undefined {
     const { supervisor } = this.controlled;
     if (supervisor.ending) return "stopping";
-    const isServed = supervisor.snapshot().generations.some(({ state }) => state === "serving");
-    return isServed ? undefined : "no generation of the server serves";
+    return supervisor.serving ? undefined : "no generation of the server serves";
   }
 
   /** What no start needs is loaded when it is asked for. */

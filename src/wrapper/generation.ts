@@ -24,7 +24,8 @@ export interface SupervisorSnapshot {
   lastNumber: number;
 }
 
-interface GenerationSnapshot {
+/** A generation for others to see. */
+export interface GenerationSnapshot {
   number: number;
   pid: number;
   state: "starting" | "serving" | "draining";
@@ -41,7 +42,7 @@ const STATES = {
   retired: "draining",
 } as const;
 
-/** A generation for others to see. */
+/** Makes a snapshot of a generation. */
 export function snapshotOf({ number, pid, role, told }: Generation): GenerationSnapshot {
   return {
     number,

@@ -1,6 +1,6 @@
 /** Doing with generations what the supervisor decides: preparing, starting and stopping them. */
 
-import type { Fd } from "../../ffi/fd.ts";
+import { Fd } from "../../ffi/fd.ts";
 import { type ExitStatus, sendSignal } from "../../ffi/process.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 import { isJournal, type Log, stackOf } from "../log.ts";
@@ -20,6 +20,7 @@ import {
   writeToJournal,
 } from "./server_output.ts";
 import { ServerProcess } from "./server_process.ts";
+import type { WrapperState } from "./state.ts";
 
 /** The generations that run, and how to make one. What comes of it is told as events. */
 export class Generations {
@@ -77,19 +78,30 @@ export class Generations {
     } finally {
       pipe?.writer.close();
     }
-    if (pipe) this.listen(started.pid, number, pipe.reader);
+    if (pipe) this.#listen(started.pid, number, pipe.reader);
     const { pid, ready } = started;
     void ready.then((why) => {
       // It has ended, and is asked for its reasons.
       if (!this.#processes.has(pid)) return;
       this.tell(why === undefined ? { type: "ready", pid } : { type: "unready", pid, why });
     });
-    this.watch(started, (status) => this.#hear(pid, status, preparation, number));
+    this.#watch(started, (status) => this.#hear(pid, status, preparation, number));
     this.tell({ type: "started", pid });
   }
 
+  /** Goes on with the generations that an earlier program has started. */
+  resume({ generations, mainPids, outputs }: WrapperState): void {
+    for (const { pid, number } of generations.generations) {
+      const exited = this.launcher.children.watch(pid);
+      const main = mainPids?.[pid];
+      this.#watch({ pid, exited, ...(main !== undefined && { mainPid: () => main }) });
+      const output = outputs?.find((one) => one.pid === pid);
+      if (output) this.#listen(pid, number, Fd.inherited(output.fd));
+    }
+  }
+
   /** Has the journal or the log get what a generation writes. @param reader of its standard error */
-  listen(pid: number, number: number, reader: Fd): void {
+  #listen(pid: number, number: number, reader: Fd): void {
     const { service, poller } = this.launcher;
     const write = this.naming
       ? writerToLog(this.naming, number, this.launcher.hiddenLog())
@@ -109,7 +121,7 @@ export class Generations {
    * Follows a generation's process until it ends.
    * @param hear finds out what it said last
    */
-  watch(
+  #watch(
     { pid, exited, mainPid }: Pick<Started, "pid" | "exited" | "mainPid">,
     hear?: (status: ExitStatus) => Promise<string[] | undefined>,
   ): void {

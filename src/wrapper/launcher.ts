@@ -2,6 +2,7 @@
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
+import { EXIT, UserError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Children } from "../process/children.ts";
 import { marksFor } from "../process/marks.ts";
@@ -11,7 +12,14 @@ import type { NamedSocket } from "../servers/named_sockets.ts";
 import type { Begun, Service, Started } from "../servers/service.ts";
 import { environmentWith } from "./environment_file.ts";
 import { type Hide, hidingLog } from "../templates/secrets.ts";
-import { hiderFor, renderFiles, targetsOf, type Template, writeFiles } from "./config_files.ts";
+import {
+  hiderFor,
+  passedOver,
+  renderFiles,
+  targetsOf,
+  type Template,
+  writeFiles,
+} from "./config_files.ts";
 import type { Sockets } from "./sockets.ts";
 
 /** What was prepared for a generation, whose config has passed its check. */
@@ -42,6 +50,32 @@ export class Launcher {
     readonly poller: Poller,
     readonly log: Log,
   ) {}
+
+  /**
+   * Makes sure that the command line names a socket for the server; warns where that cannot be told, and of templates
+   * that are not rendered.
+   * @throws {UserError} when it names none, and the server can have none from elsewhere
+   */
+  insistOnSockets(): void {
+    const { server, configs } = this.service;
+    if (this.templates.length === 0 && this.named.length === 0) {
+      if (server.isAdjustable) {
+        throw new UserError(
+          "no socket for the server: name one, as in " +
+            `\`multibinder exec --listen http=:80 -- ${server.example}\``,
+          { exitCode: EXIT.usage },
+        );
+      }
+      this.log.warn(
+        "no config here is a template, and no --listen: its sockets are not kept across reloads",
+      );
+    }
+    for (const template of passedOver(configs)) {
+      this.log.warn("a template in a folder is not rendered: name it with its own -f", {
+        template,
+      });
+    }
+  }
 
   /**
    * Renders the templates, gets their sockets, writes the files and has the config checked.

@@ -35,12 +35,12 @@ export class Reporter {
 
   #reportAction(action: Action): void {
     if (action.do === "prepare") {
-      if (this.#serving !== undefined) this.notifier.reloading();
+      if (this.supervisor.serving !== undefined) this.notifier.reloading();
       this.notifier.extendTimeout(this.startTime + MARGIN);
     } else if (action.do === "outcome") {
       this.#failure = action.ok ? undefined : action.message;
       // After a reload that failed the old generation goes on: ready again, whatever became of it.
-      if (this.#serving !== undefined) this.notifier.ready();
+      if (this.supervisor.serving !== undefined) this.notifier.ready();
     }
   }
 
@@ -50,10 +50,6 @@ export class Reporter {
     this.notifier.stopping();
     const { stopDelay, drain } = this.supervisor.limits;
     this.notifier.extendTimeout(stopDelay + drain + HARD_STOP_TIME + MARGIN);
-  }
-
-  get #serving(): number | undefined {
-    return this.supervisor.snapshot().generations.find(({ state }) => state === "serving")?.number;
   }
 
   #describe(): string {
@@ -66,7 +62,7 @@ export class Reporter {
     const draining = generations.filter(({ state }) => state === "draining").length;
     if (draining > 0) current.push(`${draining} draining`);
     if (this.#failure !== undefined) {
-      const what = this.#serving === undefined ? "the start" : "the last reload";
+      const what = this.supervisor.serving === undefined ? "the start" : "the last reload";
       current.push(`${what} failed: ${this.#failure}`);
     }
     const next = this.supervisor.hasServed

@@ -31,7 +31,7 @@ import type { MetricsSocketState } from "../control/metrics_socket.ts";
 import { MAX_BACKLOG, readOptions, type SocketOptions } from "../sockets/socket_options.ts";
 import { countersShape, type CountersState } from "./counters.ts";
 import type { ReloadOutcome } from "./reloads.ts";
-import type { SupervisorSnapshot } from "./generation.ts";
+import type { GenerationSnapshot, SupervisorSnapshot } from "./generation.ts";
 import type { WatchState } from "./watch.ts";
 
 /**
@@ -69,13 +69,11 @@ const socketOptions: Shape<SocketOptions> = (value, at) => {
   }
 };
 
-type Generation = SupervisorSnapshot["generations"][number];
-
 const state = object<WrapperState>({
   ...COMMON,
   role: oneOf("wrapper"),
   generations: object<SupervisorSnapshot>({
-    generations: list(object<Generation>({
+    generations: list(object<GenerationSnapshot>({
       number: natural,
       pid,
       state: oneOf("starting", "serving", "draining"),

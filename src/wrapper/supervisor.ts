@@ -20,7 +20,12 @@ import {
   type SupervisorLimits,
   type WholeEvents,
 } from "./events.ts";
-import { generationOf, snapshotOf, type SupervisorSnapshot } from "./generation.ts";
+import {
+  generationOf,
+  type GenerationSnapshot,
+  snapshotOf,
+  type SupervisorSnapshot,
+} from "./generation.ts";
 import { isStop, type State, Step } from "./step.ts";
 import { PHASES, ROLES, STOPS } from "./transitions.ts";
 
@@ -61,6 +66,11 @@ export class Supervisor {
   /** Whether a process is the candidate, wanted still, and not up yet. */
   isStarting(pid: number): boolean {
     return this.#state.generations.some((one) => one.pid === pid && one.role === "starting");
+  }
+
+  /** The generation that serves, if one does. */
+  get serving(): GenerationSnapshot | undefined {
+    return this.snapshot().generations.find(({ state }) => state === "serving");
   }
 
   /** The generations, oldest first. */

@@ -4,7 +4,7 @@ import { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { unblockSignals } from "../../ffi/process.ts";
 import { raiseFdLimit, reserveFds } from "../../ffi/rlimit.ts";
-import { EXIT, messageOf, UserError } from "../errors.ts";
+import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Children } from "../process/children.ts";
 import { endOutputs } from "../process/output_of.ts";
@@ -12,7 +12,8 @@ import { listenForSignals } from "../process/signals.ts";
 import { inheritedState } from "../process/successor.ts";
 import type { Service } from "../servers/service.ts";
 import { Notifier } from "../systemd/notify.ts";
-import { passedOver, planTargets } from "./config_files.ts";
+import { reportFor } from "./binder_report.ts";
+import { planTargets } from "./config_files.ts";
 import { Control } from "./control.ts";
 import { Counters } from "./counters.ts";
 import type { Action, Event } from "./events.ts";
@@ -31,9 +32,6 @@ import { parseWrapperState, type WrapperState } from "./state.ts";
 import { Store } from "./store.ts";
 import { Supervisor } from "./supervisor.ts";
 import type { Watch } from "./watch.ts";
-
-/** Characters of a text that a binder is told. */
-const MAX_TOLD = 4096;
 
 /**
  * Runs a service until it ends.
@@ -174,25 +172,7 @@ class Wrapper {
 
   async #begin(): Promise<void> {
     this.#pidFile?.insistOnWritable();
-    const { templates, named } = this.#generations.launcher;
-    if (templates.length === 0 && named.length === 0) {
-      const { server } = this.service;
-      if (server.isAdjustable) {
-        throw new UserError(
-          "no socket for the server: name one, as in " +
-            `\`multibinder exec --listen http=:80 -- ${server.example}\``,
-          { exitCode: EXIT.usage },
-        );
-      }
-      this.log.warn(
-        "no config here is a template, and no --listen: its sockets are not kept across reloads",
-      );
-    }
-    for (const template of passedOver(this.service.configs)) {
-      this.log.warn("a template in a folder is not rendered: name it with its own -f", {
-        template,
-      });
-    }
+    this.#generations.launcher.insistOnSockets();
     await this.#control.listen();
     const orphans = this.#orphanage.find();
     if (orphans.length > 0) {
@@ -211,13 +191,7 @@ class Wrapper {
     );
     this.#reloads.last = before.lastReload;
     if (before.counters) this.#counters.resume(before.counters);
-    for (const { pid, number } of before.generations.generations) {
-      const main = before.mainPids?.[pid];
-      const exited = this.#children.watch(pid);
-      this.#generations.watch({ pid, exited, ...(main !== undefined && { mainPid: () => main }) });
-      const output = before.outputs?.find((one) => one.pid === pid);
-      if (output) this.#generations.listen(pid, number, Fd.inherited(output.fd));
-    }
+    this.#generations.resume(before);
     this.#perform(this.#supervisor.restore(before.generations));
     await this.#control.resume(before);
     this.#reporter.resumed();
@@ -239,21 +213,14 @@ class Wrapper {
   }
 
   #tellService(): void {
-    const { generations } = this.#supervisor.snapshot();
-    const serving = generations.find(({ state }) => state === "serving");
+    const { serving } = this.#supervisor;
     if (serving) this.service.ended?.(serving.pid, this.log);
   }
 
   #tellBinder(): void {
+    const { identity } = this.service;
     const { last } = this.#reloads;
-    this.#sockets.tell({
-      service: this.service.identity.slice(0, MAX_TOLD),
-      self: Deno.pid,
-      control: absolute(this.#control.path),
-      generations: this.#supervisor.snapshot().generations
-        .map(({ number, pid, state }) => ({ number, pid, state })),
-      lastReload: last && { ...last, message: last.message.slice(0, MAX_TOLD) },
-    });
+    this.#sockets.tell(reportFor(identity, this.#control.path, this.#supervisor, last));
   }
 
   #perform(actions: readonly Action[]): void {
@@ -306,8 +273,7 @@ class Wrapper {
   }
 
   #follow({ ok, message, isFirst }: { ok: boolean; message: string; isFirst: boolean }): void {
-    const { generations } = this.#supervisor.snapshot();
-    const serving = generations.find(({ state }) => state === "serving");
+    const { serving } = this.#supervisor;
     if (isFirst || serving === undefined) return;
     this.#hooks.after({ ok, message, generation: serving.number, pid: serving.pid });
   }
@@ -328,9 +294,4 @@ class Wrapper {
     this.#pidFile?.remove(served);
     this.#end.resolve(code);
   }
-}
-
-/** A path that means the same wherever it is used. */
-function absolute(path: string | null): string | null {
-  return path === null || /^[@/]/.test(path) ? path : `${Deno.cwd()}/${path}`;
 }
