@@ -32,7 +32,7 @@ import { clientConnections } from "../process/client_connections.ts";
 import { Upgrade } from "../process/upgrade.ts";
 import { VERSION } from "../version.ts";
 import type { Counters } from "./counters.ts";
-import type { Reloads } from "./reloads.ts";
+import type { ReloadOutcome, Reloads } from "./reloads.ts";
 import type { Sockets } from "./sockets.ts";
 import { WRAPPER_STATE_VERSION, type WrapperState } from "./state.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -56,7 +56,8 @@ export interface Controlled {
   service: string;
   /** Pipes that generations write to. */
   outputs: () => readonly { pid: number; fd: Fd }[];
-  reload: () => void;
+  /** Asks for a reload, and waits for its end. */
+  reload: () => Promise<ReloadOutcome>;
   stop: () => void;
   /** The end of what is neither a start nor a reload, and cannot be handed over; undefined when nothing is. */
   underWay: () => Promise<unknown> | undefined;
@@ -182,11 +183,9 @@ export class Control {
   };
 
   async #reload(): Promise<Reply> {
-    const { reload, reloads, supervisor } = this.controlled;
+    const { reload, supervisor } = this.controlled;
     if (supervisor.ending) throw new RpcError(RPC.failed, "the wrapper is stopping");
-    const outcome = reloads.outcome(supervisor.busy);
-    reload();
-    const { ok, message } = await outcome;
+    const { ok, message } = await reload();
     if (!ok) throw new RpcError(RPC.failed, `reload failed: ${message}`);
     return { result: message, fds: [] };
   }

@@ -82,7 +82,11 @@ class Scene {
       counters: this.counters,
       service: "/etc/site.cfg.eta",
       outputs: () => [],
-      reload: () => this.tell({ type: "reload" }),
+      reload: () => {
+        const outcome = this.reloads.outcome(this.supervisor.busy);
+        this.tell({ type: "reload" });
+        return outcome;
+      },
       stop: () => this.tell({ type: "stop" }),
       underWay: () => undefined,
       handOver: () => ({}),

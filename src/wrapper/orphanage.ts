@@ -13,7 +13,7 @@ import { findOrphans, type Orphan, retireOrphan } from "./orphans.ts";
 export class Orphanage {
   #orphans: Orphan[] = [];
   readonly #retirements: Promise<void>[] = [];
-  readonly #hurry = new AbortController();
+  readonly #drainEnd = new AbortController();
 
   /** @param drain milliseconds for which an orphan may go on with its connections */
   constructor(
@@ -41,16 +41,16 @@ export class Orphanage {
   /** Lets those that were found finish their connections: a generation of ours serves. */
   retire(): void {
     const { service, softStop, drain, poller, log } = this;
-    const { signal } = this.#hurry;
+    const { signal } = this.#drainEnd;
     const tell: typeof softStop.tell = (pid, send) => softStop.tell(pid, send, true);
     for (const orphan of this.#orphans.splice(0)) {
       this.#retirements.push(retireOrphan(orphan, service, tell, drain, signal, poller, log));
     }
   }
 
-  /** Ends their drain. */
-  hurry(): void {
-    this.#hurry.abort();
+  /** Has those stopped hard that still drain, and those that are retired from now on. */
+  endDrain(): void {
+    this.#drainEnd.abort();
   }
 
   /** Waits until those that are retired have ended. */

@@ -125,8 +125,8 @@ class Wrapper {
       counters: this.#counters,
       service: service.identity,
       outputs: () => this.#generations.outputs,
-      reload: () => this.#tell({ type: "reload" }),
-      stop: () => this.#tell({ type: "stop" }),
+      reload: () => this.#reload(),
+      stop: () => this.#stop(),
       underWay: () => this.#hooks.underWay,
       handOver: () => ({
         mainPids: this.#generations.mainPids,
@@ -143,16 +143,12 @@ class Wrapper {
     // Before the first start is asked for, sockets of orphans may be on their way here.
     const begun = Promise.withResolvers<void>();
     const reload = () => void begun.promise.then(() => this.#tell({ type: "reload" }));
-    const stop = () => {
-      if (this.#supervisor.stopping) this.#orphanage.hurry();
-      this.#tell({ type: "stop" });
-    };
     const upgrade = () => void begun.promise.then(() => this.#control.upgrade());
     listenForSignals({
       SIGUSR2: reload,
       SIGHUP: reload,
-      SIGTERM: stop,
-      SIGINT: stop,
+      SIGTERM: () => this.#stop(),
+      SIGINT: () => this.#stop(),
       SIGUSR1: upgrade,
     });
     if (this.options.watch.length > 0) {
@@ -276,6 +272,12 @@ class Wrapper {
     const { serving } = this.#supervisor;
     if (isFirst || serving === undefined) return;
     this.#hooks.after({ ok, message, generation: serving.number, pid: serving.pid });
+  }
+
+  /** Whether a signal or a request asks for it. */
+  #stop(): void {
+    if (this.#supervisor.stopping) this.#orphanage.endDrain();
+    this.#tell({ type: "stop" });
   }
 
   #reload(): Promise<ReloadOutcome> {

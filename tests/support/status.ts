@@ -55,7 +55,7 @@ export interface WrapperStatus extends Status {
 
 /** Runs `multibinder COMMAND --sock SOCK` to its end. */
 export function ask(
-  command: "status" | "reload" | "upgrade",
+  command: "status" | "reload" | "stop" | "upgrade",
   sock: string,
   ...args: string[]
 ): Promise<Exit & { stdout: string; stderr: string }> {
