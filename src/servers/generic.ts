@@ -57,18 +57,17 @@ class Generic implements Service {
   readonly configs: readonly string[];
   readonly identity: string;
   readonly hearsLate: boolean;
-  readonly #argv: Words;
   readonly #wantsOwnPid: boolean;
 
   constructor(
     readonly server: Server,
-    words: Words,
+    readonly words: Words,
     readonly options: ServiceOptions,
     readonly profile: Profile | undefined,
   ) {
     const { named, stopSignal, killSignal } = options;
-    this.#argv = this.#withNumbers(words);
-    const namesSockets = this.#argv.some((word, index) => word !== words[index]);
+    const numbered = this.#withNumbers(words, named.length);
+    const namesSockets = numbered.some((word, index) => word !== words[index]);
     this.#wantsOwnPid = !(namesSockets && profile?.takesTwice);
     this.configs = words.slice(1).filter(isFile);
     this.stopSignals = {
@@ -81,14 +80,15 @@ class Generic implements Service {
     this.identity = [Deno.cwd(), ...words, ...addresses].join(" ");
   }
 
-  #withNumbers(words: Words): Words {
+  /** @param sockets how many there are: the descriptor {ready} comes after them */
+  #withNumbers(words: Words, sockets: number): Words {
     const { named, sign } = this.options;
     if (sign === "fd" && named.some((one) => variableOf(one) === READY_VARIABLE)) {
       throw new UserError(
         "--ready-fd has the name ready for its descriptor; give the socket another",
       );
     }
-    return withNumbers(words, named, sign === "fd" ? { ready: FIRST_FD + named.length } : {});
+    return withNumbers(words, named, sign === "fd" ? { ready: FIRST_FD + sockets } : {});
   }
 
   run(launch: Launch): Child {
@@ -111,7 +111,9 @@ class Generic implements Service {
 
   #checkWords(launch: Launch): Words | undefined {
     const { check } = this.options;
-    if (check !== undefined) return this.#withNumbers(["/bin/sh", "-c", check]);
+    if (check !== undefined) {
+      return this.#withNumbers(["/bin/sh", "-c", check], launch.sockets.length);
+    }
     const [program, ...rest] = this.#words(launch);
     const words = this.profile?.check?.(rest);
     return words && [program, ...words];
@@ -132,7 +134,7 @@ class Generic implements Service {
   }
 
   #words(launch: Launch): Words {
-    const [program, ...rest] = this.#argv;
+    const [program, ...rest] = this.#withNumbers(this.words, launch.sockets.length);
     return [program, ...rest.map((word) => launch.files.get(word) ?? word)];
   }
 
@@ -141,7 +143,7 @@ class Generic implements Service {
   }
 
   examine(): Promise<Finding[]> {
-    const [program] = this.#argv;
+    const [program] = this.words;
     const check = "program";
     const name = program.replace(/^.*\//, "");
     if (!BETWEEN.test(name)) return Promise.resolve([fine(check, `signals go to ${program}`)]);

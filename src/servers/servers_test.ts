@@ -1,5 +1,12 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { silentLog } from "../../tests/support/local_binder.ts";
+import { settled } from "../../tests/support/poller.ts";
+import { createPipe } from "../../ffi/pipe.ts";
+import { Poller } from "../../ffi/poll.ts";
+import type { SpawnOptions } from "../../ffi/spawn.ts";
 import { UserError } from "../errors.ts";
+import { type Child, Children } from "../process/children.ts";
+import { Launch } from "./launch.ts";
 import type { ServiceOptions } from "./service.ts";
 import { PROFILES } from "./profiles.ts";
 import { SERVERS, understand } from "./servers.ts";
@@ -57,6 +64,34 @@ Deno.test("{NAME} in a command is the number of a socket, for every server", () 
   for (const words of [["haproxy", "-f", "{no}.cfg"], ["serve", "{no}"]] as const) {
     assertThrows(() => understand(words, OPTIONS), UserError, 'no --listen is named "no"');
   }
+});
+
+/** Starts nothing, and remembers what was to be started; it has ended at once. */
+class Recorder extends Children {
+  readonly started: SpawnOptions[] = [];
+
+  override start(options: SpawnOptions): Child {
+    this.started.push(options);
+    return { pid: 2 ** 30, exited: Promise.resolve({ code: 0 }) };
+  }
+}
+
+Deno.test("{ready} is the descriptor after those of all sockets, and of templates' as well", async () => {
+  const poller = new Poller();
+  using children = new Recorder();
+  const { reader, writer } = createPipe();
+  using _reader = reader;
+  using _writer = writer;
+  const service = understand(["serve", "{http}", "{ready}"], { ...OPTIONS, sign: "fd" });
+  const { named } = OPTIONS;
+  // The second one is a template's.
+  const sockets = [reader, writer];
+  const launch = { children, poller, log: silentLog, files: new Map(), env: {}, sockets, named };
+  await service.start(new Launch(launch)).exited;
+  const [{ argv, env } = { argv: [] }] = children.started;
+  assertEquals(argv.slice(-2), ["3", "5"]);
+  assertEquals(env?.FD_READY, "5");
+  await settled(poller);
 });
 
 Deno.test("a profile makes of a command what checks its config, and the variables that it wants", () => {
