@@ -23,8 +23,8 @@ export interface SupervisorLimits {
 /** How long a hard stop may take before the kill, in milliseconds. */
 export const HARD_STOP_TIME = 5000;
 
-/** The events about the whole, and what each tells. */
-export interface WholeEvents {
+/** The events that are about no single generation, and what each carries. The phase says what they lead to. */
+export interface PhaseEvents {
   /** A reload is wanted, or the first start. */
   reload: unknown;
   /** A preparation has succeeded. */
@@ -41,27 +41,27 @@ export interface WholeEvents {
   "pause-timeout": unknown;
 }
 
-/** The events about one generation, and what each tells. */
+/** The events about one generation, and what each carries. */
 export interface GenerationEvents {
   /** It is up. */
   ready: { pid: number };
-  /** Nobody will tell whether it is up. */
+  /** It can no longer be learnt whether it is up. */
   unready: { pid: number; why: string };
-  /** It should be up by now; with what it said so far, as far as that is known. */
+  /** Its time to come up is over. `said` is what it has written so far, where that is known. */
   "ready-timeout": { pid: number; said?: readonly string[] };
   /** It has stayed up for the settle time. */
   "settle-timeout": { pid: number };
   /** It has served for longer than any pause before a restart. */
   "proven-timeout": { pid: number };
-  /** It should have finished its connections by now. */
+  /** Its time to finish its connections is over. */
   "drain-timeout": { pid: number };
-  /** It should have obeyed the hard stop by now. */
+  /** Its time to obey the hard stop is over. */
   "kill-timeout": { pid: number };
-  /** It has ended; with what it said last, as far as that is known of one that has not served yet. */
+  /** It has ended. `said` is what it wrote last, where that is known; it is asked of one that has not served yet. */
   exited: { pid: number; status: ExitStatus; said?: readonly string[] };
 }
 
-type Events = WholeEvents & GenerationEvents;
+type Events = PhaseEvents & GenerationEvents;
 
 /** One of the events with these names. */
 export type EventOf<Name extends keyof Events> = { [N in Name]: { type: N } & Events[N] }[Name];
@@ -69,17 +69,17 @@ export type EventOf<Name extends keyof Events> = { [N in Name]: { type: N } & Ev
 /** Something that happened. */
 export type Event = EventOf<keyof Events>;
 
-/** Something to do. It carries all that doing it takes. */
+/** Something that the wrapper is to do. It carries all that doing it takes. */
 export type Action =
   /**
-   * Prepare a generation; `prepared` or `failed` tells how that went. `isFirst`, here and below: none served
-   * before it, so that this is a start and no reload.
+   * Prepare a generation; the event `prepared` or `failed` follows. `isFirst`, here and below, means that no
+   * generation has served before it, so that this is a start and no reload.
    */
   | { do: "prepare"; isFirst: boolean }
-  /** Start what was prepared; `started` or `failed` tells how that went. */
+  /** Start what was prepared; the event `started` or `failed` follows. */
   | { do: "start"; generation: number; preparation: Preparation }
   | { do: "signal"; pid: number; kind: "soft" | "hard" | "kill" }
-  /** Tell the event `then` in so many milliseconds, unless it is about a process that has ended. */
+  /** Give the supervisor the event `then` in so many milliseconds, unless it is about a process that has ended. */
   | { do: "timer"; ms: number; then: Event }
   /** The candidate serves from now on. */
   | { do: "commit"; pid: number; isFirst: boolean }
@@ -87,7 +87,7 @@ export type Action =
   | { do: "rollback" }
   /** How a start or reload went. */
   | { do: "outcome"; ok: boolean; message: string; isFirst: boolean }
-  /** Nobody will accept connections any more: clients are not to wait for it. */
+  /** Give up the sockets from which no process will accept any more, so that clients do not wait in vain. */
   | { do: "withdraw" }
   | { do: "log"; level: Level; message: string; fields: Fields }
   /** End, with the server's exit code; `served` is the generation that was the last to serve. */

@@ -5,18 +5,18 @@ export interface Generation {
   number: number;
   pid: number;
   role: Role;
-  told: Told;
+  stop: Stop;
 }
 
 /**
- * What a generation is here for: the candidate is `starting` until it is up and `settling` until it has
- * proven to stay up, `dropped` when a stop comes before that, or `abandoned` when nobody tells that it is up.
- * Else it is `serving` next, and in the end `retired`.
+ * What a generation is for. A new one is the candidate: `starting` until it is up, then `settling` until it has stayed
+ * up for the settle time. Then it is `serving`, and `retired` once the next one serves. A candidate that has not got so
+ * far is `dropped` when the wrapper is told to stop, and `abandoned` when no sign came that it is up.
  */
 export type Role = "starting" | "settling" | "dropped" | "abandoned" | "serving" | "retired";
 
-/** What was done to stop it: it was told to stop softly, or hard. */
-export type Told = "nothing" | "soft" | "hard";
+/** The stop that a generation was told: once its connections have ended, or at once. */
+export type Stop = "none" | "soft" | "hard";
 
 /** The generations, for `status` and for a successor. */
 export interface SupervisorSnapshot {
@@ -43,24 +43,19 @@ const STATES = {
 } as const;
 
 /** Makes a snapshot of a generation. */
-export function snapshotOf({ number, pid, role, told }: Generation): GenerationSnapshot {
+export function snapshotOf({ number, pid, role, stop }: Generation): GenerationSnapshot {
   return {
     number,
     pid,
     // At the wrapper's end the one that serves is told to stop as well.
-    state: told === "nothing" ? STATES[role] : "draining",
-    ...((told === "hard" || role === "abandoned") && { isStopped: true }),
+    state: stop === "none" ? STATES[role] : "draining",
+    ...((stop === "hard" || role === "abandoned") && { isStopped: true }),
   };
 }
 
 /** A generation that an earlier program has started; nothing was starting when it handed over. */
 export function generationOf(snapshot: GenerationSnapshot): Generation {
   const { number, pid, state, isStopped } = snapshot;
-  if (state === "serving") return { number, pid, role: "serving", told: "nothing" };
-  return {
-    number,
-    pid,
-    role: "retired",
-    told: isStopped ? "hard" : "soft",
-  };
+  if (state === "serving") return { number, pid, role: "serving", stop: "none" };
+  return { number, pid, role: "retired", stop: isStopped ? "hard" : "soft" };
 }

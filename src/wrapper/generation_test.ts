@@ -1,21 +1,21 @@
 import { assertEquals } from "@std/assert";
-import { type Role, snapshotOf, type Told } from "./generation.ts";
+import { type Role, snapshotOf, type Stop } from "./generation.ts";
 
 Deno.test("what was told to stop is draining, whatever it is here for", () => {
-  const states: [Role, Told, string][] = [
-    ["starting", "nothing", "starting"],
-    ["settling", "nothing", "starting"],
+  const states: [Role, Stop, string][] = [
+    ["starting", "none", "starting"],
+    ["settling", "none", "starting"],
     ["dropped", "soft", "draining"],
-    ["serving", "nothing", "serving"],
+    ["serving", "none", "serving"],
     // At the wrapper's end.
     ["serving", "soft", "draining"],
     ["serving", "hard", "draining"],
     ["retired", "soft", "draining"],
     ["abandoned", "soft", "draining"],
   ];
-  for (const [role, told, state] of states) {
-    const snapshot = snapshotOf({ number: 1, pid: 2, role, told });
-    assertEquals(snapshot.state, state, `${role}, told ${told}`);
-    assertEquals(snapshot.isStopped, told === "hard" || role === "abandoned" ? true : undefined);
+  for (const [role, stop, state] of states) {
+    const snapshot = snapshotOf({ number: 1, pid: 2, role, stop });
+    assertEquals(snapshot.state, state, `${role}, told ${stop}`);
+    assertEquals(snapshot.isStopped, stop === "hard" || role === "abandoned" ? true : undefined);
   }
 });

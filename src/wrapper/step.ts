@@ -5,10 +5,10 @@ import { type Action, HARD_STOP_TIME, type SupervisorLimits } from "./events.ts"
 import type { Generation } from "./generation.ts";
 
 /**
- * What the whole is about: nothing but serving (`idle`), `preparing` a generation, or `trying` the
- * candidate that was started; `pausing` before a server that has ended by itself is started again; `failed`
- * when nobody serves and nobody will. Then a stop: `delaying` it, `stopping` softly, or `halting`. And the end:
- * `ended` by itself, or `stopped`.
+ * What the supervisor is doing. Before a stop: nothing (`idle`), `preparing` a generation, `trying` the candidate that
+ * was started, or `pausing` before a server that has ended by itself is started again; it has `failed` when no
+ * generation serves and none will. During a stop: `delaying` it, `stopping` softly, or `halting`, which is the hard
+ * stop. In the end: `ended` by itself, or `stopped`.
  */
 export type Phase =
   | "idle"
@@ -31,9 +31,9 @@ export interface State {
   lastNumber: number;
   /** The pid of the generation that was the last to serve. */
   lastServed: number | undefined;
-  /** Starts that came to nothing, and ends of the server by itself, since it has last proven to stay. */
-  mishaps: number;
-  /** A reload was asked for during one. */
+  /** Starts that failed and ends of the server by itself, since it last served for longer than any pause. */
+  failures: number;
+  /** Whether a reload was asked for during another one. */
   reloadAgain: boolean;
   exitCode: number;
 }
@@ -76,10 +76,10 @@ export class Step {
     this.do({ do: "log", level, message, fields: { ...generation, ...fields } });
   }
 
-  /** Stops a generation softly, under a cap. @param ms the cap */
+  /** Stops a generation softly. @param ms the drain cap, in milliseconds */
   stopSoft(generation: Generation, ms = this.limits.drain): void {
     const { pid } = generation;
-    generation.told = "soft";
+    generation.stop = "soft";
     this.do({ do: "signal", pid, kind: "soft" });
     this.do({ do: "timer", ms, then: { type: "drain-timeout", pid } });
   }
@@ -87,13 +87,13 @@ export class Step {
   /** Stops a generation hard. */
   stopHard(generation: Generation): void {
     const { pid } = generation;
-    generation.told = "hard";
-    // Its time counts from here: before the signal is sent, what it cuts is counted.
+    generation.stop = "hard";
+    // The time counts from here: before the signal is sent, the connections that it cuts are counted.
     this.do({ do: "timer", ms: HARD_STOP_TIME, then: { type: "kill-timeout", pid } });
     this.do({ do: "signal", pid, kind: "hard" });
   }
 
-  /** Ends, unless that was done. */
+  /** Ends the wrapper, once. */
   exit(): void {
     const { phase, exitCode: code, lastServed: served } = this.state;
     if (phase === "ended" || phase === "stopped") return;
@@ -101,14 +101,14 @@ export class Step {
     this.state.phase = isStop(phase) ? "stopped" : "ended";
   }
 
-  /** Ends when nothing is left that is worth the wait; a preparation is not. */
+  /** Ends the wrapper when there is no generation left to wait for. A preparation is not waited for. */
   exitIfOver(): void {
     const { phase, generations } = this.state;
     if (isStop(phase)) {
       if (generations.length === 0) this.exit();
     } else if (phase === "failed") {
-      // Nobody serves: what still drains would only delay the restart.
-      const hasLittleTime = ({ role, told }: Generation) => role === "abandoned" || told === "hard";
+      // No generation serves: waiting for long drains would only delay the restart.
+      const hasLittleTime = ({ role, stop }: Generation) => role === "abandoned" || stop === "hard";
       if (!generations.some(hasLittleTime)) this.exit();
     }
   }

@@ -3,10 +3,10 @@
  *
  * A generation is prepared (rendered, sockets fetched, config checked), started, ready (up), and serving
  * once it has stayed up for the settle time. Only then is the one before it retired: it drains, is told to
- * stop hard at the drain cap, and is killed if that does not help. Whatever goes wrong before leaves the
+ * stop hard at the drain cap, and is killed if it does not obey. Whatever goes wrong before that leaves the
  * serving generation as it is. One reload runs at a time; those asked for meanwhile become one more.
  *
- * The decisions are the tables of transitions.ts; this keeps the state.
+ * The decisions are in the tables of transitions.ts; the state is kept here.
  * @module
  */
 
@@ -17,8 +17,8 @@ import {
   type EventOf,
   type GenerationEvents,
   HARD_STOP_TIME,
+  type PhaseEvents,
   type SupervisorLimits,
-  type WholeEvents,
 } from "./events.ts";
 import {
   generationOf,
@@ -36,7 +36,7 @@ export class Supervisor {
     generations: [],
     lastNumber: 0,
     lastServed: undefined,
-    mishaps: 0,
+    failures: 0,
     reloadAgain: false,
     exitCode: EXIT.ok,
   };
@@ -53,7 +53,7 @@ export class Supervisor {
     return isStop(this.#state.phase);
   }
 
-  /** Whether this comes to its end: a stop was asked for, or nothing could be started. */
+  /** Whether the wrapper is going to end: a stop was asked for, or nothing could be started. */
   get ending(): boolean {
     return this.stopping || this.#state.phase === "failed" || this.#state.phase === "ended";
   }
@@ -63,7 +63,7 @@ export class Supervisor {
     return this.#state.lastServed !== undefined;
   }
 
-  /** Whether a process is the candidate, wanted still, and not up yet. */
+  /** Whether a process is the candidate, which is not up yet and was not given up. */
   isStarting(pid: number): boolean {
     return this.#state.generations.some((one) => one.pid === pid && one.role === "starting");
   }
@@ -96,14 +96,12 @@ export class Supervisor {
       step.do({ do: "prepare", isFirst: false });
     }
     for (const generation of step.retired) {
-      const { pid, told } = generation;
-      const drainCap: Action = {
-        do: "timer",
-        ms: this.limits.drain,
-        then: { type: "drain-timeout", pid },
-      };
-      if (told === "soft") step.do(drainCap);
-      else step.do({ do: "timer", ms: HARD_STOP_TIME, then: { type: "kill-timeout", pid } });
+      const { pid, stop } = generation;
+      step.do(
+        stop === "soft"
+          ? { do: "timer", ms: this.limits.drain, then: { type: "drain-timeout", pid } }
+          : { do: "timer", ms: HARD_STOP_TIME, then: { type: "kill-timeout", pid } },
+      );
     }
     this.#state = step.state;
     return step.actions;
@@ -120,12 +118,12 @@ export class Supervisor {
 /** What comes of an event: the next state, and what is to be done, in this order. */
 export function transition(before: State, event: Event, limits: SupervisorLimits): Step {
   const step = new Step(before, limits);
-  if (isOfWhole(event)) takeOfWhole(step, event);
-  else takeOfOne(step, event);
+  if (isPhaseEvent(event)) takePhaseEvent(step, event);
+  else takeGenerationEvent(step, event);
   return step;
 }
 
-const OF_WHOLE: ReadonlySet<Event["type"]> = new Set<keyof WholeEvents>([
+const PHASE_EVENTS: ReadonlySet<Event["type"]> = new Set<keyof PhaseEvents>([
   "reload",
   "prepared",
   "started",
@@ -135,20 +133,23 @@ const OF_WHOLE: ReadonlySet<Event["type"]> = new Set<keyof WholeEvents>([
   "pause-timeout",
 ]);
 
-function isOfWhole(event: Event): event is EventOf<keyof WholeEvents> {
-  return OF_WHOLE.has(event.type);
+function isPhaseEvent(event: Event): event is EventOf<keyof PhaseEvents> {
+  return PHASE_EVENTS.has(event.type);
 }
 
-function takeOfWhole<N extends keyof WholeEvents>(step: Step, event: EventOf<N>): void {
+function takePhaseEvent<N extends keyof PhaseEvents>(step: Step, event: EventOf<N>): void {
   PHASES[step.state.phase][event.type]?.(step, event);
 }
 
-/** A pid may be used again, and a timer be that of a generation long gone: hence the tables' gaps. */
-function takeOfOne<N extends keyof GenerationEvents>(step: Step, event: EventOf<N>): void {
+/** A late event finds no generation, or one with the same pid whose row does not name the event. */
+function takeGenerationEvent<N extends keyof GenerationEvents>(
+  step: Step,
+  event: EventOf<N>,
+): void {
   const { phase, generations } = step.state;
   const generation = generations.find(({ pid }) => pid === event.pid);
   if (generation === undefined || phase === "ended" || phase === "stopped") return;
-  const { role, told } = generation;
+  const { role, stop } = generation;
   ROLES[role][event.type]?.(step, generation, event);
-  STOPS[told][event.type]?.(step, generation, event);
+  STOPS[stop][event.type]?.(step, generation, event);
 }

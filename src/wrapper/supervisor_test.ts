@@ -564,13 +564,13 @@ Deno.test("a step leaves the state before it as it was", () => {
   const before: State = {
     phase: "trying",
     generations: [
-      { number: 1, pid: 10, role: "serving", told: "nothing" },
-      { number: 2, pid: 20, role: "settling", told: "nothing" },
+      { number: 1, pid: 10, role: "serving", stop: "none" },
+      { number: 2, pid: 20, role: "settling", stop: "none" },
     ],
     lastNumber: 2,
     lastServed: 10,
     reloadAgain: true,
-    mishaps: 0,
+    failures: 0,
     exitCode: 0,
   };
   const copy = structuredClone(before);

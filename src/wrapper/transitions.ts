@@ -1,18 +1,18 @@
 /**
- * What a supervisor does about each event, in each state: three tables, and below them what stands in
- * their cells. Events that a row does not name are ignored in that state.
+ * What a supervisor does about each event, in each state: three tables, and below them the functions in their cells.
+ * An event that a row does not name is ignored in that state.
  * @module
  */
 
 import type { ExitStatus } from "../../ffi/process.ts";
 import { describeDuration } from "../duration.ts";
 import { EXIT } from "../errors.ts";
-import { type EventOf, type GenerationEvents, HARD_STOP_TIME, type WholeEvents } from "./events.ts";
-import type { Generation, Role, Told } from "./generation.ts";
+import { type EventOf, type GenerationEvents, HARD_STOP_TIME, type PhaseEvents } from "./events.ts";
+import type { Generation, Role, Stop } from "./generation.ts";
 import { isStop, type Phase, type Step } from "./step.ts";
 
 type PhaseRow = {
-  readonly [Name in keyof WholeEvents]?: (step: Step, event: EventOf<Name>) => void;
+  readonly [Name in keyof PhaseEvents]?: (step: Step, event: EventOf<Name>) => void;
 };
 type GenerationRow = {
   readonly [Name in keyof GenerationEvents]?: (
@@ -25,33 +25,33 @@ type GenerationRow = {
 /** Milliseconds before a server that has ended by itself is started again, the first time. */
 const FIRST_PAUSE = 100;
 
-/** Events about the whole, by what it is about. */
+/** What to do about events that are about no single generation, by the phase of the supervisor. */
 export const PHASES: Record<Phase, PhaseRow> = {
   idle: { reload: prepare, stop },
-  preparing: { reload: remember, prepared: start, started: tryOut, failed: fail, stop },
-  trying: { reload: remember, stop },
+  preparing: { reload: reloadLater, prepared: start, started: tryOut, failed: fail, stop },
+  trying: { reload: reloadLater, stop },
   pausing: { reload: prepare, "pause-timeout": prepare, stop },
   failed: { stop },
-  delaying: { prepared: refuse, started: drop, failed: conclude, stop: halt, "stop-timeout": end },
-  stopping: { prepared: refuse, started: drop, failed: conclude, stop: halt },
-  halting: { prepared: refuse, started: drop, failed: conclude, stop: halt },
+  delaying: { prepared: skip, started: drop, failed: failInStop, stop: halt, "stop-timeout": end },
+  stopping: { prepared: skip, started: drop, failed: failInStop, stop: halt },
+  halting: { prepared: skip, started: drop, failed: failInStop, stop: halt },
   ended: {},
   stopped: {},
 };
 
-/** Events about a generation, by what it is here for. */
+/** What to do about events of a generation, by its role. */
 export const ROLES: Record<Role, GenerationRow> = {
-  starting: { ready: settle, unready: giveUp, "ready-timeout": giveUpLate, exited: comeToNothing },
-  settling: { "settle-timeout": promote, exited: comeToNothing },
-  dropped: { exited: comeToNothing },
+  starting: { ready: settle, unready: giveUp, "ready-timeout": giveUpLate, exited: endCandidate },
+  settling: { "settle-timeout": promote, exited: endCandidate },
+  dropped: { exited: endCandidate },
   abandoned: { exited: endDrain },
-  serving: { "proven-timeout": forget, exited: endService },
+  serving: { "proven-timeout": resetFailures, exited: endService },
   retired: { exited: endDrain },
 };
 
-/** Events about a generation, by what was done to stop it. */
-export const STOPS: Record<Told, GenerationRow> = {
-  nothing: {},
+/** What to do about events of a generation besides, by the stop that it was told. */
+export const STOPS: Record<Stop, GenerationRow> = {
+  none: {},
   soft: { "drain-timeout": capDrain },
   hard: { "kill-timeout": kill },
 };
@@ -62,7 +62,7 @@ function prepare(step: Step): void {
   step.do({ do: "prepare", isFirst: isFirst(step) });
 }
 
-function remember(step: Step): void {
+function reloadLater(step: Step): void {
   step.state.reloadAgain = true;
 }
 
@@ -77,7 +77,7 @@ function tryOut(step: Step, { pid }: EventOf<"started">): void {
 }
 
 function addCandidate(step: Step, pid: number, role: "starting" | "dropped"): Generation {
-  const candidate: Generation = { number: step.state.lastNumber, pid, role, told: "nothing" };
+  const candidate: Generation = { number: step.state.lastNumber, pid, role, stop: "none" };
   step.state.generations = [...step.state.generations, candidate];
   step.log("info", "started", candidate);
   return candidate;
@@ -92,7 +92,7 @@ function settle(step: Step, candidate: Generation): void {
   step.do({ do: "timer", ms: step.limits.settle, then: { type: "settle-timeout", pid } });
 }
 
-/** The candidate becomes the one that serves. */
+/** The candidate becomes the generation that serves, and the one before it is retired. */
 function promote(step: Step, candidate: Generation): void {
   const { serving: before, state } = step;
   const { pid, number } = candidate;
@@ -108,18 +108,18 @@ function promote(step: Step, candidate: Generation): void {
     step.do({ do: "timer", ms: step.limits.restart, then: { type: "proven-timeout", pid } });
   }
   if (before) drain(step, before);
-  goOn(step);
+  endReload(step);
 }
 
-/** What has served for so long does not crash again and again. */
-function forget(step: Step): void {
-  step.state.mishaps = 0;
+/** A generation that has served for so long is not one that crashes at once. */
+function resetFailures(step: Step): void {
+  step.state.failures = 0;
 }
 
 function drain(step: Step, generation: Generation): void {
   step.log("info", "draining", generation);
   step.stopSoft(generation);
-  const draining = step.retired.filter(({ told }) => told !== "hard");
+  const draining = step.retired.filter(({ stop }) => stop !== "hard");
   const [oldest] = draining;
   if (oldest && draining.length > step.limits.maxRetired) {
     step.log("warn", "too many generations drain, stopping the oldest", oldest);
@@ -128,7 +128,7 @@ function drain(step: Step, generation: Generation): void {
 }
 
 /** After a reload, successful or not. */
-function goOn(step: Step): void {
+function endReload(step: Step): void {
   step.state.phase = "idle";
   if (!step.state.reloadAgain) return;
   step.state.reloadAgain = false;
@@ -136,8 +136,8 @@ function goOn(step: Step): void {
 }
 
 /**
- * A candidate of which nobody tells that it is up may be so, and have accepted connections: it may finish them. But
- * one that hangs leaves what it accepts without an answer: so it has less time for that than others.
+ * A candidate that gave no sign of being up may be up, and have accepted connections, which it may finish. But one that
+ * hangs answers none of those that it goes on accepting: so it has less time than others.
  */
 function giveUp(step: Step, candidate: Generation, { why }: { why: string }): void {
   candidate.role = "abandoned";
@@ -150,50 +150,50 @@ function giveUpLate(step: Step, candidate: Generation, { said }: EventOf<"ready-
   giveUp(step, candidate, { why: late + wordsOf(said) });
 }
 
-/** What a server said that has not come up. @param said undefined where that is not known */
+/** The last words of a server that has not come up. @param said undefined where they are not known */
 function wordsOf(said: readonly string[] | undefined): string {
   if (said === undefined) return ": see its lines in the wrapper's log";
   return `; it said${said.length > 0 ? `: ${said.join(" | ")}` : " nothing"}`;
 }
 
-/** The candidate has ended. */
-function comeToNothing(
+/** The candidate has ended before it served. */
+function endCandidate(
   step: Step,
   candidate: Generation,
   { status, said }: EventOf<"exited">,
 ): void {
   remove(step, candidate);
-  // One that goes into the background ends so, and leaves a process that nobody knows.
+  // A server that goes into the background ends like this, and leaves a process that nobody knows.
   const hint = "code" in status && status.code === 0
     ? ", though it must stay in the foreground"
     : "";
   const why = `${describe(status)} before it served${hint}${wordsOf(said)}`;
-  if (isStop(step.state.phase)) return conclude(step, { why });
+  if (isStop(step.state.phase)) return failInStop(step, { why });
   fail(step, { why, exitCode: codeOf(status) || EXIT.failure });
 }
 
-/** The candidate, or its preparation, came to nothing. */
+/** The candidate, or its preparation, has failed. */
 function fail(step: Step, { why, exitCode }: { why: string; exitCode: number }): void {
   giveBack(step, why);
   if (step.serving) {
     const message = "reload failed, the old generation goes on serving";
     step.log("error", message, step.serving, { why });
-    return goOn(step);
+    return endReload(step);
   }
   step.log("error", "cannot start", undefined, { why });
-  if (isRestarted(step)) return step.state.reloadAgain ? goOn(step) : pause(step);
+  if (isRestarted(step)) return step.state.reloadAgain ? endReload(step) : pause(step);
   step.state.phase = "failed";
   step.state.exitCode = exitCode;
   step.exitIfOver();
 }
 
 /** During a stop nothing is started any more. */
-function refuse(step: Step): void {
-  conclude(step, { why: "stopped" });
+function skip(step: Step): void {
+  failInStop(step, { why: "stopped" });
 }
 
-/** The candidate, or its preparation, came to nothing during a stop. */
-function conclude(step: Step, { why }: { why: string }): void {
+/** The candidate, or its preparation, has failed during a stop. */
+function failInStop(step: Step, { why }: { why: string }): void {
   giveBack(step, why);
   step.exitIfOver();
 }
@@ -219,19 +219,19 @@ function endService(step: Step, generation: Generation, { status }: EventOf<"exi
   // A successor that has started takes its place.
   if (step.candidate !== undefined) return;
   if (!isRestarted(step)) return step.exit();
-  // What is being prepared takes its place as well.
+  // A generation that is being prepared takes its place as well.
   if (step.state.phase === "idle") pause(step);
 }
 
-/** Whether the server is started again here. What never served is for whoever has started us to see to. */
+/** Whether a server that has ended is started again. One that has never served is left to whoever started us. */
 function isRestarted({ limits, state }: Step): boolean {
   return limits.restart > 0 && state.lastServed !== undefined;
 }
 
-/** Pauses that grow, before the server is started again. */
+/** Waits before the server is started again, longer each time. */
 function pause(step: Step): void {
   const { restart } = step.limits;
-  const ms = Math.min(restart, FIRST_PAUSE * 2 ** step.state.mishaps++);
+  const ms = Math.min(restart, FIRST_PAUSE * 2 ** step.state.failures++);
   step.state.phase = "pausing";
   step.log("warn", `starting the server again in ${describeDuration(ms)}`);
   step.do({ do: "timer", ms, then: { type: "pause-timeout" } });
@@ -261,7 +261,7 @@ function end(step: Step): void {
   step.state.phase = "stopping";
   step.log("info", "stopping gracefully");
   step.do({ do: "withdraw" });
-  for (const one of step.state.generations) if (one.told === "nothing") step.stopSoft(one);
+  for (const one of step.state.generations) if (one.stop === "none") step.stopSoft(one);
   step.exitIfOver();
 }
 
@@ -274,7 +274,7 @@ function halt(step: Step): void {
   step.exitIfOver();
 }
 
-/** What was started although a stop had been asked for. */
+/** Stops a generation that was started although a stop had been asked for. */
 function drop(step: Step, { pid }: EventOf<"started">): void {
   const candidate = addCandidate(step, pid, "dropped");
   if (step.state.phase === "halting") step.stopHard(candidate);
