@@ -1,5 +1,6 @@
 /** Doing with generations what the supervisor decides: preparing, starting and stopping them. */
 
+import type { SignalName } from "../../ffi/constants.ts";
 import { Fd } from "../../ffi/fd.ts";
 import { type ExitStatus, sendSignal } from "../../ffi/process.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
@@ -179,19 +180,27 @@ export class Generations {
     const process = new ServerProcess(pid, exited, mainPid);
     const { hard } = this.#service.stopSignals;
     this.log.warn("started once more to hear why it had ended, it goes on: stopping it", { pid });
-    process.after(isUp ? this.launcher.checkTimeout : 0, () => process.signal(hard));
-    process.after(this.launcher.checkTimeout + HARD_STOP_TIME, () => process.signal("SIGKILL"));
-    if (isUp) this.softStop.tell(pid, process.signal.bind(process));
+    const send = (name: SignalName) => this.#try(pid, () => process.signal(name));
+    process.after(isUp ? this.launcher.checkTimeout : 0, () => send(hard));
+    process.after(this.launcher.checkTimeout + HARD_STOP_TIME, () => send("SIGKILL"));
+    if (isUp) this.#try(pid, () => this.softStop.tell(pid, process.signal.bind(process)));
   }
 
   /** Stops a generation, if it still runs. */
   signal(pid: number, kind: "soft" | "hard" | "kill"): void {
     const process = this.#processes.get(pid);
     if (kind === "hard") this.#tellWhatIsCut(pid);
-    try {
+    this.#try(pid, () => {
       if (kind === "kill") process?.signal("SIGKILL");
       else if (kind === "hard") process?.signal(this.#service.stopSignals.hard);
       else if (process) this.softStop.tell(pid, process.signal.bind(process));
+    });
+  }
+
+  /** Signals a process; that it may not be signalled is logged. */
+  #try(pid: number, send: () => void): void {
+    try {
+      send();
     } catch (error) {
       this.log.error("cannot signal the server", { pid, error: messageOf(error) });
     }
@@ -216,12 +225,10 @@ export class Generations {
   replaceOthers(): void {
     const { stopSignals, replaces } = this.#service;
     for (const pid of replaces?.pids ?? []) {
-      try {
+      this.#try(pid, () => {
         if (replaces?.stop === "hard") sendSignal(pid, stopSignals.hard);
         else this.softStop.tell(pid, (signal) => sendSignal(pid, signal), true);
-      } catch (error) {
-        this.log.error("cannot signal the server", { pid, error: messageOf(error) });
-      }
+      });
     }
   }
 
