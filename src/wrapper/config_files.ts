@@ -67,10 +67,8 @@ export function planTargets(
  * read them either.
  */
 export function passedOver(configs: readonly string[]): string[] {
-  return configs.filter(isFolder).flatMap((folder) =>
-    [...Deno.readDirSync(folder)].filter(({ name }) => TEMPLATE.test(name))
-      .map(({ name }) => `${folder}/${name}`)
-  ).toSorted();
+  return configs.flatMap((path) => filesIn(path) ?? []).filter((path) => TEMPLATE.test(path))
+    .toSorted();
 }
 
 /** Bytes of a config that is looked through for variables: a server's own program may be among its words. */
@@ -78,9 +76,7 @@ const MAX_LOOKED_AT = 1024 * 1024;
 
 /** Hides what a server's config files, templates or not, take from the environment. */
 export function hiderFor(configs: readonly string[], env: Readonly<Record<string, string>>): Hide {
-  const files = configs.flatMap((path) =>
-    isFolder(path) ? [...Deno.readDirSync(path)].map(({ name }) => `${path}/${name}`) : path
-  );
+  const files = configs.flatMap((path) => filesIn(path) ?? path);
   return hiderOf(env, files.flatMap(textOf));
 }
 
@@ -92,11 +88,12 @@ function textOf(path: string): string[] {
   }
 }
 
-function isFolder(path: string): boolean {
+/** What a folder holds; undefined for what is no folder, or cannot be read, which the server will say. */
+function filesIn(path: string): string[] | undefined {
   try {
-    return Deno.statSync(path).isDirectory;
+    return [...Deno.readDirSync(path)].map(({ name }) => `${path}/${name}`);
   } catch {
-    return false; // The server will say so.
+    return undefined;
   }
 }
 
