@@ -22,9 +22,7 @@ import type { Log } from "../log.ts";
 import { marksOf } from "../process/marks.ts";
 import { descendsFrom, isExecutedBy } from "../process/origin.ts";
 import type { Service } from "../servers/service.ts";
-
-/** How long a hard stop may take before the kill, in milliseconds. */
-const HARD_STOP_TIME = 5000;
+import { HARD_STOP_TIME } from "./events.ts";
 
 /** A process of a service without its wrapper. */
 export interface Orphan {

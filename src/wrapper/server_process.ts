@@ -31,11 +31,6 @@ export class ServerProcess {
     });
   }
 
-  /** Whether it was not reaped yet. */
-  get isRunning(): boolean {
-    return this.#isRunning;
-  }
-
   /**
    * Sends it a signal; its descendants are killed with it, as workers can go on without their master.
    * @returns false when it has ended

@@ -49,14 +49,12 @@ export class SoftStop {
       throw error;
     }
   }
+
   /** Tells it again as long as it has a socket that it was lent. */
   #insist(pid: number, send: (signal: SignalName) => boolean): void {
     setTimeout(() => {
-      const lent = Array.from(
-        { length: lentTo(pid, trusted()) ?? 0 },
-        (_, index) => FIRST_FD + index,
-      );
-      if (!lent.some((number) => isSocket(`/proc/${pid}/fd/${number}`))) return;
+      const lent = Array.from({ length: lentTo(pid, trusted()) ?? 0 });
+      if (!lent.some((_, index) => isSocket(`/proc/${pid}/fd/${FIRST_FD + index}`))) return;
       this.log.info("the server goes on, telling it once more to stop", { pid });
       if (send(this.service.stopSignals.soft)) this.#insist(pid, send);
     }, AGAIN);
