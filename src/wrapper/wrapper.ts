@@ -24,7 +24,7 @@ import type { WrapperOptions } from "./options.ts";
 import { Orphanage } from "./orphanage.ts";
 import { PidFile } from "./pid_file.ts";
 import { type ReloadOutcome, Reloads } from "./reloads.ts";
-import { Reporter } from "./reporter.ts";
+import { SystemdReporter } from "./systemd_reporter.ts";
 import { openWatch } from "./service_watch.ts";
 import { SoftStop } from "./soft_stop.ts";
 import { chooseSockets, type Sockets } from "./sockets.ts";
@@ -60,7 +60,7 @@ class Wrapper {
   readonly #sockets: Sockets;
   readonly #store: Store;
   readonly #supervisor: Supervisor;
-  readonly #reporter: Reporter;
+  readonly #reporter: SystemdReporter;
   readonly #generations: Generations;
   readonly #orphanage: Orphanage;
   readonly #pidFile: PidFile | undefined;
@@ -84,7 +84,7 @@ class Wrapper {
     this.#sockets = chooseSockets({ sock, binderUid, wait, lasting: true }, this.#poller, log);
     this.#supervisor = new Supervisor(limits);
     const startTime = wait + 2 * limits.ready + limits.settle;
-    this.#reporter = new Reporter(notifier, this.#supervisor, startTime);
+    this.#reporter = new SystemdReporter(notifier, this.#supervisor, startTime);
     const launcher = new Launcher(
       service,
       templates,

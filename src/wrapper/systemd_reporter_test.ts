@@ -3,13 +3,13 @@ import { silentLog } from "../../tests/support/local_binder.ts";
 import { NotifySocket } from "../../tests/support/notify_socket.ts";
 import { Poller } from "../../ffi/poll.ts";
 import { Notifier } from "../systemd/notify.ts";
-import { Reporter } from "./reporter.ts";
+import { SystemdReporter } from "./systemd_reporter.ts";
 import type { Event } from "./events.ts";
 import { Supervisor } from "./supervisor.ts";
 
 /** A supervisor of which systemd is told: gives what it hears of each event, without times. */
 async function withReporter(
-  action: (tell: (event: Event) => string[], reporter: Reporter) => void,
+  action: (tell: (event: Event) => string[], reporter: SystemdReporter) => void,
 ): Promise<void> {
   await using socket = new NotifySocket();
   const limits = {
@@ -22,7 +22,7 @@ async function withReporter(
   };
   const supervisor = new Supervisor(limits);
   const notifier = new Notifier(new Poller(), silentLog, { NOTIFY_SOCKET: socket.path });
-  const reporter = new Reporter(notifier, supervisor, 3000);
+  const reporter = new SystemdReporter(notifier, supervisor, 3000);
   action((event) => {
     reporter.report(supervisor.handle(event));
     return socket.takeAll().map((lines) =>
@@ -138,6 +138,6 @@ Deno.test("a successor is ready at once", async () => {
     lastNumber: 5,
   });
   const notifier = new Notifier(new Poller(), silentLog, { NOTIFY_SOCKET: socket.path });
-  new Reporter(notifier, supervisor, 1).resumed();
+  new SystemdReporter(notifier, supervisor, 1).resumed();
   assertEquals(socket.takeAll(), [["READY=1"], ["STATUS=generation 5 serves, 1 draining"]]);
 });

@@ -8,7 +8,7 @@ import type { Supervisor } from "./supervisor.ts";
 const MARGIN = 5000;
 
 /** Follows a supervisor's decisions. */
-export class Reporter {
+export class SystemdReporter {
   /** Why the last reload failed. */
   #failure: string | undefined;
   #stopping = false;
