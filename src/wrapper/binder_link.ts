@@ -14,13 +14,8 @@ import { type BindParam, RPC } from "../control/messages.ts";
 import { PEERS } from "../control/expected_peer.ts";
 import type { WrapperReport } from "../control/reports.ts";
 import { joinParts } from "../sockets/address.ts";
+import type { HeldSocket } from "./sockets.ts";
 import { MAX_RETRY, pause, StandBy } from "./stand_by.ts";
-
-/** A socket that is held, with what was asked for. */
-export interface HeldSocket {
-  param: BindParam;
-  fd: Fd;
-}
 
 /** Where a binder is. */
 export interface BinderPlace {

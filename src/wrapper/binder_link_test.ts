@@ -24,7 +24,8 @@ import { createLog } from "../log.ts";
 import { type BindParam, RPC, RpcError } from "../control/messages.ts";
 import type { Handler } from "../control/handler.ts";
 import { joinParts } from "../sockets/address.ts";
-import { BinderLink, type HeldSocket } from "./binder_link.ts";
+import { BinderLink } from "./binder_link.ts";
+import type { HeldSocket } from "./sockets.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;

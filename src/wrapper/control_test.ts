@@ -25,7 +25,7 @@ import { Channel } from "../control/channel.ts";
 import { listenOn } from "../control/control_socket.ts";
 import { RPC } from "../control/messages.ts";
 import { VERSION } from "../version.ts";
-import type { HeldSocket } from "./binder_link.ts";
+import type { HeldSocket } from "./sockets.ts";
 import { Control } from "./control.ts";
 import { Counters } from "./counters.ts";
 import { Reloads } from "./reloads.ts";

@@ -7,7 +7,7 @@ import type { Log } from "../log.ts";
 import { copyLent } from "../process/copied_socket.ts";
 import { type Address, formatAddress, toParts } from "../sockets/address.ts";
 import { addressIfListening } from "../sockets/listen.ts";
-import type { HeldSocket } from "./binder_link.ts";
+import type { HeldSocket } from "./sockets.ts";
 import type { Orphan } from "./orphans.ts";
 
 /**

@@ -8,7 +8,7 @@ import { SYS_PIDFD_GETFD } from "../../ffi/constants.ts";
 import { libc } from "../../ffi/libc.ts";
 import { socketCookie } from "../../ffi/socket.ts";
 import { createLog } from "../log.ts";
-import type { HeldSocket } from "./binder_link.ts";
+import type { HeldSocket } from "./sockets.ts";
 import { listeningSocketsOf } from "./orphan_sockets.ts";
 import { findOrphans, type Orphan } from "./orphans.ts";
 

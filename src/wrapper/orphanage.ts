@@ -4,7 +4,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
 import type { Log } from "../log.ts";
 import type { Service } from "../servers/service.ts";
-import type { HeldSocket } from "./binder_link.ts";
+import type { HeldSocket } from "./sockets.ts";
 import type { SoftStop } from "./soft_stop.ts";
 import { listeningSocketsOf } from "./orphan_sockets.ts";
 import { findOrphans, type Orphan, retireOrphan } from "./orphans.ts";

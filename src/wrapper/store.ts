@@ -11,7 +11,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { socketCookie } from "../../ffi/socket.ts";
 import { takeListenFds } from "../systemd/listen_fds.ts";
 import type { Notifier } from "../systemd/notify.ts";
-import type { HeldSocket } from "./binder_link.ts";
+import type { HeldSocket } from "./sockets.ts";
 
 /** Their name there, which tells them from sockets of a `.socket` unit. */
 const NAME = "multibinder-held";
