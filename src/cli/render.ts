@@ -48,7 +48,7 @@ export const subcommand = defineSubcommand({
       const { Poller } = await import("../../ffi/poll.ts");
       const { sock, wait, "binder-uid": binderUid } = options;
       const source = chooseSockets(
-        { sock, wait, binderUid: binderUid?.(), lasting: false },
+        { sock, wait, binderUid: binderUid?.(), longLived: false },
         new Poller(),
         log,
       );

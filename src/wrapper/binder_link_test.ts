@@ -37,13 +37,13 @@ class Scene {
   readonly log: string[] = [];
   readonly link: BinderLink;
 
-  constructor(readonly sock: string, lasting = true) {
+  constructor(readonly sock: string, longLived = true) {
     const log = createLog({ format: "text", level: "info" }, (line) => this.log.push(line));
     this.link = new BinderLink(
       { path: sock, uid: undefined },
       poller,
       log,
-      lasting ? () => this.held : undefined,
+      longLived ? () => this.held : undefined,
     );
   }
 
@@ -81,10 +81,10 @@ class Scene {
 }
 
 /** Runs `test` with a link, twice; it must leave no descriptor open. */
-async function withLink(test: (scene: Scene) => Promise<void>, lasting = true): Promise<void> {
+async function withLink(test: (scene: Scene) => Promise<void>, longLived = true): Promise<void> {
   await leavesNoDescriptors(async () => {
     using folder = tempDir();
-    const scene = new Scene(folder.file("sock"), lasting);
+    const scene = new Scene(folder.file("sock"), longLived);
     try {
       await test(scene);
     } finally {

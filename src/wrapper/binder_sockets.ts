@@ -22,7 +22,7 @@ export class BinderSockets implements Sockets {
 
   constructor(readonly sock: string, options: SocketsOptions, poller: Poller, readonly log: Log) {
     this.#wait = options.wait;
-    const held = options.lasting ? () => this.served : undefined;
+    const held = options.longLived ? () => this.served : undefined;
     this.#link = new BinderLink({ path: sock, uid: options.binderUid }, poller, log, held);
   }
 

@@ -81,6 +81,6 @@ async function socketsFor(
   if (!options.strict) return await socketsForCheck(params, options, poller, log);
   const { sock, wait } = options;
   const binderUid = options.binderUid?.();
-  const sockets = chooseSockets({ sock, binderUid, wait, lasting: false }, poller, log);
+  const sockets = chooseSockets({ sock, binderUid, wait, longLived: false }, poller, log);
   return await sockets.prepare(params);
 }

@@ -55,8 +55,8 @@ export interface SocketsOptions {
   binderUid?: number | undefined;
   /** Milliseconds to wait for that binder. */
   wait: number;
-  /** Whether this process stays, and hands its sockets back should the binder die. */
-  lasting: boolean;
+  /** Whether this process stays, and hands its sockets back to the next binder should this one die; a check ends. */
+  longLived: boolean;
 }
 
 /**

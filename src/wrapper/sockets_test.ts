@@ -26,7 +26,7 @@ const LONG = 20_000;
 const poller = new Poller();
 
 function options(some: Partial<SocketsOptions> = {}): SocketsOptions {
-  return { sock: undefined, wait: LONG, lasting: true, ...some };
+  return { sock: undefined, wait: LONG, longLived: true, ...some };
 }
 
 /** Sockets of this process, since there is no binder. */

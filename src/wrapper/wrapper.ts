@@ -81,7 +81,7 @@ class Wrapper {
     const templates = planTargets(service.configs, renderDir);
     const notifier = new Notifier(this.#poller, log);
     this.#store = new Store(notifier);
-    this.#sockets = chooseSockets({ sock, binderUid, wait, lasting: true }, this.#poller, log);
+    this.#sockets = chooseSockets({ sock, binderUid, wait, longLived: true }, this.#poller, log);
     this.#supervisor = new Supervisor(limits);
     const startTime = wait + 2 * limits.ready + limits.settle;
     this.#reporter = new SystemdReporter(notifier, this.#supervisor, startTime);
