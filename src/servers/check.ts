@@ -29,7 +29,7 @@ export class RefusedConfig extends UserError {
   }
 }
 
-/** The error of a check, without what is to be hidden of what the server has said. */
+/** The error of a check, with `hide` done to all that the server has said. */
 export function hidden(error: unknown, hide: (text: string) => string): unknown {
   if (!(error instanceof UserError)) return error;
   const { message, exitCode } = error;

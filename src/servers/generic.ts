@@ -2,8 +2,8 @@
  * Any server: what the command line says of it, and what a profile knows.
  *
  * It finds its sockets as descriptors from 3 on: by `{NAME}` in its command, by LISTEN_FDS, or by FD_NAME.
- * What multibinder does not know of it costs care and no connection: without a check a config is proven by the
- * start of a generation alone, which must come up before the one before is told to stop.
+ * What multibinder does not know of a server loses no connection: without a check, a config is proven by the start of
+ * a generation alone, which must come up before the one before it is told to stop.
  * @module
  */
 
@@ -22,7 +22,7 @@ import type { Server, Service, ServiceOptions, Started } from "./service.ts";
 
 const EXAMPLE = "python3 server.py --fd {http}";
 
-/** Programs that start the real one and stay between it and whoever signals. */
+/** Programs that start the server, and stay between it and whoever signals it. */
 const BETWEEN = /^(?:(?:ba|da|z|k|a)?sh|npm|npx|yarn|pnpm)$/;
 
 const HELP = `\
@@ -32,12 +32,12 @@ generic     any other program: --check, --stop-signal and --kill-signal say how 
             --ready-poll or --ready-fd that sign alone counts.
 `;
 
-/** The name of a profile's server, and what it needs, in the help. */
+/** A profile's line in the help: the server's name, and a command that runs it. */
 function helpOf({ name, example }: Profile): string {
   return `${name.padEnd(12)}${example}\n`;
 }
 
-/** Makes a server of what is known of it; of nothing, the one for all the others. */
+/** Makes the server that a profile describes; without a profile, the one for all other programs. */
 export function genericServer(profile?: Profile): Server {
   const server: Server = {
     name: profile?.name ?? "generic",
@@ -56,7 +56,7 @@ class Generic implements Service {
   readonly stopSignals: { soft: SignalName; hard: SignalName };
   readonly configs: readonly string[];
   readonly identity: string;
-  readonly hearsLate: boolean;
+  readonly mayMissStop: boolean;
   readonly #wantsOwnPid: boolean;
 
   constructor(
@@ -74,7 +74,7 @@ class Generic implements Service {
       soft: stopSignal ?? profile?.soft ?? "SIGTERM",
       hard: killSignal ?? profile?.hard ?? "SIGKILL",
     };
-    this.hearsLate = profile?.hearsLate === true && stopSignal === undefined;
+    this.mayMissStop = profile?.mayMissStop === true && stopSignal === undefined;
     // Two sites may be run by the same words, in different folders.
     const addresses = named.map(({ address }) => address);
     this.identity = [Deno.cwd(), ...words, ...addresses].join(" ");
@@ -104,7 +104,7 @@ class Generic implements Service {
     if (argv === undefined) return;
     const reasonOf = (output: readonly string[], end: string | undefined) => output.at(-1) ?? end;
     const who = this.options.check === undefined ? this.server.name : "--check";
-    // Without its own pid they are not for it, and some programs fail then.
+    // They are for the process that LISTEN_PID names, and there is none: some programs fail of that.
     const { LISTEN_FDS: _fds, LISTEN_FDNAMES: _names, ...env } = this.#environment(launch);
     await checkConfig(launch, { who, argv, env, timeout, reasonOf });
   }

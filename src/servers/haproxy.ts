@@ -106,7 +106,7 @@ class Haproxy implements Service {
   async check(launch: Launch, timeout: number): Promise<Latch> {
     const argv = toArgv(this.command, launch.files, ["-c"]);
     const env = cleanEnvironment(launch.env);
-    // It takes as long as the check, and no longer together with it.
+    // The latch takes as long to start as the check does: side by side both take no longer.
     const latch = new Latch(launch);
     try {
       await checkConfig(launch, { who: "HAProxy", argv, env, timeout, reasonOf });
@@ -118,7 +118,7 @@ class Haproxy implements Service {
     }
   }
 
-  /** What HAProxy's own check lets pass. */
+  /** Looks for what HAProxy's own check lets pass. */
   #examineChecked(launch: Launch): void {
     this.#insistOnReloadable(launch);
     const texts = this.#texts(launch);
@@ -151,7 +151,7 @@ class Haproxy implements Service {
     try {
       const argv = toArgv(this.command, launch.files, ["-db", "-sf", String(latch.pid)]);
       const child = launch.start(argv, { env: cleanEnvironment(launch.env) });
-      // Should HAProxy end early, nobody needs the latch any more.
+      // When HAProxy has ended early, the latch waits for no signal any more.
       void child.exited.then(() => latch[Symbol.dispose]());
       return { ...child, ready: latch.ready };
     } catch (error) {
@@ -244,7 +244,7 @@ const MASTER_VARIABLES = new Set([
   "HAPROXY_PROCESSES",
 ]);
 
-/** An environment without those; what else begins so is the user's own, for the config. */
+/** An environment without those; other variables that begin with HAPROXY_ are the user's, for the config. */
 export function cleanEnvironment(env: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !MASTER_VARIABLES.has(name)));
 }

@@ -100,13 +100,13 @@ class Nginx implements Service {
     // workers that are woken for one connection, the later one would wait in accept(), and serve nobody.
     launch.sockets.forEach((socket) => socket.setNonBlocking());
     const { settle } = this.options;
-    // Its workers do, unless it closes a socket that no line names.
+    // Its workers poll all sockets, unless nginx closes one that no line names.
     const sign = this.#polls ? "poll" : undefined;
     const env = environment(launch);
     return startWithReadiness(launch, { argv, env, wantsOwnPid: false, sign, settle });
   }
 
-  /** What one that ended has removed is written again. */
+  /** Writes the pid file again, which a generation that has ended has removed. */
   ended(serving: number, log: Log): void {
     const path = this.#pidFile;
     if (path === undefined) return;

@@ -1,6 +1,6 @@
 /**
- * Servers that need no more than the generic way and a line or two of data. Each with the page that they come
- * from; docs/servers.md says which of them were tested here.
+ * Servers that need no more than the generic way and a few lines of data, each with the page that these come from.
+ * docs/servers.md says which servers were tested here.
  */
 
 import type { SignalName } from "../../ffi/constants.ts";
@@ -21,10 +21,10 @@ export interface Profile {
   check?: (words: readonly string[]) => readonly string[];
   /** The sign that it always gives once it is up. */
   sign?: Sign;
-  /** It takes sockets from LISTEN_FDS that its command has named as well, and fails. */
+  /** Where its command names sockets that LISTEN_FDS has as well, it takes them twice, and fails. */
   takesTwice?: true;
-  /** It may let a soft stop go by while it starts, and closes its sockets when it hears one. */
-  hearsLate?: true;
+  /** It may miss a soft stop while it starts, and closes its sockets when it obeys one. */
+  mayMissStop?: true;
   /** Variables in which it looks for its sockets, by their descriptors. */
   variables?: (sockets: readonly NamedSocket[]) => Record<string, string>;
 }
@@ -58,7 +58,7 @@ export const PROFILES: readonly Profile[] = [
     example: "unicorn -c unicorn.rb",
     soft: "SIGQUIT",
     hard: "SIGTERM",
-    hearsLate: true,
+    mayMissStop: true,
   },
   // https://caddyserver.com/docs/conventions#network-addresses (fd/3), READY=1 (notify_linux.go).
   {

@@ -1,5 +1,5 @@
 /**
- * Starting a server and finding out when it is up, for servers without a way of their own to tell.
+ * Starting a server and finding out when it is up, for servers without a way of their own to say so.
  *
  * Signs are its word to NOTIFY_SOCKET (sd_notify(3)), that it polls every socket that it was given, and that
  * it has stayed up for the settle time: the first of them counts. Where one sign was asked for, only that one.
@@ -35,7 +35,7 @@ export interface Start {
   settle: number;
 }
 
-/** Holds the number of the descriptor to write a line to. */
+/** The variable with the number of the descriptor to write a line to. */
 export const READY_VARIABLE = "FD_READY";
 
 /** Milliseconds between two looks at what it polls: the first, and at most. */
@@ -56,7 +56,7 @@ class Follower {
   readonly #up = Promise.withResolvers<undefined>();
   readonly #resources = new DisposableStack();
   readonly started: Started;
-  /** Of its sockets: the wrapper may have closed its own descriptors of them later. */
+  /** Those of its sockets, whose descriptors in the wrapper may be closed later. */
   readonly #inodes: readonly number[];
   #isOver = false;
   #isUp = false;

@@ -20,7 +20,7 @@ export const SERVERS: readonly Server[] = [
 /** The server that a template is for, when there is no command that says so. */
 export const TEMPLATE_SERVER: Server = haproxy;
 
-/** Options that are for servers of which multibinder does not know it. */
+/** The options that say what multibinder does not know of a server. */
 const ADJUSTMENTS = {
   check: "--check",
   stopSignal: "--stop-signal",

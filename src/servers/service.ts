@@ -105,15 +105,15 @@ export interface Service {
    */
   readonly leavesSocketsPolled?: boolean;
   /**
-   * Whether a soft stop may come too early to be heard: such a one is told again as long as it has its sockets,
-   * which it closes at once, and hears no other meaning in that.
+   * Whether the server may miss a soft stop while it starts. It is told again for as long as it has its sockets, which
+   * it closes as soon as it obeys; a second signal must mean nothing else to it.
    */
-  readonly hearsLate?: boolean;
+  readonly mayMissStop?: boolean;
   /** A generation has ended, while the one with this pid serves. */
   ended?(serving: number, log: Log): void;
   /** How grave a line of its output is; undefined when the line does not say. */
   levelOf(line: string): Level | undefined;
-  /** Whether it goes on as ever when nobody reads its standard error any more: others SIGPIPE ends. */
+  /** Whether it goes on when nobody reads its standard error any more; SIGPIPE ends other servers then. */
   readonly outlivesReader?: boolean;
   /**
    * What of the program and of its config will bite, for `multibinder doctor`: looked at, and nothing changed.
@@ -122,7 +122,7 @@ export interface Service {
   examine?(launch: Launch): Promise<Finding[]>;
 }
 
-/** What only the service that has begun it can make use of. */
+/** Something that only the service that has begun it can use. */
 export type Begun = Disposable;
 
 /** A generation that was started. */

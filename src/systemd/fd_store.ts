@@ -1,4 +1,4 @@
-/** Whether the service manager keeps a binder's sockets across a restart (systemd.service(5)). */
+/** Whether systemd keeps a binder's sockets across a restart of its service (systemd.service(5)). */
 
 import { type Finding, fine } from "../finding.ts";
 
@@ -23,7 +23,7 @@ export function serviceOf(cgroup: string): string | undefined {
  * @param pid of the process that is looked at
  * @param shown what `systemctl show` says of {@link PROPERTIES}, a line each
  * @param sockets how many are to be stored
- * @returns undefined for a unit that is another one's: a systemd in a container has units of the same names
+ * @returns undefined for a unit of another systemd: one in a container has units of the same names
  */
 export function examineStore(
   unit: string,

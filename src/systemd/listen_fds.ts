@@ -52,7 +52,7 @@ export function takeListenFds(): PassedFd[] {
 }
 
 function uselessness(number: number): string | undefined {
-  // Only looked at: it may be somebody else's.
+  // It is only looked at, and not closed: it may be somebody else's.
   const fd = new Fd(number);
   try {
     if (fd.closeOnExec) return "was not passed on: this program has opened it itself";

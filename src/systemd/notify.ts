@@ -13,7 +13,7 @@ import { connectUnix } from "../../ffi/socket.ts";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 
-/** The variables that concern it. */
+/** The variables that it reads. */
 export interface NotifyEnvironment {
   NOTIFY_SOCKET?: string;
   WATCHDOG_USEC?: string;
@@ -25,7 +25,7 @@ interface Message {
   fds: readonly Fd[];
 }
 
-/** See the module's description. Without the variable nothing is sent; and no failure is the program's. */
+/** See the module's description. Without the variable nothing is sent; a failure is logged, and harms nothing. */
 export class Notifier implements Disposable {
   readonly #path: string | undefined;
   readonly #queue: Message[] = [];
@@ -58,7 +58,7 @@ export class Notifier implements Disposable {
     return this.#watchdog !== undefined;
   }
 
-  /** The end of what waits to be sent; undefined when nothing does. */
+  /** Settles when all that waits was sent; undefined when nothing waits. */
   get underWay(): Promise<void> | undefined {
     return this.#queue.length > 0 ? this.#sent : undefined;
   }
@@ -78,7 +78,7 @@ export class Notifier implements Disposable {
     this.#send({ STOPPING: 1 });
   }
 
-  /** What the start, reload or stop under way may still take. @param ms milliseconds from now on */
+  /** Asks for more time for the start, reload or stop under way. @param ms milliseconds from now on */
   extendTimeout(ms: number): void {
     this.#send({ EXTEND_TIMEOUT_USEC: BigInt(Math.ceil(ms)) * 1000n });
   }

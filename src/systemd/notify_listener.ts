@@ -39,9 +39,9 @@ export class NotifyListener implements Disposable {
 
   /**
    * @param isOurs whether a process may speak for the server: others are not heard
-   * @param take what is done about a datagram
-   * @param deafened told who has sent descriptors and is none of ours. Whoever receives them has to close them,
-   *   which may never end: so they are left where they are, and nothing more is heard
+   * @param take is given each datagram
+   * @param deafened is given the sender when another process has sent descriptors. Whoever receives them has to close
+   *   them, which may never end: so they are left where they are, and nothing more is heard
    */
   constructor(
     readonly poller: Poller,

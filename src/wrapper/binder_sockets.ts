@@ -46,16 +46,16 @@ export class BinderSockets implements Sockets {
       unique.set(key, Object.keys(options).length > 0 ? { ...longer, options } : longer);
     }
     try {
-      // At the first start a binder that is not there yet is waited for. A reload can do without one, as long
-      // as this process has copies of its sockets.
+      // At the first start a binder that is not there yet is waited for. A reload can do without one: this process
+      // holds the sockets of the config that is served.
       const wait = this.#served.size === 0 ? this.#wait : 0;
       this.#candidate = await this.#ask(unique, wait);
     } catch (error) {
       if (!(error instanceof NoBinderError || error instanceof RefusedError)) throw error;
-      // What is held is not what the config asks for.
+      // The held sockets do not have the options that the config asks for.
       const isOfOptions = ["EBUSY", "EPERM", "ENOPROTOOPT"].includes(codeOf(error));
       if (error instanceof RefusedError && isOfOptions) throw error;
-      // What is held needs no binder. Of one that is there, the rest can still be had.
+      // Held sockets need no binder. From a binder that is there, the rest can still be had.
       const unknown = new Map([...unique].filter(([key]) => !this.#served.has(key)));
       const asksTheRest = error instanceof RefusedError && unknown.size < unique.size;
       if (unknown.size > 0 && !asksTheRest) throw error;
@@ -115,7 +115,7 @@ function codeOf(error: NoBinderError | RefusedError): string {
   return error instanceof RefusedError ? error.data?.code ?? "" : error.code;
 }
 
-/** One key for one address, but for a host name: what that means is the binder's to say. */
+/** One key for one address, however it is written; for a host name the name, which the binder looks up. */
 function keyOf(param: BindParam): string {
   const address = numericAddress(param);
   return address === undefined ? joinParts(param) : formatAddress(address);

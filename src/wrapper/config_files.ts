@@ -71,7 +71,7 @@ export function passedOver(configs: readonly string[]): string[] {
     .toSorted();
 }
 
-/** Bytes of a config that is looked through for variables: a server's own program may be among its words. */
+/** Bytes of a file that is searched for variables: a program may be among the words of a command, too. */
 const MAX_LOOKED_AT = 1024 * 1024;
 
 /** Hides what a server's config files, templates or not, take from the environment. */
@@ -84,7 +84,7 @@ function textOf(path: string): string[] {
   try {
     return [decode(readInput(path, MAX_LOOKED_AT))];
   } catch {
-    return []; // Whoever needs it will say so.
+    return []; // The server will say so.
   }
 }
 
@@ -107,8 +107,8 @@ export function targetsOf(templates: readonly Template[]): Map<string, string> {
  * own, since a server must not be given one descriptor twice; the named sockets have the first numbers.
  * @param templates paths, with the path to write each to
  * @param env in scope as `ENV`
- * @param socketNames what stands in a config for the sockets with these descriptors
- * @param named sockets that the command line names
+ * @param socketNames gives what stands in a config for the sockets with these descriptors
+ * @param named the sockets that the command line names
  * @throws {UserError} TemplateError, or when a file cannot be read
  */
 export function renderFiles(

@@ -37,9 +37,9 @@ import type { Sockets } from "./sockets.ts";
 import { WRAPPER_STATE_VERSION, type WrapperState } from "./state.ts";
 import type { Supervisor } from "./supervisor.ts";
 
-/** What it shows and steers. */
+/** What the control socket shows and controls. */
 export interface Controlled {
-  /** Where to listen; undefined for a name that is nobody else's. */
+  /** Where to listen; undefined for a name of its own in the abstract namespace. */
   path: string | undefined;
   /** Where metrics are to be read; undefined for nowhere. */
   metrics: string | undefined;
@@ -59,9 +59,9 @@ export interface Controlled {
   /** Asks for a reload, and waits for its end. */
   reload: () => Promise<ReloadOutcome>;
   stop: () => void;
-  /** The end of what is neither a start nor a reload, and cannot be handed over; undefined when nothing is. */
+  /** Settles when what cannot be handed over has ended, starts and reloads aside; undefined when nothing runs. */
   underWay: () => Promise<unknown> | undefined;
-  /** What others know that the state for a successor has in it. */
+  /** What the state for a successor also has, and this class does not know. */
   handOver: () => Pick<WrapperState, "mainPids" | "watched">;
 }
 
@@ -190,14 +190,14 @@ export class Control {
     return { result: message, fds: [] };
   }
 
-  /** From the first request to stop on, while the server still serves: load balancers are to look away. */
+  /** Why load balancers are to send nobody here: from the first request to stop on, while the server still serves. */
   #unready(): string | undefined {
     const { supervisor } = this.controlled;
     if (supervisor.ending) return "stopping";
     return supervisor.serving ? undefined : "no generation of the server serves";
   }
 
-  /** What no start needs is loaded when it is asked for. */
+  /** What most starts do not need is loaded when it is asked for. */
   async #openMetrics(before?: MetricsSocketState): Promise<void> {
     const { log, metrics, poller } = this.controlled;
     if (metrics === undefined) return;
@@ -239,7 +239,7 @@ export class Control {
       generations: supervisor.snapshot().generations.map((one) => ({
         ...one,
         ageSeconds: ageOf(one.pid),
-        // Of the one that serves they change all the time, and are what a server's own statistics are for.
+        // Those of the generation that serves change all the time; for them there are the server's own statistics.
         ...(one.state === "draining" && { connections: clientConnections(one.pid) ?? null }),
       })),
       lastReload: reloads.last,

@@ -1,15 +1,15 @@
-/** What a wrapper has done so far, counted for metrics: it follows what the supervisor is told and decides. */
+/** What a wrapper has done so far, counted for metrics by the events and actions of its supervisor. */
 
 import { byLabel, type Metric, metric } from "../control/exposition.ts";
 import { natural, object, orAbsent, table } from "../process/shape.ts";
 import type { Action, Event } from "./events.ts";
 import { Histogram, histogramShape, type HistogramState } from "./histogram.ts";
 
-/** Seconds. A reload has at least the settle time; a drain may go on for as long as `--drain`. */
+/** Bounds in seconds. A reload takes the settle time at least; a drain may take as long as `--drain`. */
 const RELOAD_BOUNDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 const DRAIN_BOUNDS = [0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600];
 
-/** For a successor. Times are milliseconds since 1970. */
+/** The counters, for a successor. Times are milliseconds since 1970. */
 export interface CountersState {
   succeeded: number;
   failed: number;
@@ -43,7 +43,7 @@ export class Counters {
   #draining = new Map<number, number>();
   #reloadingSince: number | undefined;
 
-  /** Takes an event, and what was decided upon it. */
+  /** Counts what an event and the actions that it led to mean. */
   follow(event: Event, actions: readonly Action[], now: number = Date.now()): void {
     if (event.type === "exited") this.#ended(event.pid, now);
     for (const action of actions) {
@@ -68,7 +68,7 @@ export class Counters {
     };
   }
 
-  /** Goes on with what a program before has counted. */
+  /** Goes on with what the program before has counted. */
   resume(state: CountersState): void {
     this.#succeeded = state.succeeded;
     this.#failed = state.failed;

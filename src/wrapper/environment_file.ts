@@ -1,8 +1,8 @@
 /**
- * Files with variables for the environment, in the format of EnvironmentFile= (systemd.exec(5)): lines of
- * NAME=VALUE; what begins with # or ; is a comment; a backslash at the end of a line joins the next one. A
- * value may stand in quotes: in single ones everything is meant as it stands, in double ones and without any
- * a backslash takes the next character as it is.
+ * Files with variables for the environment, in the format of EnvironmentFile= (systemd.exec(5)): lines of NAME=VALUE. A
+ * line that begins with # or ; is a comment; a backslash at the end of a line joins the next one to it. A value may
+ * stand in quotes: in single ones each character stands for itself, in double ones and without quotes a backslash makes
+ * the next character stand for itself.
  * @module
  */
 
@@ -25,7 +25,7 @@ export function environmentWith(files: readonly string[]): Record<string, string
 /**
  * Reads such a file.
  * @param named its path; after a `-` it may be absent, as systemd has it
- * @throws {UserError} for one that cannot be read, or with a line that is none, naming it
+ * @throws {UserError} for a file that cannot be read, or for a malformed line, which it names
  */
 export function readEnvironmentFile(named: string): Record<string, string> {
   const path = named.replace(/^-/, "");

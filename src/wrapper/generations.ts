@@ -1,4 +1,4 @@
-/** Doing with generations what the supervisor decides: preparing, starting and stopping them. */
+/** Preparing, starting and stopping generations, as the supervisor decides. */
 
 import type { SignalName } from "../../ffi/constants.ts";
 import { Fd } from "../../ffi/fd.ts";
@@ -23,17 +23,17 @@ import {
 import { ServerProcess } from "./server_process.ts";
 import type { WrapperState } from "./state.ts";
 
-/** The generations that run, and how to make one. What comes of it is told as events. */
+/** The generations that run, and how to make one. What happens to them is told the supervisor as events. */
 export class Generations {
   readonly #processes = new Map<number, ServerProcess>();
   readonly #outputs = new Map<number, ServerOutput>();
-  /** Of the preparation last started. */
+  /** As in the preparation that was started last. */
   #hide: Hide = (text) => text;
 
   /**
    * @param naming how the lines of generations appear in the log, if they are to
-   * @param isStarting whether a generation is wanted, and not up yet
-   * @param tell takes what happens
+   * @param isStarting whether a generation is the candidate, and not up yet
+   * @param tell takes the events
    */
   constructor(
     readonly launcher: Launcher,
@@ -68,7 +68,8 @@ export class Generations {
   start(preparation: Preparation, number: number): void {
     let started: Started;
     this.#hide = preparation.hide;
-    // Unasked, nothing that a reader's end could harm is read, and only where a line has a priority: in the journal.
+    // Unless --prefix-output asks for it, lines are read for the journal alone, where each has a priority, and only
+    // those of a server that goes on when their reader has ended.
     const isRead = this.naming !== undefined || this.#service.outlivesReader && isJournal();
     const pipe = isRead ? createOutputPipe() : undefined;
     try {
@@ -82,7 +83,7 @@ export class Generations {
     if (pipe) this.#listen(started.pid, number, pipe.reader);
     const { pid, ready } = started;
     void ready.then((why) => {
-      // It has ended, and is asked for its reasons.
+      // It has ended: what is known of that comes as another event.
       if (!this.#processes.has(pid)) return;
       this.tell(why === undefined ? { type: "ready", pid } : { type: "unready", pid, why });
     });
@@ -101,7 +102,7 @@ export class Generations {
     }
   }
 
-  /** Has the journal or the log get what a generation writes. @param reader of its standard error */
+  /** Passes what a generation writes on to the journal or the log. @param reader of its standard error */
   #listen(pid: number, number: number, reader: Fd): void {
     const { service, poller } = this.launcher;
     const write = this.naming
@@ -152,14 +153,14 @@ export class Generations {
     return this.#outputs.get(pid)?.words.map(this.#hide);
   }
 
-  /** What a generation has to say that has failed to come up, and whose lines are not known. */
+  /** Finds out what a generation said that has failed to come up, and whose lines did not pass through us. */
   async #hear(
     pid: number,
     status: ExitStatus,
     preparation: Preparation,
     number: number,
   ): Promise<string[] | undefined> {
-    // One that ends well has gone into the background: there are not to be two of it.
+    // A server that ended with code 0 has gone into the background: a second start would make two of it.
     const isFailed = "code" in status && status.code !== 0;
     if (!isFailed || !this.isStarting(pid)) return undefined;
     try {
@@ -175,7 +176,7 @@ export class Generations {
     }
   }
 
-  /** Ends what was not to come up; what it has accepted it finishes. */
+  /** Stops a server that was not to come up, and did; it may finish what it has accepted. */
   #dismiss({ pid, exited, mainPid }: Started, isUp: boolean): void {
     const process = new ServerProcess(pid, exited, mainPid);
     const { hard } = this.#service.stopSignals;
@@ -211,7 +212,7 @@ export class Generations {
     if (connections) this.log.warn("connections are cut by a hard stop", { pid, connections });
   }
 
-  /** Tells an event later: if it is about a process, only as long as that runs. */
+  /** Gives the supervisor an event later; one that is about a process, only if that still runs. */
   setTimer(ms: number, event: Event): void {
     const fire = () => {
       const said = event.type === "ready-timeout" ? this.#wordsOf(event.pid) : undefined;

@@ -3,11 +3,11 @@
 import { labelled, Metric } from "../control/exposition.ts";
 import { list, natural, object, type Shape, ShapeError } from "../process/shape.ts";
 
-/** For a successor. */
+/** A histogram, for a successor. */
 export interface HistogramState {
-  /** One a bound, and last those above all bounds. */
+  /** One for each bound, and a last one for what is above them all. */
   counts: number[];
-  /** Of all, in seconds. */
+  /** The sum of all times, in seconds. */
   sum: number;
 }
 
@@ -29,7 +29,7 @@ export class Histogram {
     this.#counts = [...bounds, Infinity].map(() => 0);
   }
 
-  /** Counts one that has taken so many seconds. */
+  /** Counts something that has taken so many seconds. */
   add(taken: number): void {
     const at = this.bounds.findIndex((bound) => taken <= bound);
     const index = at < 0 ? this.bounds.length : at;
@@ -41,7 +41,7 @@ export class Histogram {
     return { counts: this.#counts, sum: this.#sum };
   }
 
-  /** Goes on with what a program before has counted, if it had the same bounds. */
+  /** Goes on with what the program before has counted, if it had the same bounds. */
   resume({ counts, sum }: HistogramState): void {
     if (counts.length !== this.#counts.length) return;
     this.#counts = counts;

@@ -1,6 +1,6 @@
 /**
- * Commands of the user's around a reload. One before it can refuse it, or make ready what it takes; one after it
- * is told how it went. The first start of a server is no reload.
+ * Commands that the user has run around a reload. The one before it can refuse the reload, or prepare what the reload
+ * needs; the one after it learns how the reload went. The first start of a server is no reload.
  * @module
  */
 
@@ -13,7 +13,7 @@ import { outputOf } from "../process/output_of.ts";
 import { exitCodeOf } from "../servers/launch.ts";
 import { withoutServiceVariables } from "../systemd/environment.ts";
 
-/** What there is to run, if anything: commands of the shell. */
+/** The commands, for the shell. */
 export interface HookCommands {
   before?: string | undefined;
   after?: string | undefined;
@@ -22,7 +22,7 @@ export interface HookCommands {
 /** How a reload went. */
 export interface ReloadEnd {
   ok: boolean;
-  /** What a `multibinder reload` is told. */
+  /** What `multibinder reload` prints. */
   message: string;
   /** The generation that serves, and its process. */
   generation: number;
@@ -42,7 +42,7 @@ export class Hooks {
     readonly log: Log,
   ) {}
 
-  /** The end of those under way; undefined when none is. */
+  /** Settles when the commands under way have ended; undefined when none is. */
   get underWay(): Promise<unknown> | undefined {
     return this.#underWay > 0 ? this.#last : undefined;
   }
@@ -61,7 +61,7 @@ export class Hooks {
     if (after === undefined) return;
     void this.#run("--after-reload", after, {
       RELOAD_OUTCOME: ok ? "success" : "failure",
-      // What a server or a template says may have it, and no variable can.
+      // A message that quotes a server or a template may hold a NUL, which no variable can.
       RELOAD_MESSAGE: message.replaceAll("\0", "\uFFFD"),
       RELOAD_GENERATION: String(generation),
       RELOAD_PID: String(pid),

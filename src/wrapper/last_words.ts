@@ -1,30 +1,30 @@
 /**
  * Why a server ended before it was up, in its own words. Where its lines pass through us they are known
- * (server_output.ts). Elsewhere they are in the log, but not known to us: it writes to our own standard error, and
- * nothing stands between, since a server must not depend on a program that reads what it says. So it is started once more, with its output in memory. It accepted nothing the first time, and will end in the
- * same way before it does.
- * @module
+ * (server_output.ts). Elsewhere it writes to our own standard error, and nothing stands between, since a server must
+ * not depend on a program that reads its output: the words are in the log, and not known to us. So the server is
+ * started once more, with its output in memory. It accepted nothing the first time, and will fail in the same way
+ * before it does.
  */
 
 import type { Fd } from "../../ffi/fd.ts";
 import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import type { Started } from "../servers/service.ts";
 
-/** Milliseconds that it may take to end. */
+/** Milliseconds that the server may take to end. */
 const PATIENCE = 5000;
 
-/** Bytes that are read. */
+/** Bytes of its output that are read. */
 const MAX_OUTPUT = 64 * 1024;
-/** Lines that are told, and characters of each. */
+/** How many lines are given, and how many characters of each. */
 const LINES = 4;
 const CHARACTERS = 300;
 
 /**
- * Has a server say it.
+ * Starts a server once more, to learn why it ended.
  * @param start starts it with that output
- * @param isError whether a line is about an error: these are told, if there are any
- * @param dismiss takes one that has come up, or goes on without; it is running
- * @returns the last lines
+ * @param isError whether a line is about an error: where there are any, only these are given
+ * @param dismiss is given the server when it has not ended, and whether it has come up
+ * @returns its last lines
  */
 export async function lastWords(
   start: (output: Fd) => Started,
@@ -37,7 +37,7 @@ export async function lastWords(
   const timer = setTimeout(() => resolve("late"), PATIENCE);
   const end = await Promise.race([
     started.exited.then(() => "ended" as const),
-    // Where it ends, nobody will tell that it is up.
+    // Without a sign that it is up, it is waited for until the time is over.
     started.ready.then((why) => why === undefined ? "up" as const : late),
     late,
   ]);

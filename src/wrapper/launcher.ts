@@ -28,9 +28,9 @@ export interface Preparation {
   readonly sockets: readonly Fd[];
   /** Its environment. */
   readonly env: Readonly<Record<string, string>>;
-  /** For what is told of it: hides what its config has from the environment. */
+  /** Hides, in what is said of the generation, the values that its config takes from the environment. */
   readonly hide: Hide;
-  /** What the check has begun for its start. */
+  /** What the check has begun for the start, if anything. */
   readonly begun?: Begun;
 }
 
@@ -97,7 +97,7 @@ export class Launcher {
     }
   }
 
-  /** The log, for what generations say that were started with the environment that there is now. */
+  /** The log, which hides what configs take from the environment as it is now. */
   hiddenLog(): Log {
     let env: Readonly<Record<string, string>>;
     try {

@@ -10,7 +10,7 @@ import type { Reloads } from "./reloads.ts";
 import type { Sockets } from "./sockets.ts";
 import type { Supervisor } from "./supervisor.ts";
 
-/** What there is to tell of a wrapper. */
+/** What the metrics are made of. */
 export interface Observed {
   /** Milliseconds since 1970. */
   started: number;
@@ -54,7 +54,7 @@ export async function wrapperMetrics(observed: Observed): Promise<Uint8Array<Arr
   ]);
 }
 
-/** The sockets that nobody else tells of. */
+/** The sockets that no binder has in its own metrics. */
 function listenersOf({ served }: Sockets): Listener[] {
   return served.flatMap(({ param, fd }) => {
     const address = numericAddress(param);

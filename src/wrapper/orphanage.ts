@@ -1,4 +1,4 @@
-/** What a wrapper that has died left of its service, until it is retired. */
+/** The generations that a dead wrapper of the same service has left (orphans), until they are retired. */
 
 import type { Fd } from "../../ffi/fd.ts";
 import type { Poller } from "../../ffi/poll.ts";
@@ -32,13 +32,13 @@ export class Orphanage {
 
   /**
    * Copies of the sockets that they were lent; the caller owns them.
-   * @param stored what a wrapper before has had kept, which goes before those
+   * @param stored sockets that systemd has kept for this wrapper, which are preferred to copies of the same
    */
   sockets(stored: readonly Fd[]): HeldSocket[] {
     return listeningSocketsOf(this.#orphans, this.log, stored);
   }
 
-  /** Lets those that were found finish their connections: a generation of ours serves. */
+  /** Has those that were found finish their connections and end: a generation of ours serves. */
   retire(): void {
     const { service, softStop, drain, poller, log } = this;
     const { signal } = this.#drainEnd;

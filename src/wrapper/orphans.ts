@@ -47,7 +47,7 @@ function findMarked(service: string, log: Log): Orphan[] {
   return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
     if (!/^\d+$/.test(name)) return [];
     const pid = Number(name);
-    // Whoever started this program may have given it the marks.
+    // This program may have got the marks from whoever started it.
     if (pid === Deno.pid) return [];
     if (lentToOrphan(pid, service) === undefined) return [];
     try {
@@ -66,10 +66,10 @@ function findMarked(service: string, log: Log): Orphan[] {
 }
 
 /**
- * Lets an orphan finish its connections; stops it at the drain cap.
+ * Tells an orphan to finish its connections, and stops it hard at the drain cap.
  * @param service what it belongs to
  * @param tell tells it to stop softly
- * @param drain milliseconds
+ * @param drain the drain cap, in milliseconds
  * @param endDrain ends the drain early
  * @param hardStopTime milliseconds that a hard stop may take before the kill
  */
@@ -114,12 +114,12 @@ export async function retireOrphan(
   }
 }
 
-/** Whose programs an orphan can be. */
+/** The users whose programs an orphan can be. */
 export function trusted(): number[] {
   return [0, effectiveUid()];
 }
 
-/** How many sockets an orphan of a service was lent; undefined when the process is none. */
+/** How many sockets an orphan of a service was lent; undefined when the process is no orphan of it. */
 function lentToOrphan(pid: number, service: string): number | undefined {
   try {
     const marks = marksOf(pid, trusted());

@@ -74,7 +74,7 @@ export function removeOutputFile(path: string, text: string): void {
 
 /** The place that a path leads to, and what lies there. */
 class Target implements Disposable {
-  /** Itself, not what it links to. */
+  /** What lies there itself, not what it links to; undefined for nothing. */
   info: Deno.FileInfo | undefined;
 
   private constructor(readonly folder: Folder, readonly name: string) {
@@ -100,7 +100,7 @@ class Target implements Disposable {
     throw new Error("too many links lead from one to the next");
   }
 
-  /** As this process has it. */
+  /** By the folder that this process holds open. */
   get path(): string {
     return this.folder.file(this.name);
   }
@@ -128,7 +128,7 @@ class Target implements Disposable {
       const what = info.isFifo ? "another user's pipe" : "a device";
       throw new Error(`${what} is there, in a folder that others may write to`);
     }
-    if (info && !info.isFile && !info.isSymlink && (fill === undefined || isLasting(info))) {
+    if (info && !info.isFile && !info.isSymlink && (fill === undefined || isIrreplaceable(info))) {
       throw new Error("something else than a file is there");
     }
     const temporary = `${this.path}.${crypto.randomUUID()}`;
@@ -205,8 +205,8 @@ function folderOf(path: string): Folder {
   }
 }
 
-/** What is there stays: another file could not take its place, or must not. */
-function isLasting({ isDirectory, isBlockDevice }: Deno.FileInfo): boolean {
+/** Whether a file could not take the place of what is there, or must not. */
+function isIrreplaceable({ isDirectory, isBlockDevice }: Deno.FileInfo): boolean {
   return isDirectory || isBlockDevice === true;
 }
 

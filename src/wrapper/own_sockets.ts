@@ -65,7 +65,7 @@ export class OwnSockets implements Sockets {
 
   async restore(sockets: readonly HeldSocket[]): Promise<void> {
     for (const { param: { backlog = DEFAULT_BACKLOG, ...parts }, fd } of sockets) {
-      // A star has meant another address once: the socket tells which.
+      // In older versions `*` meant another address: the socket says which.
       const address = formerMeaning(parts) && listeningAddress(fd) || await resolveAddress(parts);
       // What lies at the path by now may be another's, and is not to be removed.
       const isOurs = hasFile(address) && leadsTo(address.path, fd);
@@ -77,7 +77,7 @@ export class OwnSockets implements Sockets {
 
   tell(): void {}
 
-  /** Nobody else has them: their clients are to be refused, and not to wait for nothing. */
+  /** Nobody else accepts from them: clients are to be refused, and not to wait in vain. */
   stop(): void {
     this.close();
   }

@@ -1,4 +1,4 @@
-/** How reloads went, for those who wait for one and those who ask later. */
+/** The outcomes of reloads, for those who wait for one and those who ask later. */
 
 /** The outcome of a reload, or of the first start. */
 export interface ReloadOutcome {

@@ -1,4 +1,4 @@
-/** A command that ends by itself: it checks a config, or asks the server a question such as its version. */
+/** Running a command that ends by itself: one that checks a config, or that asks the server for its version. */
 
 import type { Fd } from "../../ffi/fd.ts";
 import { Poller } from "../../ffi/poll.ts";
@@ -17,16 +17,16 @@ import { chooseSockets } from "./sockets.ts";
 import { socketsForCheck } from "./stand_ins.ts";
 import type { WrapperOptions } from "./options.ts";
 
-/** What the command line says that concerns a check. */
+/** The options that concern a check. */
 export interface CheckOptions
   extends
     Pick<WrapperOptions, "sock" | "binderUid" | "wait" | "renderDir" | "listen" | "envFiles"> {
-  /** Whether the sockets are the real ones, which must be had. */
+  /** Whether the check gets the real sockets, and fails without them. */
   strict: boolean;
 }
 
 /**
- * Runs it, for a check with the sockets in place.
+ * Runs the command; one that checks a config has the sockets in place.
  * @returns the exit code: the server's own, 128 + n for signal n
  * @throws {UserError} when its config is of no use
  */
@@ -35,7 +35,7 @@ export async function runOnce(
   options: CheckOptions,
   log: Log,
 ): Promise<number> {
-  // It ends by itself, and at once when it is told to; what it has started would go on with the sockets.
+  // A signal ends this program at once. The command is killed first: it would go on with the sockets.
   let child: Child | undefined;
   leaveSignals((pid, name) => {
     if (child) sendSignal(child.pid, "SIGKILL");
@@ -71,7 +71,7 @@ export async function runOnce(
   }
 }
 
-/** The real sockets where a check is to be strict; else those that a binder holds, and stand-ins. */
+/** The real sockets for a strict check; for any other those that a binder holds, and stand-ins. */
 async function socketsFor(
   params: readonly BindParam[],
   options: CheckOptions,

@@ -14,20 +14,20 @@ import type { Service } from "../servers/service.ts";
 import { writeToStderr } from "../stderr.ts";
 import { wordsIn } from "./last_words.ts";
 
-/** Characters of a line that has no end yet, after which it is written as it is. */
+/** Characters after which a line without an end is written as it is. */
 const MAX_LINE = 16 * 1024;
-/** Reads at the end of a server: what it has left behind may go on writing. */
+/** Reads at the end of a server, at most: a process that it has left behind may go on writing. */
 const MAX_READS = 64;
 
-/** Lines that are remembered, in case they turn out to be the last ones. */
+/** Lines that are remembered, since they may be the last ones. */
 const REMEMBERED = 32;
 
-/** Where all read to. */
+/** What all of them read into. */
 const BUFFER = new Uint8Array(64 * 1024);
 
 /**
- * Makes a pipe for a server's standard error. Its end never makes a server wait: a line that finds the pipe
- * full, or nobody there to read, is lost, as the journal would have it with a line too many.
+ * Makes a pipe for a server's standard error. The server never waits when it writes: a line that finds the pipe full
+ * is lost, as the journal drops a line too many.
  */
 export function createOutputPipe(): { reader: Fd; writer: Fd } {
   const pipe = createPipe();
@@ -75,7 +75,7 @@ export class ServerOutput {
     void this.#follow();
   }
 
-  /** Writes what is there, when the server has ended: its last words come before ours about it. */
+  /** Writes what is there, when the server has ended: its last lines come before what we log of its end. */
   drain(): void {
     for (let reads = 0; reads < MAX_READS && !this.reader.closed; reads++) {
       if (!isReady(this.reader, POLLIN)) break;
@@ -84,7 +84,7 @@ export class ServerOutput {
     this.flush();
   }
 
-  /** The last lines so far, as whoever asks for the reason of a failure is told them. */
+  /** The last lines so far, as the reason for a failure. */
   get words(): string[] {
     this.drain();
     return wordsIn(this.#last, (line) => this.levelOf(line) === "error");

@@ -6,8 +6,8 @@ import { descendsFrom } from "../process/origin.ts";
 import { descendantsOf } from "../process/socket_use.ts";
 
 /**
- * A generation's process, for as long as it runs: neither a signal nor a timer that is meant for it reaches
- * another process that gets its pid later.
+ * A generation's process. No signal is sent and no timer fires once it was reaped, when another process may have its
+ * pid.
  */
 export class ServerProcess {
   readonly #timers = new Set<number>();
@@ -17,7 +17,7 @@ export class ServerProcess {
 
   /**
    * @param exited when and how it is reaped
-   * @param mainPid the descendant that its signals are for, if it has named one
+   * @param mainPid gives the descendant that its signals are for, if it has named one
    */
   constructor(
     readonly pid: number,
@@ -32,7 +32,7 @@ export class ServerProcess {
   }
 
   /**
-   * Sends it a signal; its descendants are killed with it, as workers can go on without their master.
+   * Sends it a signal. SIGKILL goes to its descendants as well, since workers can go on without their master.
    * @returns false when it has ended
    * @throws {SystemError} EPERM
    */

@@ -1,12 +1,12 @@
-/** What is watched of a service: the files that its next generation is made of. */
+/** Watching the files that the next generation of a service is made of. */
 
 import type { Launcher } from "./launcher.ts";
 import type { WrapperOptions } from "./options.ts";
 import type { ReloadOutcome } from "./reloads.ts";
-import type { Watch, WatchState } from "./watch.ts";
+import type { Watch, WatchState, WatchTimes } from "./watch.ts";
 
-/** Milliseconds without a change before a reload, and between looks for what nobody tells of. */
-const WATCH = { quiet: 500, period: 10_000 };
+/** As in {@link WatchTimes}, in milliseconds. */
+const TIMES: Omit<WatchTimes, "interval"> = { quiet: 500, period: 10_000 };
 
 /**
  * Begins to watch.
@@ -20,11 +20,11 @@ export async function openWatch(
   reload: () => Promise<ReloadOutcome>,
   seen?: WatchState,
 ): Promise<Watch> {
-  // What no other start needs is loaded here.
+  // A start without --watch does not load these.
   const { Watch } = await import("./watch.ts");
   const { WatchedFiles } = await import("./watched_files.ts");
   const rendered = templates.map(({ target }) => target);
-  // Of a server that is not known well, a file in its command may be a log.
+  // In the command of a server that has no file in src/servers/, a file may be a log.
   const configs = service.server.isAdjustable
     ? templates.map(({ template }) => template)
     : service.configs;
@@ -34,6 +34,6 @@ export async function openWatch(
     [...rendered, ...service.pidFile === undefined ? [] : [service.pidFile]],
   );
   if (seen === undefined) await WatchedFiles.insist(options.watch);
-  const times = { ...WATCH, interval: options.watchInterval };
+  const times = { ...TIMES, interval: options.watchInterval };
   return new Watch(files, times, poller, log, reload, seen);
 }

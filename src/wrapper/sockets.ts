@@ -17,13 +17,13 @@ export interface HeldSocket {
 }
 
 /**
- * The sockets of the config that is served, and those of the one that is to replace it. They are kept as
- * long as it is served: HAProxy can be started again with them even while the binder is away.
+ * The sockets of the config that is served, and those of the config that is to replace it. They are held for as long as
+ * that config is served: the server can be started again with them even while the binder is away.
  */
 export interface Sockets {
   /**
-   * The binder's control socket, and whether it is there; `handsBack` where it takes no sockets back from this
-   * user. Null without a binder.
+   * The binder's control socket, and whether the binder is there; `handsBack` is false where it takes no sockets back
+   * from this user. Null without a binder.
    */
   readonly binder: { sock: string; connected: boolean; handsBack?: false } | null;
   /** The sockets of the config that is served. */
@@ -39,9 +39,9 @@ export interface Sockets {
   rollback(): void;
   /** Takes over sockets that an earlier program served with. */
   restore(sockets: readonly HeldSocket[]): Promise<void>;
-  /** Tells the binder, if there is one, how this wrapper does. */
+  /** Sends the binder, if there is one, a report of this wrapper. */
   tell(report: WrapperReport): void;
-  /** The server is told to stop: gives up those that nobody would accept from any more. */
+  /** The server is about to be told to stop: gives up the sockets from which nobody else accepts. */
   stop(): void;
   /** Gives up all of them. The servers have copies of their own. */
   close(): void;
@@ -60,8 +60,8 @@ export interface SocketsOptions {
 }
 
 /**
- * Chooses where sockets come from: the binder that was named, or none, as was said; else one at the
- * default path, else this process itself.
+ * Chooses where sockets come from: the binder that was named, or none where that was said. Where nothing was said, a
+ * binder at the default path, or else this process itself.
  * @param defaultSock the default path
  * @throws {UserError} when there is one at the default path that cannot be used
  */

@@ -1,4 +1,4 @@
-/** Telling a process to stop once its connections have ended, so that it costs the others nothing. */
+/** Telling a process to stop once its connections have ended, in a way that costs the processes beside it nothing. */
 
 import type { SignalName } from "../../ffi/constants.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";
@@ -10,14 +10,14 @@ import { PolledSockets } from "../process/polled_sockets.ts";
 import type { Service } from "../servers/service.ts";
 import { trusted } from "./orphans.ts";
 
-/** Milliseconds until a server that may not have heard is told again. */
+/** Milliseconds until a server that may have missed the signal is told again. */
 const AGAIN = 1000;
 
 /** Tells processes of a service to stop softly. */
 export class SoftStop {
   /** @param isShared whether others may have the sockets that the processes were lent */
   constructor(
-    readonly service: Pick<Service, "stopSignals" | "leavesSocketsPolled" | "hearsLate">,
+    readonly service: Pick<Service, "stopSignals" | "leavesSocketsPolled" | "mayMissStop">,
     readonly isShared: () => boolean,
     readonly poller: Poller,
     readonly children: Children,
@@ -26,9 +26,9 @@ export class SoftStop {
 
   /**
    * Tells a process to stop.
-   * @param send sends it a signal, false when it has ended
+   * @param send sends it a signal; gives false when it has ended
    * @param isForeign whether some other process has started it
-   * @returns what `send` did
+   * @returns what `send` gave
    */
   tell(pid: number, send: (signal: SignalName) => boolean, isForeign = false): boolean {
     const { leavesSocketsPolled = false, stopSignals } = this.service;
@@ -40,7 +40,7 @@ export class SoftStop {
       : undefined;
     try {
       const isThere = send(stopSignals.soft);
-      if (isThere && this.service.hearsLate) this.#insist(pid, send);
+      if (isThere && this.service.mayMissStop) this.#insist(pid, send);
       if (isThere) void polled?.forget(this.poller, this.children, this.log);
       else polled?.[Symbol.dispose]();
       return isThere;

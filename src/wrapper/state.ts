@@ -51,13 +51,15 @@ export interface WrapperState extends CommonState {
   binderUid?: number;
   control: ControlState | null;
   lastReload: ReloadOutcome | null;
-  /** Pipes that generations write to; absent before there were any. */
+  /** The pipes that generations write to. Older programs had none. */
   outputs?: { pid: number; fd: number }[];
-  /** Absent, both, before there were metrics; the socket also where none was asked for. */
+  /** Older programs had none. */
   counters?: CountersState;
+  /** The socket for metrics, where one was asked for. */
   metrics?: MetricsSocketState;
-  /** The process that a generation has named for its signals, by its own; what was noted of watched files. */
+  /** The process that each generation has named for its signals, by the generation's pid. */
   mainPids?: Record<string, number>;
+  /** What was noted of watched files. */
   watched?: WatchState;
 }
 

@@ -13,7 +13,7 @@ import { takeListenFds } from "../systemd/listen_fds.ts";
 import type { Notifier } from "../systemd/notify.ts";
 import type { HeldSocket } from "./sockets.ts";
 
-/** Their name there, which tells them from sockets of a `.socket` unit. */
+/** Their name in the store, by which they differ from sockets of a `.socket` unit. */
 const NAME = "multibinder-held";
 
 /** Descriptors that one message to systemd may carry (SCM_MAX_FD of the kernel). */
@@ -25,7 +25,7 @@ export class Store {
 
   constructor(readonly notifier: Notifier) {}
 
-  /** What a wrapper before has left, once; the caller's. */
+  /** Takes the sockets that a wrapper before has left, once. They are the caller's. */
   take(): Fd[] {
     return takeListenFds().filter(({ name }) => name === NAME).map(({ fd }) => fd);
   }

@@ -7,7 +7,7 @@ import type { Supervisor } from "./supervisor.ts";
 /** What a stop may take beyond its own limits, in milliseconds. */
 const MARGIN = 5000;
 
-/** Follows a supervisor's decisions. */
+/** Reports what a supervisor decides. */
 export class SystemdReporter {
   /** Why the last reload failed. */
   #failure: string | undefined;
@@ -20,14 +20,14 @@ export class SystemdReporter {
     readonly startTime: number,
   ) {}
 
-  /** Tells what the supervisor has just decided. */
+  /** Reports what the supervisor has just decided. */
   report(actions: readonly Action[]): void {
     if (this.supervisor.stopping) this.#reportStop();
     else actions.forEach((action) => this.#reportAction(action));
     this.notifier.status(this.#describe());
   }
 
-  /** Tells that this program goes on where an earlier one has left off. */
+  /** Reports that this program goes on where an earlier one has left off. */
   resumed(): void {
     this.notifier.ready();
     this.notifier.status(this.#describe());
@@ -39,7 +39,7 @@ export class SystemdReporter {
       this.notifier.extendTimeout(this.startTime + MARGIN);
     } else if (action.do === "outcome") {
       this.#failure = action.ok ? undefined : action.message;
-      // After a reload that failed the old generation goes on: ready again, whatever became of it.
+      // After a reload that failed the old generation goes on: the service is ready again in either case.
       if (this.supervisor.serving !== undefined) this.notifier.ready();
     }
   }

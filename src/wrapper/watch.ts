@@ -3,8 +3,8 @@
  * makes several, and not too often. What counts is what the files hold. That is noted when a reload begins,
  * whoever asked for it: a config that was refused is not tried again before something changes.
  *
- * The kernel tells of changes in folders (inotify). It does not of those on a file server, or of a folder above
- * that was moved away: so there is a look from time to time as well, and both only look.
+ * The kernel reports changes in folders (inotify), but none that another machine makes on a file server, and not that a
+ * folder further up was moved away. So the files are looked at from time to time as well, and after a report.
  * @module
  */
 
@@ -16,36 +16,37 @@ import type { Log } from "../log.ts";
 import type { ReloadOutcome } from "./reloads.ts";
 import { ABSENT, type Contents, MAX_FILES, type WatchedFiles } from "./watched_files.ts";
 
-/** How often, in milliseconds. */
+/** Times, in milliseconds. */
 export interface WatchTimes {
-  /** Without a change before a reload. */
+  /** For which nothing may change before a reload. */
   quiet: number;
-  /** From one look to the next, when the kernel tells of nothing. */
+  /** From one look at the files to the next, when the kernel reports nothing. */
   period: number;
   /** From the end of a reload to the next one that a change asks for. */
   interval: number;
 }
 
-/** What a wrapper that is handed over has noted, for its successor. */
+/** What a wrapper has noted of the files, for its successor. */
 export type WatchState = Record<string, string>;
 
-/** Milliseconds between two questions whether changes go on. */
+/** Milliseconds after a change, before the next one is waited for. */
 const PAUSE = 50;
 
 /** See the module's description. */
 export class Watch implements Disposable {
   readonly #inotify: Inotify | undefined;
-  /** What the last reload has begun with. */
+  /** What the files held when the last reload began. */
   #seen: Contents | undefined;
   #timer: number | undefined;
   #isOver = false;
-  #readying: PromiseWithResolvers<void> | undefined;
+  /** Settles when the preparation of a reload may no longer change files; undefined when none is under way. */
+  #preparing: PromiseWithResolvers<void> | undefined;
   /** Whether the last look has left files out. */
   #isCut = false;
 
   /**
    * @param reload asks for one, and waits for its end
-   * @param seen what an earlier program has noted
+   * @param seen what an earlier program has noted, if there was one
    */
   constructor(
     readonly files: WatchedFiles,
@@ -70,22 +71,22 @@ export class Watch implements Disposable {
     return Object.fromEntries(this.#seen ?? []);
   }
 
-  /** A reload is being made ready, which may change files: nobody looks at them before {@link note}. */
+  /** A reload is being prepared, which may change files: they are not looked at before {@link note}. */
   begin(): void {
-    this.#readying ??= Promise.withResolvers();
+    this.#preparing ??= Promise.withResolvers();
   }
 
-  /** A reload begins: it takes what is there now. */
+  /** A reload begins, with what the files hold now. */
   async note(): Promise<void> {
     this.#seen = await this.#look();
-    this.#readying?.resolve();
-    this.#readying = undefined;
+    this.#preparing?.resolve();
+    this.#preparing = undefined;
   }
 
   /** Watches, until it is closed. */
   async run(): Promise<void> {
     if (this.#seen === undefined) await this.note();
-    // What has changed between two programs was told to nobody: the first look is at once.
+    // Files may have changed between two programs: the first look is at once.
     while (!this.#isOver) {
       await this.#follow();
       if (await this.#change(this.times.period)) await this.#rest();
@@ -105,9 +106,9 @@ export class Watch implements Disposable {
   async #follow(): Promise<void> {
     let changed: string | undefined;
     do {
-      await this.#readying?.promise;
+      await this.#preparing?.promise;
       changed = await this.#changed();
-    } while (this.#readying);
+    } while (this.#preparing);
     if (changed === undefined || this.#isOver) return;
     this.log.info("a watched file has changed, reloading", { path: changed });
     const { ok } = await this.reload();
@@ -131,9 +132,9 @@ export class Watch implements Disposable {
       await this.#sleep(time);
       return false;
     }
-    const isTold = await this.poller.wait(this.#inotify.fd, POLLIN, time) !== 0;
-    if (isTold) this.#inotify.clear();
-    return isTold;
+    const hasChanged = await this.poller.wait(this.#inotify.fd, POLLIN, time) !== 0;
+    if (hasChanged) this.#inotify.clear();
+    return hasChanged;
   }
 
   #sleep(time: number): Promise<void> {
@@ -160,7 +161,7 @@ export class Watch implements Disposable {
   async #changed(): Promise<string | undefined> {
     const seen = this.#seen ?? new Map();
     const now = await this.#look();
-    // What was named and is gone comes back as a rule, and a reload without it would be refused.
+    // A file that was named and is gone comes back as a rule, and a reload without it would be refused.
     const named = new Set(this.files.paths);
     for (const path of new Set([...seen.keys(), ...now.keys()])) {
       const digest = now.get(path) ?? ABSENT;

@@ -13,10 +13,10 @@ import { isMissing, readInput } from "../input_file.ts";
 /** Files and folders that are looked at: each look takes some 10 microseconds for one. */
 export const MAX_FILES = 5000;
 
-/** Bytes of a file that is read; of a larger one size and time tell. */
+/** Bytes of a file that is read; a larger one is known by its size and time. */
 const MAX_SIZE = 4 * 1024 * 1024;
 
-/** Milliseconds after which a file with the same time and size is the same: the time may be that coarse. */
+/** Milliseconds after its last change from which on the time and size of a file identify it: times may be coarse. */
 const SETTLED = 2000;
 
 const PASSED_OVER = /^\.|~$/;
@@ -61,7 +61,10 @@ export class WatchedFiles {
     }
   }
 
-  /** @param heed told of each folder in which a change can come, before that is looked at */
+  /**
+   * Looks at all of them.
+   * @param heed is given each folder in which a change can come, before that is looked at
+   */
   async look(heed: (folder: string) => void): Promise<Contents> {
     const found = new Map<string, string>();
     const known: Known = new Map();

@@ -24,13 +24,13 @@ import type { WrapperOptions } from "./options.ts";
 import { Orphanage } from "./orphanage.ts";
 import { PidFile } from "./pid_file.ts";
 import { type ReloadOutcome, Reloads } from "./reloads.ts";
-import { SystemdReporter } from "./systemd_reporter.ts";
 import { openWatch } from "./service_watch.ts";
 import { SoftStop } from "./soft_stop.ts";
 import { chooseSockets, type Sockets } from "./sockets.ts";
 import { parseWrapperState, type WrapperState } from "./state.ts";
 import { Store } from "./store.ts";
 import { Supervisor } from "./supervisor.ts";
+import { SystemdReporter } from "./systemd_reporter.ts";
 import type { Watch } from "./watch.ts";
 
 /**
@@ -96,7 +96,7 @@ class Wrapper {
       this.#poller,
       log,
     );
-    // At the stop of what has its sockets from nobody else, nobody is left to accept from them.
+    // When a wrapper stops that has its sockets from no binder, nobody else is left to accept from them.
     const isShared = () => !this.#supervisor.stopping || this.#sockets.binder !== null;
     const softStop = new SoftStop(service, isShared, this.#poller, this.#children, log);
     this.#generations = new Generations(
@@ -140,7 +140,7 @@ class Wrapper {
    * @returns the exit code, once everything has ended
    */
   async run(before: WrapperState | undefined): Promise<number> {
-    // Before the first start is asked for, sockets of orphans may be on their way here.
+    // A reload or an upgrade waits until the first start was asked for: orphans' sockets are being taken over.
     const begun = Promise.withResolvers<void>();
     const reload = () => void begun.promise.then(() => this.#tell({ type: "reload" }));
     const upgrade = () => void begun.promise.then(() => this.#control.upgrade());
@@ -159,7 +159,7 @@ class Wrapper {
     else await this.#begin();
     begun.resolve();
     unblockSignals();
-    // Whatever is wrong with it, the server is not to suffer.
+    // A fault of the watching must not end the wrapper.
     void this.#watch?.run().catch((error) =>
       this.log.error("watching has ended", { error: messageOf(error) })
     );
@@ -192,10 +192,10 @@ class Wrapper {
     await this.#control.resume(before);
     this.#reporter.resumed();
     this.#tellBinder();
-    // Those that the program before was about to retire.
+    // The orphans that the program before this one was about to retire.
     this.#orphanage.find();
     this.#orphanage.retire();
-    // What has ended between the programs told nobody.
+    // Of a child that has ended between the two programs no signal comes any more.
     this.#children.reapAll();
   }
 
@@ -239,7 +239,7 @@ class Wrapper {
         return this.#sockets.rollback();
       case "outcome":
         this.#reloads.finished(action.ok, action.message);
-        return this.#follow(action);
+        return this.#runAfterHook(action);
       case "withdraw":
         return this.#sockets.stop();
       case "log":
@@ -258,7 +258,7 @@ class Wrapper {
     this.#orphanage.retire();
   }
 
-  /** What precedes a preparation. It may change files, which count as seen from here on. */
+  /** Runs the command before a reload, which may change files, and notes what the watched files hold after it. */
   async #makeReady(isFirst: boolean): Promise<void> {
     this.#watch?.begin();
     try {
@@ -268,13 +268,13 @@ class Wrapper {
     }
   }
 
-  #follow({ ok, message, isFirst }: { ok: boolean; message: string; isFirst: boolean }): void {
+  #runAfterHook({ ok, message, isFirst }: Extract<Action, { do: "outcome" }>): void {
     const { serving } = this.#supervisor;
     if (isFirst || serving === undefined) return;
     this.#hooks.after({ ok, message, generation: serving.number, pid: serving.pid });
   }
 
-  /** Whether a signal or a request asks for it. */
+  /** Stops, whether a signal or a request asks for it; a second time, hard. */
   #stop(): void {
     if (this.#supervisor.stopping) this.#orphanage.endDrain();
     this.#tell({ type: "stop" });
@@ -287,7 +287,7 @@ class Wrapper {
   }
 
   async #exit(code: number, served: number | undefined): Promise<void> {
-    // A stop leaves nothing behind. After a crash the next wrapper takes care of it, and sooner.
+    // A stop leaves no orphan behind. After a crash of the server, the next wrapper retires them, and starts sooner.
     if (this.#supervisor.stopping) await this.#orphanage.retired();
     endOutputs();
     this.#watch?.[Symbol.dispose]();
