@@ -182,8 +182,9 @@ export class Generations {
     const { hard } = this.#service.stopSignals;
     this.log.warn("started once more to hear why it had ended, it goes on: stopping it", { pid });
     const send = (name: SignalName) => this.#try(pid, () => process.signal(name));
-    process.after(isUp ? this.launcher.checkTimeout : 0, () => send(hard));
-    process.after(this.launcher.checkTimeout + HARD_STOP_TIME, () => send("SIGKILL"));
+    const { ready } = this.launcher.options.limits;
+    process.after(isUp ? ready : 0, () => send(hard));
+    process.after(ready + HARD_STOP_TIME, () => send("SIGKILL"));
     if (isUp) this.#try(pid, () => this.softStop.tell(pid, process.signal.bind(process)));
   }
 

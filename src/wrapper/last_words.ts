@@ -4,6 +4,7 @@
  * not depend on a program that reads its output: the words are in the log, and not known to us. So the server is
  * started once more, with its output in memory. It accepted nothing the first time, and will fail in the same way
  * before it does.
+ * @module
  */
 
 import type { Fd } from "../../ffi/fd.ts";

@@ -8,7 +8,6 @@ import type { Children } from "../process/children.ts";
 import { marksFor } from "../process/marks.ts";
 import { hidden } from "../servers/check.ts";
 import { Launch } from "../servers/launch.ts";
-import type { NamedSocket } from "../servers/named_sockets.ts";
 import type { Begun, Service, Started } from "../servers/service.ts";
 import { environmentWith } from "./environment_file.ts";
 import { type Hide, hidingLog } from "../templates/secrets.ts";
@@ -20,6 +19,7 @@ import {
   type Template,
   writeFiles,
 } from "./config_files.ts";
+import type { WrapperOptions } from "./options.ts";
 import type { Sockets } from "./sockets.ts";
 
 /** What was prepared for a generation, whose config has passed its check. */
@@ -39,14 +39,9 @@ export class Launcher {
   constructor(
     readonly service: Service,
     readonly templates: readonly Template[],
+    readonly options: Pick<WrapperOptions, "envFiles" | "limits" | "listen">,
     readonly sockets: Sockets,
     readonly children: Children,
-    /** Milliseconds that the check of a config may take. */
-    readonly checkTimeout: number,
-    /** Sockets that the command line names. */
-    readonly named: readonly NamedSocket[],
-    /** Files with variables, which are read for each generation. */
-    readonly envFiles: readonly string[],
     readonly poller: Poller,
     readonly log: Log,
   ) {}
@@ -58,7 +53,7 @@ export class Launcher {
    */
   insistOnSockets(): void {
     const { server, configs } = this.service;
-    if (this.templates.length === 0 && this.named.length === 0) {
+    if (this.templates.length === 0 && this.options.listen.length === 0) {
       if (server.isAdjustable) {
         throw new UserError(
           "no socket for the server: name one, as in " +
@@ -83,14 +78,15 @@ export class Launcher {
    */
   async prepare(): Promise<Preparation> {
     const { socketNames } = this.service.server;
-    const env = environmentWith(this.envFiles);
-    const rendered = renderFiles(this.templates, env, socketNames, this.named);
+    const { envFiles, limits, listen } = this.options;
+    const env = environmentWith(envFiles);
+    const rendered = renderFiles(this.templates, env, socketNames, listen);
     const sockets = await this.sockets.prepare(rendered.sockets);
     writeFiles(rendered.files);
     const hide = hiderFor(this.service.configs, env);
     const preparation = { sockets, env, hide };
     try {
-      const begun = await this.service.check(this.#launch(preparation), this.checkTimeout);
+      const begun = await this.service.check(this.#launch(preparation), limits.ready);
       return { ...preparation, ...(begun && { begun }) };
     } catch (error) {
       throw hidden(error, hide);
@@ -101,7 +97,7 @@ export class Launcher {
   hiddenLog(): Log {
     let env: Readonly<Record<string, string>>;
     try {
-      env = environmentWith(this.envFiles);
+      env = environmentWith(this.options.envFiles);
     } catch {
       env = Deno.env.toObject(); // Whatever needs the file will say so.
     }
@@ -124,7 +120,7 @@ export class Launcher {
     marks?: Record<string, string>,
     stderr?: Fd,
   ): Launch {
-    const { children, poller, named } = this;
+    const { children, poller, options: { listen: named } } = this;
     const log = hidingLog(this.log, hide);
     const files = targetsOf(this.templates);
     return new Launch({ children, poller, log, files, env, sockets, named, marks, stderr });

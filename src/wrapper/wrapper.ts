@@ -77,7 +77,7 @@ class Wrapper {
     readonly log: Log,
   ) {
     const { sock, uid: binderUid } = binder;
-    const { wait, limits, renderDir, control, listen, metrics } = options;
+    const { wait, limits, renderDir, control, metrics } = options;
     const templates = planTargets(service.configs, renderDir);
     const notifier = new Notifier(this.#poller, log);
     this.#store = new Store(notifier);
@@ -88,11 +88,9 @@ class Wrapper {
     const launcher = new Launcher(
       service,
       templates,
+      options,
       this.#sockets,
       this.#children,
-      limits.ready,
-      listen,
-      options.envFiles,
       this.#poller,
       log,
     );
@@ -108,8 +106,7 @@ class Wrapper {
       (event) => this.#tell(event),
     );
     this.#orphanage = new Orphanage(service, softStop, limits.drain, this.#poller, log);
-    const { pidFile } = service;
-    this.#pidFile = pidFile === undefined ? undefined : new PidFile(pidFile, log);
+    this.#pidFile = service.pidFile === undefined ? undefined : new PidFile(service.pidFile, log);
     this.#hooks = new Hooks(options.hooks, limits.ready, this.#children, log);
     this.#control = new Control({
       path: control,
