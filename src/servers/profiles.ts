@@ -4,6 +4,8 @@
  */
 
 import type { SignalName } from "../../ffi/constants.ts";
+import { FIRST_FD } from "../../ffi/spawn.ts";
+import { numericAddress, splitAddress, toParts } from "../sockets/address.ts";
 import type { NamedSocket } from "./named_sockets.ts";
 import type { Sign } from "./service.ts";
 
@@ -103,9 +105,16 @@ export const PROFILES: readonly Profile[] = [
     hard: "SIGTERM",
     check: (words) => ["--test", ...words],
     variables: (sockets) => ({
-      FPM_SOCKETS: sockets.map(({ address }, index) =>
-        `${address.replace(/^unix:/, "").replace(/^:/, "0.0.0.0:")}=${3 + index}`
-      ).join(","),
+      FPM_SOCKETS: sockets.map((one, index) => `${fpmKey(one)}=${FIRST_FD + index}`).join(","),
     }),
   },
 ];
+
+/** By which php-fpm looks for an inherited socket: its address, as the kernel has it. */
+function fpmKey({ address }: NamedSocket): string {
+  const parts = splitAddress(address);
+  const numeric = numericAddress(parts);
+  if (numeric?.transport === "unix") return numeric.path;
+  const { address: host, port } = numeric === undefined ? parts : toParts(numeric);
+  return `${host}:${port}`;
+}

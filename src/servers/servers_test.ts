@@ -103,11 +103,9 @@ Deno.test("a profile makes of a command what checks its config, and the variable
     ["php-fpm", ["--nodaemonize"], ["--test", "--nodaemonize"]],
   ];
   for (const [name, words, check] of checks) assertEquals(profile(name)?.check?.(words), check);
-  const sockets = [":9000", "127.0.0.1:9001", "unix:/run/php.sock"];
+  const sockets = [":9000", "127.0.0.1:9001", "unix:/run/php.sock,mode=660", "*:9,backlog=64"];
   assertEquals(
     profile("php-fpm")?.variables?.(sockets.map((address) => ({ name: "a", address }))),
-    {
-      FPM_SOCKETS: "0.0.0.0:9000=3,127.0.0.1:9001=4,/run/php.sock=5",
-    },
+    { FPM_SOCKETS: "0.0.0.0:9000=3,127.0.0.1:9001=4,/run/php.sock=5,0.0.0.0:9=6" },
   );
 });
