@@ -123,8 +123,8 @@ class Haproxy implements Service {
     this.#insistOnReloadable(launch);
     const texts = this.#texts(launch);
     launch.named.forEach((socket, index) => {
-      const names = [variableOf(socket), `fd@${FIRST_FD + index}`];
-      if (texts.some(({ text }) => names.some((name) => text.includes(name)))) return;
+      const use = new RegExp(`\\b(?:${variableOf(socket)}|fd@${FIRST_FD + index})\\b`);
+      if (texts.some(({ text }) => use.test(text))) return;
       const { name, address } = socket;
       const remedy = `bind "fd@\${${variableOf(socket)}}"`;
       launch.log.warn("no line of the config uses a socket: nobody accepts from it", {

@@ -53,9 +53,10 @@ for (const release of ["trixie", "sid"]) {
 Deno.test("a named socket that no line uses is said, and a check has them as well", async () => {
   await using binder = await startBinder();
   const { hostname } = newTarget();
-  const args = ["--listen", `http=${hostname}:61080`, "--listen", `spare=${hostname}:61081`];
+  // The variable of the second one, FD_HTT, is the beginning of the one that a line has.
+  const args = ["--listen", `http=${hostname}:61080`, "--listen", `htt=${hostname}:61081`];
   await using wrapper = await startWrapper(site(NAMED, "one"), { sock: binder.sock, args });
-  await wrapper.program.waitFor(/ warn no line of the config uses a socket: .* name=spare /);
+  await wrapper.program.waitFor(/ warn no line of the config uses a socket: .* name=htt /);
 
   using folder = tempDir();
   const path = folder.file("site.cfg");
