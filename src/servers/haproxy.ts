@@ -2,9 +2,9 @@
  * HAProxy: how it is checked, started and stopped (its management guide, sections 3 and 4).
  *
  * Readiness: HAProxy sends SIGUSR1 to each pid after `-sf` once it has bound everything, and not before.
- * The pid that it is given is that of a latch, a process of ours whose death by that signal is the news.
- * The old generations' pids are not given: the wrapper retires them itself, when the new one has proven to
- * stay, and they are spared the SIGTTOU by which HAProxy makes its predecessors let go of ports.
+ * The pid that it is given is that of a latch, a process of ours: when that signal ends it, HAProxy is up.
+ * The old generations' pids are not given: the wrapper retires them itself, once the new one has stayed up for
+ * the settle time, and they are spared the SIGTTOU by which HAProxy makes its predecessors let go of ports.
  * @module
  */
 
@@ -183,7 +183,7 @@ class Haproxy implements Service {
   }
 }
 
-/** The process whose death by HAProxy's signal is the news that it is up. */
+/** The process that HAProxy's signal ends once HAProxy is up. */
 class Latch implements Begun {
   readonly pid: number;
   /** As in {@link Started}. */
@@ -227,11 +227,11 @@ const PROGRAM_REMEDY = "multibinder exec is the master here, and runs HAProxy wi
 /** What HAProxy gives as its reason, of all that it said. */
 function reasonOf(output: readonly string[], end: string | undefined): string | undefined {
   const said = (sign: string) => output.find((line) => line.includes(sign))?.replace(/^.*?: /, "");
-  // The user has perhaps written -W, and would look for it in vain. 3.2 says so in a warning.
+  // HAProxy asks for -W then, which the user may have written, and which was left out. 3.2 asks in a warning.
   const program = said("'program' section");
   if (program !== undefined) return `${program} ${PROGRAM_REMEDY}`;
   const alert = said("[ALERT]");
-  // Without a listener, for one, it says why in a line without a tag.
+  // Some reasons are in a line without a tag, such as that there is no listener.
   return alert ?? end ?? output.find((line) => !line.startsWith("[NOTICE]"));
 }
 

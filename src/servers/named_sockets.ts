@@ -34,7 +34,7 @@ export function parseNamedSockets(text: string): NamedSocket[] {
   const addresses = expandAddresses(written);
   return addresses.map((one, index) => {
     const parts = splitAddress(one);
-    // What is malformed is said here; a host name is looked up by who binds it.
+    // A malformed address is an error here; a host name is looked up by whoever binds it.
     numericAddress(parts);
     if (parts.port === 0) throw new UserError("port 0 is another port each time; name one");
     const only = given ?? nameOf(parts);

@@ -96,8 +96,8 @@ class Nginx implements Service {
 
   start(launch: Launch): Started {
     const argv = this.#words(launch);
-    // It takes over from a running nginx, whose sockets are in that mode already, and leaves it as it is. Of two
-    // workers that are woken for one connection, the later one would wait in accept(), and serve nobody.
+    // nginx takes inherited sockets as those of a running nginx, and leaves their mode as it is. In the blocking mode,
+    // the later of two workers that are woken for one connection would wait in accept(), and serve nobody.
     launch.sockets.forEach((socket) => socket.setNonBlocking());
     const { settle } = this.options;
     // Its workers poll all sockets, unless nginx closes one that no line names.

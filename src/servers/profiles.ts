@@ -110,7 +110,7 @@ export const PROFILES: readonly Profile[] = [
   },
 ];
 
-/** By which php-fpm looks for an inherited socket: its address, as the kernel has it. */
+/** The name by which php-fpm finds an inherited socket: its numeric address, without options. */
 function fpmKey({ address }: NamedSocket): string {
   const parts = splitAddress(address);
   const numeric = numericAddress(parts);

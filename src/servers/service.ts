@@ -78,8 +78,8 @@ export interface Service {
   /** The signals that make it stop: once its connections have ended, and at once. */
   readonly stopSignals: { readonly soft: SignalName; readonly hard: SignalName };
   /**
-   * Runs the command as it was given, with rendered files in the place of templates: for a purpose after
-   * which it ends by itself.
+   * Runs the command as it was given, with rendered files in the place of templates: a command that ends by
+   * itself, such as a check.
    * @returns the process; `exited` rejects with a {@link UserError} when a config was checked that the
    *   server finds valid, and that no generation could run
    * @throws {UserError} when the program cannot be run
@@ -116,7 +116,7 @@ export interface Service {
   /** Whether it goes on when nobody reads its standard error any more; SIGPIPE ends other servers then. */
   readonly outlivesReader?: boolean;
   /**
-   * What of the program and of its config will bite, for `multibinder doctor`: looked at, and nothing changed.
+   * Looks for what will do harm in the program and its config, for `multibinder doctor`; nothing is changed.
    * @throws {UserError} when the program cannot be run
    */
   examine?(launch: Launch): Promise<Finding[]>;

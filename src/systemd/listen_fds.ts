@@ -26,8 +26,8 @@ export interface PassedFd {
  * Takes the descriptors that were passed to this process, once.
  *
  * Anyone can set the variables, and without the descriptors their numbers are those of files that the
- * runtime has opened by itself. So each must be open, a socket, and not close-on-exec, which nothing that
- * came through the execve is and everything that the runtime opens.
+ * runtime has opened by itself. So each must be open, a socket, and not close-on-exec: no descriptor that came
+ * through the execve is, and every one that the runtime opens.
  * @throws {UserError} when one is not; none of them is closed or changed then
  */
 export function takeListenFds(): PassedFd[] {

@@ -48,12 +48,12 @@ export class Notifier implements Disposable {
     this.#watchdog = setInterval(() => this.#send({ WATCHDOG: 1 }), interval);
   }
 
-  /** Whether anybody is told. */
+  /** Whether there is a socket to send to. */
   get enabled(): boolean {
     return this.#path !== undefined;
   }
 
-  /** Whether signs of life are sent. */
+  /** Whether signs of life are sent, for the watchdog. */
   get watched(): boolean {
     return this.#watchdog !== undefined;
   }

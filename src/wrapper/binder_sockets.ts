@@ -36,7 +36,7 @@ export class BinderSockets implements Sockets {
   }
 
   async prepare(params: readonly BindParam[]): Promise<Fd[]> {
-    // One address named twice is asked for once: HAProxy gets two descriptors of the one socket.
+    // One address named twice is asked for once: the server gets two descriptors of the one socket.
     const keyed = params.map((param) => ({ key: keyOf(param), param }));
     const unique = new Map<string, BindParam>();
     for (const { key, param } of keyed) {

@@ -121,7 +121,7 @@ export function renderFiles(
   const add = ({ address, options = {} }: SocketRequest) => {
     return expandAddresses(address, formatOptions(options)).map((one) => {
       const parts = splitAddress(one);
-      // What is malformed is said here, with file and line; a host name is looked up by who binds it.
+      // A malformed address is an error here, with file and line; a host name is looked up by whoever binds it.
       numericAddress(parts);
       if (parts.port === 0) throw new UserError("port 0 is another port each time; name one");
       sockets.push(parts);
@@ -142,7 +142,7 @@ export function renderFiles(
  * exists keeps its mode and owner, unless a stranger can have put it there; a new one has its template's,
  * which may guard a secret.
  * @param remedy what to do about one that cannot be written, after the reason
- * @param toPipe whether a pipe is written to as well, which may wait for its reader, and not replaced
+ * @param toPipe whether a pipe is written to, and not replaced; that may wait for its reader
  * @throws {UserError} when one cannot be written, or, before any is, when one is a template itself
  */
 export function writeFiles(

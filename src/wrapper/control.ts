@@ -72,8 +72,8 @@ const MODE = 0o600;
 const MAX_STRANGER_BYTES = 4096;
 
 /**
- * What a peer may do. A file lets in whom its mode does; a name in the abstract namespace has none. What changes
- * anything is refused to all but root and the own user in any case.
+ * What a peer may do. The mode of a file says who may connect to it; a name in the abstract namespace has no mode. In
+ * either case only root and the wrapper's own user may ask for what changes anything.
  */
 function rightsOf(peer: Peer, isFile: boolean): Rights {
   const trusted = isTrusted(peer);

@@ -14,9 +14,9 @@ export interface SupervisorLimits {
   drain: number;
   /** Retired generations at once; one more ends the oldest's drain. */
   maxRetired: number;
-  /** Between the first request to stop and the stop: who sends connections here may learn of it. */
+  /** Between the first request to stop and the stop, so that load balancers can notice that one was asked for. */
   stopDelay: number;
-  /** The longest pause before a server that has ended by itself is started again; 0 when its end is ours. */
+  /** The longest pause before a server that has ended by itself is started again; 0 to end with the server. */
   restart: number;
 }
 
@@ -57,7 +57,7 @@ export interface GenerationEvents {
   "drain-timeout": { pid: number };
   /** Its time to obey the hard stop is over. */
   "kill-timeout": { pid: number };
-  /** It has ended. `said` is what it wrote last, where that is known; it is asked of one that has not served yet. */
+  /** It has ended. `said` is what it wrote last, where that is known. */
   exited: { pid: number; status: ExitStatus; said?: readonly string[] };
 }
 

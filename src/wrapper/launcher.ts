@@ -47,9 +47,9 @@ export class Launcher {
   ) {}
 
   /**
-   * Makes sure that the command line names a socket for the server; warns where that cannot be told, and of templates
-   * that are not rendered.
-   * @throws {UserError} when it names none, and the server can have none from elsewhere
+   * Makes sure that the server gets sockets: by a template, or named on the command line. Warns where it may bind them
+   * itself, and of templates that are not rendered.
+   * @throws {UserError} when it would get none
    */
   insistOnSockets(): void {
     const { server, configs } = this.service;

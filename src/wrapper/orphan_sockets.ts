@@ -13,7 +13,7 @@ import type { Orphan } from "./orphans.ts";
 /**
  * Copies the listening sockets that orphans were lent, one an address, where this process may and where
  * root or its own user has made them. The caller owns them.
- * @param others sockets that are among those returned, before copies of the same address, or closed
+ * @param others sockets that are preferred to copies of the same address; those that are not returned are closed
  */
 export function listeningSocketsOf(
   orphans: readonly Orphan[],

@@ -2,10 +2,10 @@
  * Generations whose wrapper was killed: they go on serving, and the next wrapper of the same service
  * retires them.
  *
- * A generation carries in its environment which service it belongs to, and which wrapper started it: its
- * pid. That one lives as long as it is an ancestor of the generation; there is no other proof that holds
- * in every namespace. An orphan is held by a pidfd from the moment it was recognised, so that nobody else is
- * ever signalled.
+ * A generation carries in its environment the service that it belongs to, and the pid of the wrapper that started
+ * it. That wrapper lives as long as it is an ancestor of the generation; there is no other proof that holds in every
+ * namespace. An orphan is held by a pidfd from the moment it was recognised, so that no other process is ever
+ * signalled.
  *
  * Anyone can start a process with such an environment. So an orphan is what root or this user has executed,
  * as the kernel has it, and no program that others have started with more rights than their own.
@@ -100,7 +100,7 @@ export async function retireOrphan(
       if (await poller.wait(process, POLLIN, limit) !== 0) break;
       log.warn("a generation of a wrapper that died does not end", { pid, after: name });
     }
-    // One that is just ending shows no more of itself than one that is not ours.
+    // A process that is just ending shows as little of itself as one that is not ours.
     const hasEnded = await poller.wait(process, POLLIN, hardStopTime) !== 0;
     if (hasEnded) log.info("drained", { pid });
     else log.warn("left alone: it runs a program that is not ours to stop by now", { pid });

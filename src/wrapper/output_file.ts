@@ -1,10 +1,9 @@
 /**
  * A file that is written for others to read, in one step, so that a reader sees the old text or the new.
  *
- * Others may be able to write to its folder. What lies there under its name is then a stranger's until
- * proven: a link that is not root's or our own is not followed, a file that is not keeps neither mode nor
- * owner, a device is not written to. So the kernel has it for links in such folders (fs.protected_symlinks,
- * proc_sys_fs(5)).
+ * Others may be able to write to its folder. What lies there under its name is then not trusted: a link that is not
+ * root's or our own is not followed, the mode and owner of a file that is not root's or our own are not kept, and a
+ * device is not written to. The kernel treats links in such folders alike (fs.protected_symlinks, proc_sys_fs(5)).
  * @module
  */
 
@@ -179,7 +178,7 @@ class Target implements Disposable {
 function makeLike(file: Fd, like: Like | undefined): void {
   const path = `/proc/self/fd/${file.number}`;
   let mode = (like?.mode ?? MODE) & 0o777;
-  // Where the group stays ours, it gets what the other's gives to others.
+  // Where the group stays ours, it gets the permissions that the other file gives to everybody else.
   if (like && !giveTo(path, like)) mode = mode & ~0o070 | (mode & 0o007) << 3;
   Deno.chmodSync(path, mode);
 }

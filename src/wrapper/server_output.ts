@@ -1,7 +1,7 @@
 /**
- * Lines that a server writes to its standard error, where they pass through us: in the journal, which takes the
- * priority of a line from its beginning (sd-daemon(3)), where no server writes it itself; and in our own log, for
- * whoever wants to see which generation of what has written a line.
+ * Lines that a server writes to its standard error, where they pass through us: on their way to the journal, to put
+ * before each the priority that the journal reads there (sd-daemon(3)) and no server writes; or into our own log, with
+ * the generation that has written them.
  * @module
  */
 
@@ -22,7 +22,7 @@ const MAX_READS = 64;
 /** Lines that are remembered, since they may be the last ones. */
 const REMEMBERED = 32;
 
-/** What all of them read into. */
+/** The buffer of all reads. */
 const BUFFER = new Uint8Array(64 * 1024);
 
 /**

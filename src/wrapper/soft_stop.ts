@@ -1,4 +1,8 @@
-/** Telling a process to stop once its connections have ended, in a way that costs the processes beside it nothing. */
+/**
+ * Telling a process to stop once its connections have ended. While it drains, a server that has left closed sockets in
+ * its epoll sets would be woken for every connection that others accept: so they are taken out of these sets.
+ * @module
+ */
 
 import type { SignalName } from "../../ffi/constants.ts";
 import { FIRST_FD } from "../../ffi/spawn.ts";

@@ -63,7 +63,7 @@ export class StandBy {
     }
   }
 
-  /** Waits until another binder may be there, unless that is under way. @returns whether it is now */
+  /** Waits until another binder may be there. @returns false where another call waits already, or at the end */
   async replaced(): Promise<boolean> {
     if (this.#isWaiting) return false;
     this.#isWaiting = true;

@@ -39,7 +39,7 @@ export async function socketsForCheck(
   return fds;
 }
 
-/** What a binder holds of some addresses. That there is none is no reason not to check. */
+/** The sockets that a binder holds for some addresses. Without a binder the check goes on. */
 async function heldSockets(
   params: readonly BindParam[],
   { sock, binderUid }: Pick<WrapperOptions, "sock" | "binderUid">,

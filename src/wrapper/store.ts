@@ -1,7 +1,7 @@
 /**
  * The listening sockets that systemd keeps for a wrapper, in its unit's descriptor store: however a wrapper ends,
- * the next one of the unit has them, and hands them back to the binder. It could copy them out of the server that
- * goes on without a wrapper, but not those that the binder's own user has made.
+ * the next one of the unit has them, and hands them back to the binder. Without the store it would copy them out of the
+ * server that goes on without a wrapper, but not those that the binder's own user has made.
  *
  * Without systemd there is no store, and nothing happens here.
  * @module

@@ -88,7 +88,7 @@ export class Supervisor {
     const generations = snapshot.generations.map(generationOf);
     const { lastNumber } = snapshot;
     const serving = generations.find(({ role }) => role === "serving");
-    // Where none serves, one has served: it has ended by itself, and was about to be started again.
+    // Where no generation serves, the last one has ended by itself, and the server was about to be started again.
     const lastServed = serving?.pid ?? 0;
     const step = new Step({ ...this.#state, generations, lastNumber, lastServed }, this.limits);
     if (serving === undefined) {

@@ -216,7 +216,7 @@ function endService(step: Step, generation: Generation, { status }: EventOf<"exi
     return step.exitIfOver();
   }
   step.log("error", "the server ended by itself", generation, { ...status });
-  // A successor that has started takes its place.
+  // A candidate that has started takes its place.
   if (step.candidate !== undefined) return;
   if (!isRestarted(step)) return step.exit();
   // A generation that is being prepared takes its place as well.

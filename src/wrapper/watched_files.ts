@@ -68,7 +68,7 @@ export class WatchedFiles {
   async look(heed: (folder: string) => void): Promise<Contents> {
     const found = new Map<string, string>();
     const known: Known = new Map();
-    // Folders count: a few of them with links to each other are many on the way through.
+    // Folders count as well: a few of them with links to each other make many paths.
     let left = MAX_FILES;
     for (const path of this.paths) {
       heed(dirname(path));

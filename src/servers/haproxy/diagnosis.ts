@@ -1,4 +1,4 @@
-/** What of a HAProxy and its config will bite, as far as a look can tell. */
+/** What will do harm in a HAProxy and its config, as far as a look can tell. */
 
 import { type Finding, fine } from "../../finding.ts";
 import { messageOf } from "../../errors.ts";

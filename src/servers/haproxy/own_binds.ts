@@ -1,7 +1,7 @@
 /**
  * What a config binds by itself and two processes cannot have at once: with it a first generation starts,
  * and none can ever follow it. Measured with HAProxy 2.6: abstract names, and ports without SO_REUSEPORT.
- * Paths of UNIX sockets are no such thing (HAProxy renames its socket into place), nor are ports.
+ * Paths of UNIX sockets can be bound by both (HAProxy renames its socket into place), and so can other ports.
  *
  * HAProxy's own reload has the old process let go of them for a moment (SIGTTOU). That is not for us: on
  * that signal HAProxy 2.6.12 with an abstract listener ended in a crash.
@@ -14,7 +14,7 @@ import { readInputText } from "../../input_file.ts";
 export const BINDS = /^\s*(bind|dgram-bind|stats\s+socket)\s+(\S+)/;
 /** An address in the abstract namespace. */
 const ABSTRACT = /^(?:stream\+|dgram\+)?abnsz?@/;
-/** An address that is not a port, or is inherited. */
+/** An address that is no port, or that of an inherited socket. */
 export const NO_PORT = /^(?:fd@|sockpair@|unix@|uxst@|uxdg@|\/|rhttp@|quic)/;
 
 /** A config file, as HAProxy reads it. */

@@ -1,4 +1,4 @@
-/** What of an nginx and its config will bite, as far as a look can tell. */
+/** What will do harm in an nginx and its config, as far as a look can tell. */
 
 import { type Finding, fine } from "../../finding.ts";
 import { readConfig } from "./listen_lines.ts";

@@ -61,7 +61,7 @@ export function readConfig(dump: string): NginxConfig {
   };
 }
 
-/** Whether a block, whose statement this is, has a listen line. */
+/** Whether there is a listen line in the block that a statement begins. */
 function hasListen(statements: readonly Statement[], block: Statement): boolean {
   const depth = block.blocks.length;
   for (const { words, blocks } of statements.slice(statements.indexOf(block) + 1)) {
@@ -87,7 +87,7 @@ function listensOf({ at, words }: Statement, address: string, parameters: string
   }
 }
 
-/** By what nginx compares sockets: not by whether one for IPv6 is for IPv4 as well. */
+/** What nginx compares sockets by; whether one for IPv6 is for IPv4 as well is no part of it. */
 export function keyOf(address: Address | undefined): string | undefined {
   if (address === undefined) return undefined;
   if (address.transport === "unix") return `unix ${address.path}`;
