@@ -11,7 +11,7 @@ import type { BindParam } from "../control/messages.ts";
 import { decode, encode } from "../templates/bytes.ts";
 import { render, type SocketRequest } from "../templates/render.ts";
 import { type Hide, hiderOf } from "../templates/secrets.ts";
-import { writeOutputFile } from "./output_file.ts";
+import { follow, writeOutputFile } from "./output_file.ts";
 
 /** Endings that make a config file a template; the rendered file has the name without it. */
 const TEMPLATE = /\.(eta|erb|mb)$/;
@@ -150,9 +150,9 @@ export function writeFiles(
   remedy = "; --render-dir puts it into another folder",
   toPipe = false,
 ): void {
-  const templates = files.map(({ template }) => existing(template));
+  const templates = files.map(({ template }) => follow(template));
   for (const { target } of files) {
-    const there = existing(target);
+    const there = follow(target);
     if (there && templates.some((one) => one?.dev === there.dev && one.ino === there.ino)) {
       throw new UserError(`cannot write ${target}: it is a template, and would be lost`);
     }
@@ -184,13 +184,5 @@ function readTemplate(path: string): string {
     return decode(readInput(path));
   } catch (error) {
     throw new UserError(`cannot read the template ${path}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-function existing(path: string): Deno.FileInfo | undefined {
-  try {
-    return Deno.statSync(path);
-  } catch {
-    return undefined;
   }
 }

@@ -227,8 +227,8 @@ function lookAt(path: string): Deno.FileInfo | undefined {
   }
 }
 
-/** What a path leads to in the end. */
-function follow(path: string): Deno.FileInfo | undefined {
+/** What a path leads to in the end; undefined for nothing. */
+export function follow(path: string): Deno.FileInfo | undefined {
   try {
     return Deno.statSync(path);
   } catch {

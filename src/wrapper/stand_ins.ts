@@ -73,12 +73,8 @@ async function heldSockets(
 
 /** The addresses that a binder's `status` lists. */
 function addressesIn(status: unknown): Set<string> {
-  if (!isObject(status) || !Array.isArray(status.sockets)) return new Set();
-  return new Set(status.sockets.map((socket) => isObject(socket) ? String(socket.address) : ""));
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
+  const { sockets } = Object(status);
+  return new Set(Array.isArray(sockets) ? sockets.map((one) => String(Object(one).address)) : []);
 }
 
 /** The canonical text of an address; undefined for a host name, which a check does not look up. */

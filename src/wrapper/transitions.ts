@@ -7,6 +7,7 @@
 import type { ExitStatus } from "../../ffi/process.ts";
 import { describeDuration } from "../duration.ts";
 import { EXIT } from "../errors.ts";
+import { exitCodeOf } from "../servers/launch.ts";
 import { type EventOf, type GenerationEvents, HARD_STOP_TIME, type PhaseEvents } from "./events.ts";
 import type { Generation, Role, Stop } from "./generation.ts";
 import { isStop, type Phase, type Step } from "./step.ts";
@@ -169,7 +170,7 @@ function endCandidate(
     : "";
   const why = `${describe(status)} before it served${hint}${wordsOf(said)}`;
   if (isStop(step.state.phase)) return failInStop(step, { why });
-  fail(step, { why, exitCode: codeOf(status) || EXIT.failure });
+  fail(step, { why, exitCode: exitCodeOf(status) || EXIT.failure });
 }
 
 /** The candidate, or its preparation, has failed. */
@@ -210,7 +211,7 @@ function isFirst(step: Step): boolean {
 
 function endService(step: Step, generation: Generation, { status }: EventOf<"exited">): void {
   remove(step, generation);
-  step.state.exitCode = codeOf(status);
+  step.state.exitCode = exitCodeOf(status);
   if (isStop(step.state.phase)) {
     step.log("info", "stopped", generation, { ...status });
     return step.exitIfOver();
@@ -289,10 +290,6 @@ function capDrain(step: Step, generation: Generation): void {
 function kill(step: Step, generation: Generation): void {
   step.log("warn", "does not stop, killing it", generation);
   step.do({ do: "signal", pid: generation.pid, kind: "kill" });
-}
-
-function codeOf(status: ExitStatus): number {
-  return "code" in status ? status.code : 128 + status.signal;
 }
 
 function describe(status: ExitStatus): string {
