@@ -44,7 +44,7 @@ export const subcommand = defineSubcommand({
     const log = createLog({ format: options["log-format"], level: options["log-level"] });
     const { files, sockets } = renderFiles(templates, environmentWith(options["env-file"]), names);
     if (options.strict) {
-      const { chooseSockets } = await import("../wrapper/sockets.ts");
+      const { chooseSockets } = await import("../wrapper/choose_sockets.ts");
       const { Poller } = await import("../../ffi/poll.ts");
       const { sock, wait, "binder-uid": binderUid } = options;
       const source = chooseSockets(

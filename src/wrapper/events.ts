@@ -2,7 +2,7 @@
 
 import type { ExitStatus } from "../../ffi/process.ts";
 import type { Fields, Level } from "../log.ts";
-import type { Preparation } from "./launcher.ts";
+import type { Preparation } from "./preparation.ts";
 
 /** Limits, in milliseconds where they are times. */
 export interface SupervisorLimits {

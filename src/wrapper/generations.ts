@@ -10,7 +10,8 @@ import { RefusedConfig } from "../servers/check.ts";
 import type { Service, Started } from "../servers/service.ts";
 import { type Event, HARD_STOP_TIME } from "./events.ts";
 import { lastWords } from "./last_words.ts";
-import type { Launcher, Preparation } from "./launcher.ts";
+import type { Launcher } from "./launcher.ts";
+import type { Preparation } from "./preparation.ts";
 import type { Hide } from "../templates/secrets.ts";
 import type { SoftStop } from "./soft_stop.ts";
 import {

@@ -8,9 +8,9 @@ import type { Children } from "../process/children.ts";
 import { marksFor } from "../process/marks.ts";
 import { hidden } from "../servers/check.ts";
 import { Launch } from "../servers/launch.ts";
-import type { Begun, Service, Started } from "../servers/service.ts";
+import type { Service, Started } from "../servers/service.ts";
 import { environmentWith } from "./environment_file.ts";
-import { type Hide, hidingLog } from "../templates/secrets.ts";
+import { hidingLog } from "../templates/secrets.ts";
 import {
   hiderFor,
   passedOver,
@@ -20,19 +20,8 @@ import {
   writeFiles,
 } from "./config_files.ts";
 import type { WrapperOptions } from "./options.ts";
+import type { Preparation } from "./preparation.ts";
 import type { Sockets } from "./sockets.ts";
-
-/** What was prepared for a generation, whose config has passed its check. */
-export interface Preparation {
-  /** Its listening sockets, which stay those of {@link Sockets}: its descriptors from 3 on. */
-  readonly sockets: readonly Fd[];
-  /** Its environment. */
-  readonly env: Readonly<Record<string, string>>;
-  /** Hides, in what is said of the generation, the values that its config takes from the environment. */
-  readonly hide: Hide;
-  /** What the check has begun for the start, if anything. */
-  readonly begun?: Begun;
-}
 
 /** Prepares and starts the generations of one service. */
 export class Launcher {

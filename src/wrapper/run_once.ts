@@ -13,7 +13,7 @@ import { exitCodeOf, Launch } from "../servers/launch.ts";
 import type { Service } from "../servers/service.ts";
 import { environmentWith } from "./environment_file.ts";
 import { hiderFor, planTargets, renderFiles, targetsOf, writeFiles } from "./config_files.ts";
-import { chooseSockets } from "./sockets.ts";
+import { chooseSockets } from "./choose_sockets.ts";
 import { socketsForCheck } from "./stand_ins.ts";
 import type { WrapperOptions } from "./options.ts";
 

@@ -19,7 +19,8 @@ import { optionsOf } from "../sockets/kernel_options.ts";
 import { listeningAddress } from "../sockets/listen.ts";
 import { createLog, type Log } from "../log.ts";
 import type { BindParam } from "../control/messages.ts";
-import { chooseSockets, type Sockets, type SocketsOptions } from "./sockets.ts";
+import { chooseSockets } from "./choose_sockets.ts";
+import type { Sockets, SocketsOptions } from "./sockets.ts";
 
 /** Milliseconds that no test needs: it would fail. */
 const LONG = 20_000;

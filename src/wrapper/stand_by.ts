@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type ControlClient, NoBinderError } from "../control/client.ts";
+import type { ControlClient } from "../control/client.ts";
+import { NoBinderError } from "../control/client_errors.ts";
 
 /**
  * The longest pause between two attempts to reach a binder, in milliseconds: shorter than the time for which a binder
