@@ -67,53 +67,59 @@ async function takeGroup(group: readonly Address[], holder: Holder): Promise<Tak
   const [first] = group;
   if (first === undefined) return [];
   const whole = wholeOf(first);
-  const text = formatAddress(whole);
   const inodes = await inodesOf(whole);
   if (inodes.size === 0 && holder === "auto") return [];
   const found = copiesOf(inodes, whole, holder);
-  const { copies, others } = found;
-  const stranger = copies.find(({ fd }) => !isTrusted(makerOf(fd)));
-  if (holder === "auto" && stranger) {
-    const { pid } = stranger;
-    const uid = makerOf(stranger.fd);
-    copies.forEach(({ fd }) => discard(fd));
-    // That user could keep connections that are meant for the server of this address.
-    throw cannotTake(
-      text,
-      `uid ${uid} has made the socket that ${
-        commandOf(pid)
-      } (pid ${pid}) has; if that is meant: --take ${pid}`,
-    );
+  const why = whyRefused(found, { whole, count: group.length, holder, isServed: inodes.size > 0 });
+  if (why !== undefined) {
+    found.copies.forEach(({ fd }) => discard(fd));
+    throw new UserError(`cannot take ${formatAddress(whole)}: ${why}`);
   }
-  if (copies.length === group.length) {
-    return copies.map(({ fd, pid }, index) => {
-      const address = group[index] ?? whole;
-      // With that option an old server that is reloaded or started again would bind another socket beside this
-      // one, and the kernel would give each a part of the connections, though nobody may accept from this one yet.
-      if (address === whole && address.transport !== "unix") {
-        setOption(fd, SOL_SOCKET, SO_REUSEPORT, 0);
-      }
-      return { held: heldFrom(address, fd), pid, command: commandOf(pid) };
-    });
-  }
-  copies.forEach(({ fd }) => discard(fd));
-  const who = holder === "auto" ? "its holder" : `${commandOf(holder)} (pid ${holder})`;
-  if (copies.length > 0) {
-    const remedy = `,reuseport=${copies.length}`;
-    throw cannotTake(
-      text,
-      `${who} listens on it with ${copies.length} sockets: name ${text}${remedy}`,
-    );
-  }
-  if (holder !== "auto" && found.denied.has(holder)) {
-    throw cannotTake(text, `no right to trace ${who}: ${RIGHT}`);
-  }
-  const [other] = others;
-  if (other !== undefined) throw cannotTake(text, `${who} listens on ${other}: name that`);
-  throw cannotTake(text, whyNot(holder, inodes.size > 0));
+  return found.copies.map(({ fd, pid }, index) => {
+    const address = group[index] ?? whole;
+    // With that option an old server that is reloaded or started again would bind another socket beside this
+    // one, and the kernel would give each a part of the connections, though nobody may accept from this one yet.
+    if (address === whole && address.transport !== "unix") {
+      setOption(fd, SOL_SOCKET, SO_REUSEPORT, 0);
+    }
+    return { held: heldFrom(address, fd), pid, command: commandOf(pid) };
+  });
 }
 
-function whyNot(holder: Holder, isServed: boolean): string {
+/** What was asked for: so many sockets of an address, on which somebody listens or not. */
+interface Asked {
+  whole: Address;
+  count: number;
+  holder: Holder;
+  isServed: boolean;
+}
+
+/** Why the copies that were found are not taken; undefined when they are. */
+function whyRefused(
+  { copies, others, denied }: Copies,
+  { whole, count, holder, isServed }: Asked,
+): string | undefined {
+  const stranger = copies.find(({ fd }) => !isTrusted(makerOf(fd)));
+  if (holder === "auto" && stranger) {
+    const { fd, pid } = stranger;
+    // That user could keep connections that are meant for the server of this address.
+    return `uid ${makerOf(fd)} has made the socket that ${commandOf(pid)} (pid ${pid}) has; ` +
+      `if that is meant: --take ${pid}`;
+  }
+  if (copies.length === count) return undefined;
+  const who = holder === "auto" ? "its holder" : `${commandOf(holder)} (pid ${holder})`;
+  if (copies.length > 0) {
+    const remedy = `name ${formatAddress(whole)},reuseport=${copies.length}`;
+    return `${who} listens on it with ${copies.length} sockets: ${remedy}`;
+  }
+  if (holder !== "auto" && denied.has(holder)) return `no right to trace ${who}: ${RIGHT}`;
+  const [other] = others;
+  if (other !== undefined) return `${who} listens on ${other}: name that`;
+  return whyNone(holder, isServed);
+}
+
+/** Why no copy was found. */
+function whyNone(holder: Holder, isServed: boolean): string {
   if (holder === "auto") {
     return `whoever listens on it is not to be seen: in another container, or no right to trace it; ${RIGHT}`;
   }
@@ -201,8 +207,4 @@ async function inodesOf(address: Address): Promise<Set<number>> {
     [...rows].filter(([, flags, , path]) => flags === LISTENS && path === shown)
       .map(([, , inode]) => Number(inode)),
   );
-}
-
-function cannotTake(address: string, why: string): UserError {
-  return new UserError(`cannot take ${address}: ${why}`);
 }
