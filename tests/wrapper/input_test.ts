@@ -207,9 +207,11 @@ Deno.test("a binder that comes up in time is used", async () => {
   using folder = tempDir();
   const target = newTarget();
   const sock = folder.file("control.sock");
+  const control = folder.file("own.sock");
   const command = writeSite(folder, tag(target));
-  await using wrapper = startProgram(wrapperCommand("exec", { sock, command }));
-  await wrapper.waitFor(/ info waiting for the binder sock=/);
+  const words = wrapperCommand("exec", { sock, args: ["--control", control], command });
+  await using wrapper = startProgram(words);
+  await waitForStatus<WrapperStatus>(wrapper, control, ({ binder }) => binder?.connected === false);
   await using binder = await startBinder([], { sock });
   await binder.waitFor(({ sockets }) => sockets[0]?.holders[0] === wrapper.pid);
   assertStrictEquals(await get(target), "ok");
