@@ -19,6 +19,7 @@ import {
   newTarget,
   type Target,
 } from "../support/http_client.ts";
+import { scrape } from "../support/metrics.ts";
 import { listeningSockets, openFds, socketInode } from "../support/process.ts";
 import {
   childrenOf,
@@ -90,17 +91,17 @@ Deno.test({
   name: "without a binder, new clients are refused while it stops, and not before",
   ignore: ignoreUnlessNoBinder,
   async fn() {
-    const target = newTarget();
+    const [target, metrics] = [newTarget(), newTarget()];
     using backend = new SlowBackend();
     await using wrapper = await startWrapper(site(tag(target), "ok", backend.options), {
-      args: ["--stop-delay", "2s"],
+      args: ["--stop-delay", "2s", "--metrics", `${metrics.hostname}:${metrics.port}`],
     });
     using slow = await HttpConnection.open(target);
     await slow.send("/slow");
     using request = await backend.request();
     const { pid } = await wrapper.serving();
     wrapper.program.signal("SIGTERM");
-    await wrapper.program.waitFor(/ stopping in 2s/);
+    await until(() => scrape(metrics, "/ready").then(() => false, () => true));
     assertStrictEquals(await get(target), "ok");
     await hasStopped(pid);
     await assertRejects(() => get(target), Deno.errors.ConnectionRefused);
