@@ -25,7 +25,9 @@ import {
 import { listeningSockets, socketInodes } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
 import { startProgram } from "../support/program.ts";
+import type { BinderStatus } from "../support/status.ts";
 import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { waitForStatus } from "../support/wait_for_status.ts";
 
 Deno.test("a client of the original gets the binder's own socket and accepts from it", async () => {
   const address = loopbackHost();
@@ -281,9 +283,13 @@ Deno.test("it stops when told to while an address of its own is in use", async (
   using stranger = Deno.listen({ hostname: loopbackHost(), port: 0 });
   const [sock, site] = [folder.file("control.sock"), folder.file("site.sock")];
   const { hostname, port } = stranger.addr;
-  const words = [multibinder(), "bind", "--sock", sock, "--log-level=debug"] as const;
+  const words = [multibinder(), "bind", "--sock", sock] as const;
   await using program = startProgram([...words, `unix:${site}`, `${hostname}:${port}`]);
-  await program.waitFor(/waiting for a client to hand an address back/);
+  await waitForStatus<BinderStatus>(
+    program,
+    sock,
+    ({ missing }) => missing.includes(`${hostname}:${port}`),
+  );
   program.signal("SIGTERM");
   assertEquals(await program.exited, { code: 0, signal: null });
   assertMatch(program.stderr, / info stopping signal=SIGTERM\n$/);
