@@ -10,6 +10,7 @@ import {
   settle,
   startPython,
 } from "../support/control_client.ts";
+import { ignoreReset } from "../support/crowd.ts";
 import { listeningSockets, openFds } from "../support/process.ts";
 import { loopbackHost } from "../support/temp_dir.ts";
 import type { BinderStatus } from "../support/status.ts";
@@ -39,7 +40,7 @@ async function besideHealthyClients(
 }
 
 Deno.test("garbage is answered with a parse error and the connection closed", async () => {
-  await besideHealthyClients(async ({ sock, program }, proveHealth) => {
+  await besideHealthyClients(async ({ sock }, proveHealth) => {
     const pieces: (string | Uint8Array<ArrayBuffer>)[] = [
       "GET / HTTP/1.1\r\n\r\n",
       "[1, 2]",
@@ -55,7 +56,6 @@ Deno.test("garbage is answered with a parse error and the connection closed", as
       assertStrictEquals(await connection.receive().catch(ignoreReset), undefined, "it is closed");
       await proveHealth();
     }
-    await program.waitFor(/garbage on the control socket/, pieces.length);
   });
 });
 
@@ -167,12 +167,4 @@ Deno.test("clients beyond the limit of open files make room for each other", asy
   using silent = new DisposableStack();
   for (let count = 0; count < 100; count++) silent.use(await ControlConnection.open(binder.sock));
   assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
-  await binder.program.waitFor(/cannot accept a client.*EMFILE/);
 });
-
-/** The binder may have closed the connection before it had read everything. */
-function ignoreReset(error: unknown): undefined {
-  if (error instanceof Deno.errors.BrokenPipe) return;
-  if (error instanceof Deno.errors.ConnectionReset) return;
-  throw error;
-}
