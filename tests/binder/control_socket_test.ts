@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce } from "../support/control_client.ts";
+import { until } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import type { BinderStatus } from "../support/status.ts";
@@ -143,17 +144,17 @@ Deno.test("of several started at once on a stale one, exactly one serves", async
       await killed.program.exited;
     }
     await using programs = new AsyncDisposableStack();
-    const outcomes = Array.from({ length: 3 }, async () => {
-      const program = programs.use(startProgram([multibinder(), "bind", "--sock", sock]));
-      const [line] = await program.waitFor(/listening for binds|EADDRINUSE|EAGAIN/);
-      return line.includes("listening") ? program : undefined;
-    });
-    const [winner, ...others] = (await Promise.all(outcomes)).filter((program) => program);
-    assert(winner !== undefined && others.length === 0, `${others.length + 1} of 3 serve`);
-    assertStrictEquals(
-      (await bindOnce(sock, { address: loopbackHost(), port: 2080 })).result,
-      true,
+    const all = Array.from(
+      { length: 3 },
+      () => programs.use(startProgram([multibinder(), "bind", "--sock", sock])),
     );
+    await until(() => all.filter(({ ended }) => ended).length >= 2);
+    const winner = all.find(({ ended }) => !ended);
+    assert(winner !== undefined, "none of 3 serves");
+    const { pid } = await waitForStatus<BinderStatus>(winner, sock, () => true);
+    assertStrictEquals(pid, winner.pid);
+    const { result } = await bindOnce(sock, { address: loopbackHost(), port: 2080 });
+    assertStrictEquals(result, true);
     winner.signal("SIGTERM");
     await winner.exited;
     assertEquals([...Deno.readDirSync(folder.path)], []);
