@@ -134,7 +134,7 @@ Deno.test("sockets of a unit are what clients may ask for; the control socket ma
     ...["systemd-socket-activate", "--listen", `${host}:80`, "--listen", sock],
     ...["--fdname", "web:control", multibinder(), "bind", "--sock", sock],
   ] as [string, ...string[]]);
-  await program.waitFor(/Listening on .*control\.sock/);
+  await waitForStatus(program, sock, () => true);
   const file = Deno.statSync(sock).ino;
   const ask = async () => {
     using connection = await ControlConnection.open(sock);
