@@ -150,7 +150,6 @@ Deno.test("the commands around a reload refuse it, make ready what it takes, and
     lastReload?.message,
     "--before-reload refused the reload: exit code 3, not yet",
   );
-  await wrapper.program.waitFor(/ info --before-reload: not yet$/);
   write(go, "three");
   write(text, "anything");
   await wrapper.waitFor(({ lastReload }) =>
