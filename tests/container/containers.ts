@@ -1,7 +1,9 @@
 /** Containers, and what an engine does for them: podman or Docker. */
 
 import { attempt, must, type Result } from "../support/docker.ts";
+import { until } from "../support/process_status.ts";
 import { type Program, startProgram } from "../support/program.ts";
+import type { BinderStatus, Status } from "../support/status.ts";
 import { type TempDir, tempDir } from "../support/temp_dir.ts";
 
 /** An engine whose commands are those of `docker`, until {@link Engine.remove}. */
@@ -99,6 +101,21 @@ export class Container implements AsyncDisposable {
   get log(): Program {
     const { command, environment: env } = this.engine;
     return this.#log ??= startProgram([...command, "logs", "--follow", this.name], { env });
+  }
+
+  /**
+   * Waits until the status of the binder in it is so, or that of the wrapper whose control socket is named. It is
+   * asked in the container, as its user: root of this machine may be nobody there.
+   */
+  async waitFor<T extends Status = BinderStatus>(
+    holds: (status: T) => boolean,
+    sock = "/run/multibinder.sock",
+  ): Promise<void> {
+    const words = ["exec", this.name, "multibinder", "status", "--json", "--sock", sock];
+    await until(async () => {
+      const { code, stdout } = await this.engine.try(...words);
+      return code === 0 && holds(JSON.parse(stdout));
+    });
   }
 
   /** Waits until the wrapper in it has HAProxy serving. */

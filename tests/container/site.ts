@@ -1,12 +1,16 @@
 /** The example's containers: a binder, and two versions of a site that share its port. */
 
 import { get, type Target } from "../support/http_client.ts";
+import type { WrapperStatus } from "../support/status.ts";
 import { freePort } from "../support/temp_dir.ts";
 import type { Engine } from "./containers.ts";
 import { type Container, engine as ours, type Volume } from "./engine.ts";
 import { buildImages, EXAMPLE, MULTIBINDER, PAUSE, SITE } from "./images.ts";
 
 export type Version = "v1" | "v2";
+
+/** Where the wrappers have their control sockets. */
+const CONTROL = "/tmp/control.sock";
 
 export interface SiteOptions {
   /** Which has the images; by default the one of this run, in which they are built. */
@@ -54,7 +58,7 @@ export class Site implements AsyncDisposable {
       const own = [...net ? [] : publish, ...options.binder ?? []];
       const command = ["-v", `${volume.name}:/run`, ...own, MULTIBINDER, "bind", ...args];
       const binder = cleanup.use(await engine.startIn(network, "binder", ...command));
-      await binder.log.waitFor(/listening for binds/);
+      await binder.waitFor(({ missing }) => missing.length === 0);
       return binder;
     };
     const backend = async (version: Version) => {
@@ -88,12 +92,22 @@ export class Site implements AsyncDisposable {
     ];
     const container = await this.engine.start(
       `haproxy-${version}`,
-      ...["-e", "MULTIBINDER_SOCK=/run/multibinder.sock", "-v", `${this.volume.name}:/run`],
-      ...["-v", `${configs}:/etc/haproxy:ro`, ...entrypoint, ...options],
+      ...["-e", "MULTIBINDER_SOCK=/run/multibinder.sock", "-e", `MULTIBINDER_CONTROL=${CONTROL}`],
+      ...["-v", `${this.volume.name}:/run`, "-v", `${configs}:/etc/haproxy:ro`],
+      ...[...entrypoint, ...options],
       ...[image, ...words, "-f", `/etc/haproxy/site.${version}.cfg.erb`],
     );
     this.#running.set(version, container);
     return container;
+  }
+
+  /** Waits until HAProxy of a version runs as that generation, and none before it is left. */
+  async serves(version: Version, generation: number): Promise<void> {
+    await this.#running.get(version)?.waitFor<WrapperStatus>(
+      ({ generations: [one, ...others] }) =>
+        one?.number === generation && one.state === "serving" && others.length === 0,
+      CONTROL,
+    );
   }
 
   /** Stops HAProxy of a version as `docker stop` does, and removes it. */
