@@ -18,10 +18,10 @@ containerTest(
     await using load = new Load(site.target, { workers: 3 });
     for (const restart of [1, 2]) {
       await engine.run("restart", site.binder.name);
-      await v1.log.waitFor(/ handed back to the binder /, restart);
+      await site.binder.waitFor(({ missing }) => missing.length === 0);
       assertStrictEquals(listeningInode(await net.pid()), inode);
       await v1.signal("SIGUSR2");
-      await v1.log.waitFor(/ info reloaded /, restart);
+      await site.serves("v1", restart + 1);
     }
     // A new client of the last binder gets that socket too.
     await site.up("v2", ROOT);
