@@ -35,9 +35,9 @@ containerTest(
     await site.answeredBy("v2");
     assertStrictEquals((await site.down("v1")).code, 0, v1.name);
     await v2.signal("SIGUSR2");
-    await v2.log.waitFor(/ info reloaded /);
+    await site.serves("v2", 2);
     await site.binder.signal("SIGUSR1");
-    await site.binder.log.waitFor(/ info upgraded .*upgrades=1$/);
+    await site.binder.waitFor(({ upgrades }) => upgrades === 1);
     assertStrictEquals(await site.get(), "V2");
     const { ok, failures } = await load.stop();
     console.info(`on Docker: ${ok} ok, ${failures.length} failed`);
