@@ -2,7 +2,9 @@
 
 // deno-lint-ignore-file no-console -- what was measured is worth reading
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { hasStopped } from "../support/haproxy.ts";
 import { HttpConnection, Load, type Outcome } from "../support/http_client.ts";
+import { childrenOf, commandOf } from "../support/process_status.ts";
 import { containerTest, engine } from "./engine.ts";
 import { Site, type Version } from "./site.ts";
 
@@ -38,7 +40,7 @@ containerTest(
       const started = count === 2 ? site.up("v2") : undefined;
       const stopped = count === 3 ? site.down("v1") : undefined;
       await site.binder.signal("SIGUSR1");
-      await site.binder.log.waitFor(new RegExp(` upgraded from=\\S+ to=\\S+ upgrades=${count}$`));
+      await site.binder.waitFor(({ upgrades }) => upgrades === count);
       await Promise.all([started, stopped]);
     }
     assertStrictEquals(await site.get(), "V2");
@@ -58,8 +60,10 @@ containerTest(
     assertStrictEquals((await slow.receive()).status, 100);
     await site.up("v2");
     await using load = new Load(site.target, { workers: 3 });
+    const server = childrenOf(await v1.pid()).find((pid) => commandOf(pid) === "haproxy");
+    assert(server);
     const stopping = site.down("v1");
-    await v1.log.waitFor(/stopping gracefully/);
+    await hasStopped(server);
     await site.answeredBy("v2");
     await slow.connection.write(new TextEncoder().encode("body"));
     const reply = await slow.receive();
