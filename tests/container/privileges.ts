@@ -43,14 +43,14 @@ containerTest("nobody is root, nobody has a capability, and every root is read-o
   assertStrictEquals(await userOf(site.binder), 65532);
   assertStrictEquals(await userOf(v1), 99);
   await v1.signal("SIGUSR2");
-  await v1.log.waitFor(/ info reloaded /);
+  await site.serves("v1", 2);
   assertStrictEquals((await site.down("v1")).code, 0);
 
   // The other way to have that port.
   await using volume = await engine.volume(...OWN_VOLUME);
   const command = [...bound, ...SYSCTL, "-v", `${volume.name}:/run`, MULTIBINDER, "bind", ":80"];
   await using other = await engine.start("other", ...command);
-  await other.log.waitFor(/ info holding address=0\.0\.0\.0:80 /);
+  await other.waitFor(({ sockets }) => sockets[0]?.address === "0.0.0.0:80");
 });
 
 containerTest(
