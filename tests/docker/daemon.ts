@@ -87,7 +87,7 @@ containerTest(
       assertStrictEquals(await v1.pid(), pid);
       await using again = new Load(site.target, { workers: 3 });
       await v1.signal("SIGUSR2");
-      await v1.log.waitFor(/ info reloaded /);
+      await site.serves("v1", 2);
       await served(again, 100);
       await assertNoneFailed(again);
     } finally {
