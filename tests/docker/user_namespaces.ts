@@ -59,17 +59,17 @@ containerTest("with userns-remap all is as without", () =>
       await site.answeredBy("v2");
       assertStrictEquals((await site.down("v1")).code, 0);
       await v2.signal("SIGUSR2");
-      await v2.log.waitFor(/ info reloaded /);
+      await site.serves("v2", 2);
       await site.binder.signal("SIGUSR1");
-      await site.binder.log.waitFor(/ info upgraded .*upgrades=1$/);
+      await site.binder.waitFor(({ upgrades }) => upgrades === 1);
       assertStrictEquals(await site.get(), "V2");
       await assertNoneFailed("with userns-remap", load);
     }
     // What joins a container's network namespace shares its user namespace, too.
     await using site = await Site.start({ pause: true, args: [":80"] });
-    const v1 = await site.up("v1", ROOT);
+    await site.up("v1", ROOT);
     await using load = new Load(site.target, { workers: 3 });
     await engine.run("restart", site.binder.name);
-    await v1.log.waitFor(/ handed back to the binder /);
+    await site.binder.waitFor(({ missing }) => missing.length === 0);
     await assertNoneFailed("a binder restarted", load);
   }));
