@@ -2,6 +2,7 @@
 
 import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { type BinderOptions, multibinder, startBinder } from "../support/binder.ts";
+import { exists } from "../support/files.ts";
 import { processStatus } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
 import { type TempDir, tempDir } from "../support/temp_dir.ts";
@@ -75,11 +76,3 @@ Deno.test(
     assertEquals(ids.slice(0, 2), [Array(4).fill(4711), Array(4).fill(4712)]);
   },
 );
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-}

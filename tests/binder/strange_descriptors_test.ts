@@ -5,6 +5,7 @@ import "../support/libc.ts";
 import { type Binder, startBinder } from "../support/binder.ts";
 import { ControlConnection } from "../support/control_client.ts";
 import { isServed } from "../support/crowd.ts";
+import { exists } from "../support/files.ts";
 import { openFds } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
 import { startProgram } from "../support/program.ts";
@@ -126,7 +127,7 @@ Deno.test({
     await stranger.send(last, "nested", "with", "x");
     binder.program.signal("SIGTERM");
     assertEquals(await binder.program.exited, { code: 0, signal: null });
-    assertEquals(existsSync(last), false, "nobody serves it, and its file is gone");
+    assertEquals(exists(last), false, "nobody serves it, and its file is gone");
   },
 });
 
@@ -157,12 +158,4 @@ const HANGS = /^(45|3|207|57) /;
 /** The system call that a process is in. */
 function callOf(pid: number): string {
   return Deno.readTextFileSync(`/proc/${pid}/syscall`);
-}
-
-function existsSync(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
 }

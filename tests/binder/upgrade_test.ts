@@ -3,6 +3,7 @@
 import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce, ControlConnection, startPython } from "../support/control_client.ts";
+import { exists } from "../support/files.ts";
 import { listeningSockets } from "../support/process.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 
@@ -134,11 +135,3 @@ Deno.test("a file that cannot succeed the binder leaves it serving, and the stat
   await binder.waitFor(({ upgrades }) => upgrades === 1);
   assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
 });
-
-function exists(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== undefined;
-  } catch {
-    return false;
-  }
-}

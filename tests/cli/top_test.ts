@@ -3,19 +3,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce } from "../support/control_client.ts";
+import { exists } from "../support/files.ts";
 import { until } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 
 const ENVIRONMENT = { LC_ALL: "C.UTF-8", TERM: "xterm-256color", SHELL: "/bin/sh" };
-
-function isSocket(path: string): boolean {
-  try {
-    return Deno.lstatSync(path).isSocket ?? false;
-  } catch {
-    return false; // Not there yet.
-  }
-}
 
 /** A terminal of that size, in which a command runs. */
 class Terminal implements AsyncDisposable {
@@ -25,7 +18,7 @@ class Terminal implements AsyncDisposable {
 
   static async start(columns: number, rows: number, words: readonly string[]): Promise<Terminal> {
     const terminal = new Terminal();
-    await until(() => isSocket(terminal.#folder.file("tmux")) || terminal.#server.ended);
+    await until(() => exists(terminal.#folder.file("tmux")) || terminal.#server.ended);
     const command = words.map((word) => `'${word}'`).join(" ");
     const size = ["-x", String(columns), "-y", String(rows)];
     // The shell stays, so that what the command leaves on the screen can be seen.

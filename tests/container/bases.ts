@@ -4,6 +4,7 @@
  * is kept in the cache.
  */
 
+import { exists } from "../support/files.ts";
 import type { Engine } from "./containers.ts";
 
 const CACHE = `${Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME")}/.cache`}/multibinder`;
@@ -178,13 +179,4 @@ async function must(
   if (success) return;
   const text = new TextDecoder();
   throw new Error(`${program} ${args.join(" ")}:\n${text.decode(stdout)}${text.decode(stderr)}`);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
+import { textOf } from "../support/files.ts";
 import { Wrapper, wrapperCommand, type WrapperOptions } from "../support/haproxy.ts";
 import { get, newTarget, type Target } from "../support/http_client.ts";
 import { childrenOf, commandOf, hasEnded, until } from "../support/process_status.ts";
@@ -124,8 +125,8 @@ while not os.path.exists("${go}"): time.sleep(0.01)
 notify("STATUS=ready to go\\nREADY=1")
 `);
   await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
-  await until(() => exists(asked) && Deno.readTextFileSync(asked) !== "");
-  const name = Deno.readTextFileSync(asked);
+  await until(() => textOf(asked) !== "");
+  const name = textOf(asked);
   await runProgram(["python3", "-c", STRANGER, name]);
   const { generations } = await scene.wrapper.waitFor(() => true);
   assertEquals(generations.map(({ state }) => state), ["starting"]);
@@ -152,8 +153,8 @@ except ConnectionRefusedError: pass
     await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
     let up: Promise<unknown> = scene.wrapper.serving();
     for (const kind of ["flushed", "nested"]) {
-      await until(() => exists(asked) && Deno.readTextFileSync(asked) !== "");
-      const name = Deno.readTextFileSync(asked);
+      await until(() => textOf(asked) !== "");
+      const name = textOf(asked);
       // More than there are threads that could close them.
       for (let count = 0; count < (kind === "flushed" ? 40 : 1); count++) {
         await stranger.send(name, kind, "datagram", "READY=1");
@@ -382,13 +383,5 @@ function commandLineOf(pid: number): string {
     return Deno.readTextFileSync(`/proc/${pid}/cmdline`);
   } catch {
     return ""; // It has ended.
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
   }
 }

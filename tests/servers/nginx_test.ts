@@ -2,6 +2,7 @@
 
 import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
+import { textOf } from "../support/files.ts";
 import { Wrapper, wrapperCommand } from "../support/haproxy.ts";
 import { get, newTarget, type Target } from "../support/http_client.ts";
 import { childrenOf, hasEnded, processStatus, until } from "../support/process_status.ts";
@@ -67,7 +68,7 @@ Deno.test({
     await using scene = new Scene(binder.sock);
     const wrapper = scene.start();
     const first = await wrapper.serving();
-    const pidFile = () => Deno.readTextFileSync(scene.folder.file("nginx.pid"));
+    const pidFile = () => textOf(scene.folder.file("nginx.pid"));
     await until(() => pidFile() === `${first.pid}\n`);
 
     const refused: [change: (text: string) => string, why: RegExp][] = [
@@ -97,13 +98,7 @@ Deno.test({
     const { pid } = await wrapper.serving();
     assertStrictEquals(await get(scene.target), "two");
     // The old one has removed it.
-    await until(() => {
-      try {
-        return pidFile() === `${pid}\n`;
-      } catch {
-        return false;
-      }
-    });
+    await until(() => pidFile() === `${pid}\n`);
     wrapper.program.signal("SIGTERM");
     assertEquals((await wrapper.program.exited).code, 0);
   },

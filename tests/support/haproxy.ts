@@ -1,6 +1,7 @@
 /** HAProxy: its configs, and wrappers that run it. */
 
 import { multibinder } from "./binder.ts";
+import { exists } from "./files.ts";
 import type { Target } from "./http_client.ts";
 import { listeningSockets } from "./process.ts";
 import { processStatus, until } from "./process_status.ts";
@@ -197,13 +198,4 @@ export async function hasStopped(pid: number): Promise<void> {
       return processStatus(pid, "State") === undefined; // It has ended.
     }
   });
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,5 +1,7 @@
 /** Pages of the documentation, and the fenced blocks on them. */
 
+import { exists as isThere } from "./files.ts";
+
 const ROOT = new URL("../../", import.meta.url);
 
 /** A fenced block. */
@@ -30,11 +32,7 @@ export function read(path: string): string {
 
 /** Whether there is such a file or folder, by its path from the root of the repository. */
 export function exists(path: string): boolean {
-  try {
-    return Deno.statSync(new URL(path, ROOT)) !== undefined;
-  } catch {
-    return false;
-  }
+  return isThere(new URL(path, ROOT).pathname);
 }
 
 /** The fenced blocks of a page, in their order. */

@@ -3,6 +3,7 @@
 import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { ControlConnection } from "../support/control_client.ts";
+import { textOf } from "../support/files.ts";
 import { site, tag } from "../support/haproxy.ts";
 import { get, newTarget } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
@@ -47,13 +48,7 @@ Deno.test("multibinder-haproxy-wrapper serves, reloads, is upgraded and stops", 
     MULTIBINDER_CONTROL: control,
   };
   await using program = startProgram([wrapper, ...command], { cwd: folder.path, env });
-  const pidFile = () => {
-    try {
-      return Deno.readTextFileSync(folder.file("site.pid"));
-    } catch {
-      return ""; // Not yet.
-    }
-  };
+  const pidFile = () => textOf(folder.file("site.pid"));
   await until(() => pidFile() !== "");
   const [before, first] = [await get(target), pidFile()];
   write("two");

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
+import { exists } from "../support/files.ts";
 import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
 import { bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
 import {
@@ -255,14 +256,6 @@ Deno.test("a server that comes up when it is started once more is stopped softly
   await until(() => exists(folder.file("stopped")));
   assertStrictEquals(server.starts(), 2);
 });
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-}
 
 Deno.test("a reload while the program's own file is another or gone fails at once", async () => {
   using folder = tempDir();

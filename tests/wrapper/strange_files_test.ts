@@ -2,6 +2,7 @@
 
 import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
+import { textOf } from "../support/files.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { get, newTarget } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
@@ -77,11 +78,3 @@ Deno.test("a NUL in what a template throws, and in a variable, ends no wrapper",
   const { generations }: WrapperStatus = await wrapperStatus(control);
   assertEquals(generations.at(-1)?.pid, (await wrapper.serving()).pid);
 });
-
-function textOf(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return "";
-  }
-}

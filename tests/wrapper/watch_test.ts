@@ -2,6 +2,7 @@
 
 import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
+import { textOf } from "../support/files.ts";
 import { site, startWrapper, tag, Wrapper, wrapperCommand } from "../support/haproxy.ts";
 import { get, Load, newTarget } from "../support/http_client.ts";
 import { metricsOf } from "../support/metrics.ts";
@@ -158,7 +159,7 @@ Deno.test("the commands around a reload refuse it, make ready what it takes, and
   assertStrictEquals(await get(target), "three");
   const { generation, pid } = await wrapper.serving();
   assertStrictEquals(generation, 2);
-  await until(() => exists(told) && Deno.readTextFileSync(told).split("\n").length === 3);
+  await until(() => textOf(told).split("\n").length === 3);
   // What the command before it has changed is no further reload.
   assertEquals(Deno.readTextFileSync(told), `failure 1 ${first}\nsuccess 2 ${pid}\n`);
 });
@@ -203,11 +204,3 @@ Deno.test("a path to watch that is not there is refused at the start", async () 
   assertStrictEquals(code, 1);
   assertMatch(stderr, /cannot watch \/no\/such: there is no such file or folder/);
 });
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-}
