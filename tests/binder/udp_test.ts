@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
-import { processStatus, until } from "../support/process_status.ts";
+import { suspend, until } from "../support/process_status.ts";
 import { type Program, startProgram } from "../support/program.ts";
 import { loopbackHost } from "../support/temp_dir.ts";
 
@@ -43,8 +43,7 @@ Deno.test("datagrams wait for the next server, and two servers divide those of o
   assertEquals(await serversOf(100), new Set(["old"]));
 
   // It hangs: what comes waits in the socket, which is the next one's as well.
-  old.signal("SIGSTOP");
-  await until(() => processStatus(old.pid, "State")?.startsWith("T") ?? false);
+  await suspend(old.pid);
   await sendAll(200);
   await using next = await start("next");
   assertEquals(await serversOf(200), new Set(["next"]));

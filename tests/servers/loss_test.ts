@@ -8,7 +8,6 @@ import "../support/libc.ts";
 import { O_NONBLOCK } from "../../ffi/constants.ts";
 import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue } from "../../ffi/socket.ts";
-import { ControlClient } from "../../src/control/client.ts";
 import { startBinder } from "../support/binder.ts";
 import { debianProgram } from "../support/debian_program.ts";
 import { Wrapper } from "../support/haproxy.ts";
@@ -21,13 +20,13 @@ import {
   type Target,
 } from "../support/http_client.ts";
 import { listeningSockets } from "../support/process.ts";
-import { childrenOf, commandOf, processStatus, until } from "../support/process_status.ts";
+import { childrenOf, commandOf, familyOf, suspend, until } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import { CADDY, SERVERS, type Site, type TestServer } from "../support/servers.ts";
 import { SlowBackend } from "../support/slow_backend.ts";
 import { freePort, tempDir } from "../support/temp_dir.ts";
 import { hasProgram, ignoreUnless } from "../support/users.ts";
-import { WAITING, Waiting } from "../support/waiting.ts";
+import { copySocket, WAITING, Waiting } from "../support/waiting.ts";
 
 /** A connection that a server had accepted, and closed unanswered. */
 const isDropped = (why: string) => /^ConnectionReset|closed after ""$/.test(why);
@@ -74,7 +73,7 @@ class Scene implements AsyncDisposable {
   /** Some servers overwrite their environment, and with it the mark by which a test finds its processes. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { program } = this.wrapper;
-    const children = program.ended ? [] : childrenOf(program.pid).flatMap(family);
+    const children = program.ended ? [] : childrenOf(program.pid).flatMap(familyOf);
     for (const pid of children) {
       try {
         Deno.kill(pid, "SIGKILL");
@@ -86,32 +85,11 @@ class Scene implements AsyncDisposable {
   }
 }
 
-/** A copy of a binder's socket, to look at its accept queue. */
-async function copySocket(sock: string, { hostname, port }: Target): Promise<Fd> {
-  using client = ControlClient.connect(sock);
-  const [fd] = await client.bind([{ address: hostname, port }]);
-  if (fd === undefined) throw new Error("the binder sent no socket");
-  return fd;
-}
-
-/** A process and its descendants. */
-function family(pid: number): number[] {
-  return [pid, ...childrenOf(pid).flatMap(family)];
-}
-
 /** Whether an accept() on a socket waits for a connection, whoever calls it. */
 function isBlocking({ number }: Fd): boolean {
   const [, flags = ""] =
     /^flags:\s+([0-7]+)$/m.exec(Deno.readTextFileSync(`/proc/self/fdinfo/${number}`)) ?? [];
   return (parseInt(flags, 8) & O_NONBLOCK) === 0;
-}
-
-/** Stops processes where they are. */
-async function suspend(pids: readonly number[]): Promise<void> {
-  for (const pid of pids) {
-    Deno.kill(pid, "SIGSTOP");
-    await until(() => processStatus(pid, "State")?.startsWith("T") ?? false);
-  }
 }
 
 /** What a nightly run has besides: servers that this Debian does not have. */
@@ -160,8 +138,8 @@ for (const server of [...SERVERS, ...RELOADS > 2 ? await others() : []]) {
         using socket = await copySocket(binder.sock, target);
         // Of two that are woken for one connection, the later one must not wait in accept().
         assertStrictEquals(isBlocking(socket), server.blocks ?? false);
-        const hanging = family((await wrapper.serving()).pid);
-        await suspend(hanging);
+        const hanging = familyOf((await wrapper.serving()).pid);
+        await suspend(...hanging);
         using waiting = new Waiting();
         await waiting.open(target);
         await until(() => acceptQueue(socket).length === WAITING);
@@ -227,7 +205,7 @@ Deno.test("without the program, a server's successor on the same address loses w
   const argv = ["python3", path, "--port", target.hostname, `${target.port}`] as const;
   await using before = startProgram(argv);
   await until(() => get(target).then((reply) => reply === "one", () => false));
-  await suspend([before.pid]);
+  await suspend(before.pid);
   using waiting = new Waiting();
   await waiting.open(target);
   await using after = startProgram(argv);

@@ -3,15 +3,14 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import "../support/libc.ts";
 import { acceptQueue } from "../../ffi/socket.ts";
-import { ControlClient } from "../../src/control/client.ts";
 import { startBinder } from "../support/binder.ts";
 import { Wrapper } from "../support/haproxy.ts";
 import { newTarget, type Target } from "../support/http_client.ts";
-import { childrenOf, hasEnded, processStatus, until } from "../support/process_status.ts";
+import { childrenOf, familyOf, hasEnded, suspend, until } from "../support/process_status.ts";
 import { type TempDir, tempDir } from "../support/temp_dir.ts";
 import { hasProgram, ignoreUnless } from "../support/users.ts";
+import { copySocket, WAITING } from "../support/waiting.ts";
 
-const WAITING = 300;
 const RELOADS = Number(Deno.env.get("MULTIBINDER_RELOADS") ?? 2);
 
 interface Speaker {
@@ -121,8 +120,6 @@ async function answered(connection: Deno.TcpConn, reply: string): Promise<boolea
   }
 }
 
-const family = (pid: number): number[] => [pid, ...childrenOf(pid).flatMap(family)];
-
 for (const { program, command, request, reply, options = [] } of SPEAKERS) {
   Deno.test({
     name: `${program}: what waits is served by the next one, and reloads lose no new connection`,
@@ -139,27 +136,23 @@ for (const { program, command, request, reply, options = [] } of SPEAKERS) {
       });
       await using cleanup = new AsyncDisposableStack();
       const { pid } = await wrapper.serving();
-      const hanging = family(pid);
+      const hanging = familyOf(pid);
       // php-fpm overwrites its environment, and with it the mark by which a test finds its processes.
       cleanup.defer(() => {
         const { program } = wrapper;
-        const left = program.ended ? hanging : childrenOf(program.pid).flatMap(family);
+        const left = program.ended ? hanging : childrenOf(program.pid).flatMap(familyOf);
         for (const one of left) if (!hasEnded(one)) Deno.kill(one, "SIGKILL");
       });
       const words = request(folder);
       assertStrictEquals(await ask(target, words, reply), true);
 
-      for (const one of hanging) Deno.kill(one, "SIGSTOP");
-      await until(() => hanging.every((one) => processStatus(one, "State")?.startsWith("T")));
+      await suspend(...hanging);
       const waiting: Promise<boolean>[] = [];
-      using client = ControlClient.connect(binder.sock);
-      const [socket] = await client.bind([{ address: target.hostname, port: target.port }]);
-      assert(socket !== undefined);
+      using socket = await copySocket(binder.sock, target);
       for (let count = 0; count < WAITING; count++) {
         waiting.push(answered(await send(target, words), reply));
       }
       await until(() => acceptQueue(socket).length === WAITING);
-      socket.close();
       assertStrictEquals((await wrapper.reload()).message, "generation 2 serves");
       assertEquals((await Promise.all(waiting)).filter((one) => !one).length, 0);
       hanging.forEach((one) => Deno.kill(one, "SIGCONT"));

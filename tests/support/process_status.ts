@@ -37,6 +37,17 @@ export function childrenOf(pid: number): number[] {
     .filter((child) => child > 0 && processStatus(child, "PPid") === String(pid));
 }
 
+/** A process and its descendants. */
+export function familyOf(pid: number): number[] {
+  return [pid, ...childrenOf(pid).flatMap(familyOf)];
+}
+
+/** Stops processes where they are, until they get SIGCONT. */
+export async function suspend(...pids: number[]): Promise<void> {
+  for (const pid of pids) Deno.kill(pid, "SIGSTOP");
+  await until(() => pids.every((pid) => processStatus(pid, "State")?.startsWith("T")));
+}
+
 /** The name of the program that a process runs. */
 export function commandOf(pid: number): string | undefined {
   return textOf(`/proc/${pid}/comm`)?.trim();

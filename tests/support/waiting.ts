@@ -1,9 +1,20 @@
 /** Connections that wait in an accept queue. */
 
+import "./libc.ts";
+import type { Fd } from "../../ffi/fd.ts";
+import { ControlClient } from "../../src/control/client.ts";
 import { bodyOf, HttpConnection, type Target } from "./http_client.ts";
 
 /** How many there are. */
 export const WAITING = 300;
+
+/** A copy of a binder's socket, to look at its accept queue. */
+export async function copySocket(sock: string, { hostname, port }: Target): Promise<Fd> {
+  using client = ControlClient.connect(sock);
+  const [fd] = await client.bind([{ address: hostname, port }]);
+  if (fd === undefined) throw new Error("the binder sent no socket");
+  return fd;
+}
 
 /** Connections that have sent a request, which nobody has read yet. */
 export class Waiting implements Disposable {

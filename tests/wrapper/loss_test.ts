@@ -3,9 +3,7 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import "../support/libc.ts";
 import { SIGNALS } from "../../ffi/constants.ts";
-import type { Fd } from "../../ffi/fd.ts";
 import { acceptQueue } from "../../ffi/socket.ts";
-import { ControlClient } from "../../src/control/client.ts";
 import { startBinder } from "../support/binder.ts";
 import {
   ignoreUnlessNoBinder,
@@ -15,26 +13,12 @@ import {
   tag,
   type Wrapper,
 } from "../support/haproxy.ts";
-import { Load, newTarget, type Target } from "../support/http_client.ts";
+import { Load, newTarget } from "../support/http_client.ts";
 import { listeningSockets } from "../support/process.ts";
-import { processStatus, signalsIn, until } from "../support/process_status.ts";
+import { signalsIn, suspend, until } from "../support/process_status.ts";
 import { startProgram } from "../support/program.ts";
 import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
-import { WAITING, Waiting } from "../support/waiting.ts";
-
-/** A copy of a binder's socket, to look at its accept queue. */
-async function copySocket(sock: string, { hostname, port }: Target): Promise<Fd> {
-  using client = ControlClient.connect(sock);
-  const [fd] = await client.bind([{ address: hostname, port }]);
-  if (fd === undefined) throw new Error("the binder sent no socket");
-  return fd;
-}
-
-/** Stops a process where it is. */
-async function suspend(pid: number): Promise<void> {
-  Deno.kill(pid, "SIGSTOP");
-  await until(() => processStatus(pid, "State")?.startsWith("T") ?? false);
-}
+import { copySocket, WAITING, Waiting } from "../support/waiting.ts";
 
 Deno.test("connections that wait for a server that hangs are served after a reload", async () => {
   const target = newTarget();

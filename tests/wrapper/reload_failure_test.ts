@@ -5,13 +5,7 @@ import { multibinder, startBinder } from "../support/binder.ts";
 import { exists } from "../support/files.ts";
 import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
 import { bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
-import {
-  childrenOf,
-  commandOf,
-  hasEnded,
-  processStatus,
-  until,
-} from "../support/process_status.ts";
+import { childrenOf, commandOf, hasEnded, suspend, until } from "../support/process_status.ts";
 import { ProgramFile } from "../support/program_file.ts";
 import { SlowBackend } from "../support/slow_backend.ts";
 import { ask, wrapperStatus } from "../support/status.ts";
@@ -326,8 +320,7 @@ Deno.test("a server that does not obey its stop signal is killed after the drain
     args: ["--drain", "200ms"],
   });
   const deaf = (await wrapper.serving()).pid;
-  Deno.kill(deaf, "SIGSTOP");
-  await until(() => processStatus(deaf, "State")?.startsWith("T") ?? false);
+  await suspend(deaf);
   assertStrictEquals((await wrapper.reload()).ok, true);
   const { generations } = await wrapper.waitFor(() => true);
   assertEquals(generations.map(({ state }) => state), ["draining", "serving"]);
