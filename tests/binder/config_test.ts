@@ -5,7 +5,7 @@ import { multibinder, startBinder } from "../support/binder.ts";
 import { ControlConnection } from "../support/control_client.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { get, newTarget } from "../support/http_client.ts";
-import { listeningSockets } from "../support/process.ts";
+import { tcpListeners } from "../support/process.ts";
 import { runProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
@@ -116,11 +116,9 @@ Deno.test({
         through: UNPRIVILEGED,
         args: ["--config", config, "--mode", "0666"],
       });
-    const inodes = (pid: number) =>
-      listeningSockets(pid).filter(({ table }) => table === "tcp").map(({ inode }) => inode);
     write(address);
     await using first = await start();
-    const before = inodes(first.program.pid);
+    const before = tcpListeners(first.program.pid);
     await using _wrapper = await startWrapper(site(tag(target), "here"), {
       sock,
       args: ["--binder-uid", "65534"],
@@ -144,7 +142,7 @@ Deno.test({
 
     write(address);
     assertStrictEquals((await reload()).stdout, `bound ${address}; gave up ${other}\n`);
-    assertEquals(inodes(next.program.pid), before);
+    assertEquals(tcpListeners(next.program.pid), before);
     assertStrictEquals(await get(target), "here");
   },
 });

@@ -12,9 +12,9 @@ import { multibinder, startBinder } from "../support/binder.ts";
 import { deadMark, startGeneration } from "../support/generation.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { get, Load, newTarget, type Target } from "../support/http_client.ts";
-import { listeningSockets } from "../support/process.ts";
+import { tcpListeners } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
-import { type Program, runProgram } from "../support/program.ts";
+import { runProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
@@ -24,10 +24,6 @@ const text = ({ hostname, port }: Target) => `${hostname}:${port}`;
 /** What lets another user ask for sockets, and hand them back. */
 const GUESTS = ["--mode", "0666", "--allow-uid", "65534"];
 const ADOPTERS = ["--mode", "0666", "--adopt-uid", "65534"];
-
-function socketsOf({ pid }: Program): number[] {
-  return listeningSockets(pid).filter(({ table }) => table === "tcp").map(({ inode }) => inode);
-}
 
 /** A binder whose HAProxy runs on, when both binder and wrapper were killed. */
 class Remains implements AsyncDisposable {
@@ -46,7 +42,7 @@ class Remains implements AsyncDisposable {
     const { program } = it.#resources.use(
       await startWrapper(site(tag(it.target), "lent"), options),
     );
-    it.sockets = socketsOf(binder.program);
+    it.sockets = tcpListeners(binder.program.pid);
     // The wrapper first: it would hand back what it holds.
     for (const one of [program, binder.program]) {
       one.signal("SIGKILL");
@@ -83,7 +79,7 @@ for (
       const { target, sockets } = remains;
       await using load = new Load(target, { workers: 2 });
       await using next = await startBinder([`${text(target)},backlog=1200`], { args });
-      assertEquals(socketsOf(next.program), sockets);
+      assertEquals(tcpListeners(next.program.pid), sockets);
       const { sockets: [regained] } = await next.waitFor(() => true);
       assertObjectMatch(regained ?? {}, { backlog: 1200, queue: { limit: 1200 } });
       assertStrictEquals(await get(target), "lent");
@@ -121,7 +117,7 @@ time.sleep(1000)`;
     const words = [...options, "env", "PATH=/usr/bin", "python3", "-c", script];
     const service = "/etc/site.cfg.eta";
     await using stranger = startGeneration(service, await deadMark(), [setpriv, ...words]);
-    await until(() => socketsOf(stranger).length === 1);
+    await until(() => tcpListeners(stranger.pid).length === 1);
     for (const args of [[], ADOPTERS]) {
       assertMatch(await failure(target, args), /in use by python3 \(pid \d+\)/);
     }
@@ -136,6 +132,6 @@ Deno.test({
     await using binder = await startBinder([text(target)]);
     await using _wrapper = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
     assertMatch(await failure(target), /in use by \S+ \(pid \d+\) \(EADDRINUSE\)/);
-    assert(socketsOf(binder.program).length === 1);
+    assert(tcpListeners(binder.program.pid).length === 1);
   },
 });

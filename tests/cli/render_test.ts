@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals }
 import { multibinder, startBinder } from "../support/binder.ts";
 import { ignoreUnlessNoBinder, tag, wrapperCommand } from "../support/haproxy.ts";
 import { newTarget } from "../support/http_client.ts";
-import { listeningSockets } from "../support/process.ts";
+import { tcpListeners } from "../support/process.ts";
 import { runProgram } from "../support/program.ts";
 import { freePort, loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
 
@@ -27,7 +27,7 @@ Deno.test("the rendered config is printed; with --strict the binder holds its so
   await using binder = await startBinder();
   const { sock } = binder;
   const template = `${targets.map(tag).join(" ")} <%# a comment %>\n<%= ENV['NAME'] %>\n`;
-  const held = () => listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
+  const held = () => tcpListeners(binder.program.pid);
   for (const [args, sockets] of [[[], 0], [["--strict"], 2]] as const) {
     const rendered = await render(folder, template, {
       sock,

@@ -53,6 +53,11 @@ export function listeningSockets(pid: number): ListeningSocket[] {
   return [...internet, ...unix].filter(({ inode }) => own.has(inode));
 }
 
+/** The inodes of the sockets of IPv4's TCP on which a process listens. */
+export function tcpListeners(pid: number): number[] {
+  return listeningSockets(pid).filter(({ table }) => table === "tcp").map(({ inode }) => inode);
+}
+
 /** The inodes of what the epoll sets of a process hold (proc(5), /proc/PID/fdinfo). */
 export function polledInodes(pid: number): Set<number> {
   const sets = [...openFds(pid)].filter(([, target]) => target === "anon_inode:[eventpoll]");

@@ -5,7 +5,7 @@ import { openFile } from "../support/descriptors.ts";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce, ControlConnection } from "../support/control_client.ts";
 import { NotifySocket } from "../support/notify_socket.ts";
-import { listeningSockets } from "../support/process.ts";
+import { listeningSockets, tcpListeners } from "../support/process.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import type { BinderStatus } from "../support/status.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
@@ -49,10 +49,10 @@ Deno.test("systemd is told of the start, each socket, an upgrade and the stop", 
   const { pid } = binder.program;
   const first = await systemd.next();
   assertEquals(first.lines, ["FDSTORE=1", `FDNAME=tcp-${host}-80`, "FDPOLL=0"]);
-  const held = () => listeningSockets(pid).filter(({ table }) => table === "tcp");
+  const held = () => tcpListeners(pid);
   assertEquals(
     first.fds.map(openFile),
-    held().map(({ inode }) => `socket:[${inode}]`),
+    held().map((inode) => `socket:[${inode}]`),
   );
   first.fds.forEach((fd) => fd.close());
   assertEquals(await systemd.until("READY=1"), [["STATUS=holding 1 socket"], ["READY=1"]]);

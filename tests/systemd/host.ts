@@ -6,7 +6,7 @@ import { engine } from "../container/engine.ts";
 import { multibinder } from "../support/binder.ts";
 import { site, tag } from "../support/haproxy.ts";
 import { HttpConnection, type Target } from "../support/http_client.ts";
-import { listeningSockets } from "../support/process.ts";
+import { tcpListeners } from "../support/process.ts";
 import { type Exit, type Program, runProgram, startProgram } from "../support/program.ts";
 import type { BinderStatus, Status } from "../support/status.ts";
 import { waitForStatus } from "../support/wait_for_status.ts";
@@ -150,8 +150,7 @@ export class Host implements AsyncDisposable {
 
   /** Inodes of the TCP sockets on which the main process of a unit listens. */
   async listening(unit: string): Promise<number[]> {
-    const pid = outerPid(this.init, Number(await this.show(unit, "MainPID")));
-    return listeningSockets(pid).filter(({ table }) => table === "tcp").map(({ inode }) => inode);
+    return tcpListeners(outerPid(this.init, Number(await this.show(unit, "MainPID"))));
   }
 
   /** Lines of the journal of a unit. @param options of journalctl */

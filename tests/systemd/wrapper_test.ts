@@ -7,7 +7,7 @@ import { openFile } from "../support/descriptors.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { get } from "../support/http_client.ts";
 import { NotifySocket } from "../support/notify_socket.ts";
-import { listeningSockets } from "../support/process.ts";
+import { tcpListeners } from "../support/process.ts";
 import { loopbackHost } from "../support/temp_dir.ts";
 
 /** Without signs of life, what depends on the time, and the store, of which there is a test below. */
@@ -98,9 +98,7 @@ Deno.test("systemd keeps the sockets that are served, and the next wrapper hands
   await using binder = await startBinder([address]);
   const env = { NOTIFY_SOCKET: systemd.path };
   const options = { sock: binder.sock, env };
-  const socketsOf = (pid: number) =>
-    listeningSockets(pid).filter(({ table }) => table === "tcp").map(({ inode }) => inode);
-  const held = () => socketsOf(binder.program.pid);
+  const held = () => tcpListeners(binder.program.pid);
   await using first = await startWrapper(site(tag(target), "one"), options);
   let stored: Fd | undefined;
   while (stored === undefined) {
@@ -130,6 +128,6 @@ LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=multibinder-held exec "$@"`;
     through: ["bash", "-c", run, "bash"],
   });
   await using next = await nextBinder;
-  assertEquals(socketsOf(next.program.pid), before);
+  assertEquals(tcpListeners(next.program.pid), before);
   assertStrictEquals(await get(target), "two");
 });

@@ -20,7 +20,7 @@ import {
   type WrapperOptions,
 } from "../support/haproxy.ts";
 import { bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
-import { listeningSockets } from "../support/process.ts";
+import { listeningSockets, tcpListeners } from "../support/process.ts";
 import { hasEnded, processStatus, until } from "../support/process_status.ts";
 import { startProgram } from "../support/program.ts";
 import { SlowBackend } from "../support/slow_backend.ts";
@@ -107,17 +107,15 @@ Deno.test({
   async fn() {
     const target = { hostname: loopbackHost(), port: 80 };
     await using first = await startWrapper(site(tag(target), "first"));
-    const inodes = (pid: number) =>
-      listeningSockets(pid).filter(({ table }) => table === "tcp").map(({ inode }) => inode);
     const { pid: orphan } = await first.serving();
-    const before = inodes(first.program.pid);
+    const before = tcpListeners(first.program.pid);
     assertStrictEquals(before.length, 1);
     await using load = new Load(target, { workers: 2 });
     await kill(first);
     first.template = site(tag(target), "next");
     await using next = await startNext(first);
     await until(() => hasEnded(orphan));
-    assertEquals(inodes(next.program.pid), before, "the same socket");
+    assertEquals(tcpListeners(next.program.pid), before, "the same socket");
     assertStrictEquals(await get(target), "next");
     assertStrictEquals((await next.reload()).ok, true);
     await next.drained(1);
@@ -134,7 +132,7 @@ for (const order of ["the wrapper", "the binder"]) {
     const addresses = [`${target.hostname}:80`];
     await using binder = await startBinder(addresses, { sock });
     await using first = await startWrapper(site(tag(target), "first"), { sock });
-    const [held] = listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
+    const held = tcpListeners(binder.program.pid);
     await using load = new Load(target, { workers: 2 });
     binder.program.signal("SIGKILL");
     await kill(first);
@@ -157,10 +155,7 @@ for (const order of ["the wrapper", "the binder"]) {
       await nextBinder;
       await wrapper.waitFor(({ binder }) => binder?.connected ?? false);
     }
-    const [now] = listeningSockets((await binderStatus(sock)).pid).filter(({ table }) =>
-      table === "tcp"
-    );
-    assertStrictEquals(now?.inode, held?.inode, "the same socket");
+    assertEquals(tcpListeners((await binderStatus(sock)).pid), held, "the same socket");
     assertStrictEquals(await get(target), "next");
     await until(() => generationsOf(first.path).length === 1);
     assertEquals((await load.stop()).failures, []);

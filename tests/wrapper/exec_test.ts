@@ -20,7 +20,7 @@ import {
   type Target,
 } from "../support/http_client.ts";
 import { scrape } from "../support/metrics.ts";
-import { listeningSockets, openFds, socketInode } from "../support/process.ts";
+import { listeningSockets, openFds, socketInode, tcpListeners } from "../support/process.ts";
 import {
   childrenOf,
   commandOf,
@@ -232,10 +232,10 @@ Deno.test("1000 sockets are checked and served", async () => {
   );
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(targets.map(tag), "ok"), { sock: binder.sock });
-  const held = listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
-  const inherited = listeningSockets((await wrapper.serving()).pid).map(({ inode }) => inode);
+  const held = tcpListeners(binder.program.pid);
+  const inherited = tcpListeners((await wrapper.serving()).pid);
   assertStrictEquals(inherited.length, 1000);
-  assertEquals(new Set(inherited), new Set(held.map(({ inode }) => inode)));
+  assertEquals(new Set(inherited), new Set(held));
   for (const port of [61_000, 61_252, 61_253, 61_999]) {
     assertStrictEquals(await get({ hostname, port }), "ok");
   }

@@ -10,7 +10,7 @@ import {
 import { startBinder } from "../support/binder.ts";
 import { ignoreUnlessNoBinder, site, startWrapper, tag } from "../support/haproxy.ts";
 import { bodyOf, get, HttpConnection, Load, newTarget } from "../support/http_client.ts";
-import { listeningSockets, socketInodes } from "../support/process.ts";
+import { listeningSockets, socketInodes, tcpListeners } from "../support/process.ts";
 import { childrenOf, commandOf, until } from "../support/process_status.ts";
 import { SlowBackend } from "../support/slow_backend.ts";
 import { loopbackHost } from "../support/temp_dir.ts";
@@ -145,12 +145,11 @@ Deno.test("a reload binds new ports; a binder goes on holding those no longer na
   await wrapper.reload();
   await wrapper.drained(1);
   for (const port of [61080, 61082]) assertStrictEquals(await get({ hostname, port }), "new");
-  const held = listeningSockets(binder.program.pid).filter(({ table }) => table === "tcp");
+  const held = tcpListeners(binder.program.pid);
   assertStrictEquals(held.length, 3);
-  const served = listeningSockets((await wrapper.serving()).pid).map(({ inode }) => inode);
+  const served = tcpListeners((await wrapper.serving()).pid);
   assertStrictEquals(served.length, 2);
-  const kept = () =>
-    socketInodes(wrapper.program.pid).filter((inode) => held.some((one) => one.inode === inode));
+  const kept = () => socketInodes(wrapper.program.pid).filter((inode) => held.includes(inode));
   // For a moment it has copies of what the old generation was lent.
   await until(() => kept().length <= served.length);
   assertEquals(
@@ -167,9 +166,7 @@ Deno.test({
     const hostname = loopbackHost();
     const bind = (port: number) => tag({ hostname, port });
     await using wrapper = await startWrapper(site([bind(61080), bind(61081)], "old"));
-    const inodes = () =>
-      listeningSockets(wrapper.program.pid).filter(({ table }) => table === "tcp")
-        .map(({ inode }) => inode);
+    const inodes = () => tcpListeners(wrapper.program.pid);
     const before = inodes();
     assertStrictEquals(before.length, 2);
     wrapper.template = site([bind(61080), bind(61082)], "new");
