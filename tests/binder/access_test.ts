@@ -116,8 +116,7 @@ Deno.test({
       1,
       "the kernel says no",
     );
-    binder.program.signal("SIGTERM");
-    assertStrictEquals((await binder.program.exited).code, 0);
+    assertStrictEquals((await binder.program.end("SIGTERM")).code, 0);
   },
 });
 

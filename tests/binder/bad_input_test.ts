@@ -98,8 +98,7 @@ Deno.test("a client that leaves in the middle of a message is forgotten", async 
     await proveHealth();
     await using killed = await startPython("mute", sock, '{"method":', "1");
     await killed.waitFor(/sent/);
-    killed.signal("SIGKILL");
-    await killed.exited;
+    await killed.end("SIGKILL");
   });
 });
 

@@ -290,8 +290,7 @@ Deno.test("it stops when told to while an address of its own is in use", async (
     sock,
     ({ missing }) => missing.includes(`${hostname}:${port}`),
   );
-  program.signal("SIGTERM");
-  assertEquals(await program.exited, { code: 0, signal: null });
+  assertEquals(await program.end("SIGTERM"), { code: 0, signal: null });
   assertMatch(program.stderr, / info stopping signal=SIGTERM\n$/);
   assertEquals([...Deno.readDirSync(folder.path)], []);
 });
@@ -310,8 +309,7 @@ Deno.test("the log as JSON is one object a line, and holds nothing of the enviro
   }
   binder.program.signal("SIGUSR1");
   await binder.waitFor(({ upgrades }) => upgrades === 1);
-  binder.program.signal("SIGTERM");
-  assertEquals(await binder.program.exited, { code: 0, signal: null });
+  assertEquals(await binder.program.end("SIGTERM"), { code: 0, signal: null });
   const events = binder.program.stderr.trim().split("\n").map((line) => JSON.parse(line));
   const messages = events.map(({ time, level, message }) => {
     assert(
@@ -344,8 +342,7 @@ Deno.test("it listens nowhere else, and leaves no file behind", async () => {
     binder.program.signal("SIGUSR1");
     await binder.waitFor((status) => status.upgrades > upgrades);
   }
-  binder.program.signal("SIGTERM");
-  assertStrictEquals((await binder.program.exited).code, 0);
+  assertStrictEquals((await binder.program.end("SIGTERM")).code, 0);
   assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["tmp"]);
   assertEquals([...Deno.readDirSync(folder.file("tmp"))], []);
 });

@@ -123,8 +123,7 @@ Deno.test({
       sock,
       args: ["--binder-uid", "65534"],
     });
-    first.program.signal("SIGKILL");
-    await first.program.exited;
+    await first.program.end("SIGKILL");
     write(other);
     await using next = await start();
     await next.waitFor(({ wrappers }) => wrappers.length === 1);

@@ -68,8 +68,7 @@ Deno.test("a copy that a killed process has left for a moment is waited for", as
 Deno.test("SIGTERM and SIGINT remove it and end with 0", async () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     await using binder = await startBinder();
-    binder.program.signal(signal);
-    assertEquals(await binder.program.exited, { code: 0, signal: null });
+    assertEquals(await binder.program.end(signal), { code: 0, signal: null });
     assertThrows(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
   }
 });
@@ -80,12 +79,10 @@ Deno.test("another binder's is not removed", async () => {
   await using first = await startBinder([], { sock });
   Deno.removeSync(sock);
   await using second = await startBinder([], { sock });
-  first.program.signal("SIGTERM");
-  assertStrictEquals((await first.program.exited).code, 0);
+  assertStrictEquals((await first.program.end("SIGTERM")).code, 0);
   const answer = await bindOnce(sock, { address: loopbackHost(), port: 2080 });
   assertStrictEquals(answer.result, true);
-  second.program.signal("SIGTERM");
-  await second.program.exited;
+  await second.program.end("SIGTERM");
   assertThrows(() => Deno.lstatSync(sock), Deno.errors.NotFound);
 });
 
@@ -94,8 +91,7 @@ Deno.test("a stale one is replaced", async () => {
   const sock = folder.file("control.sock");
   {
     await using killed = await startBinder([], { sock });
-    killed.program.signal("SIGKILL");
-    await killed.program.exited;
+    await killed.program.end("SIGKILL");
   }
   assert(Deno.lstatSync(sock).isSocket);
   await using _binder = await startBinder([], { sock });
@@ -140,8 +136,7 @@ Deno.test("of several started at once on a stale one, exactly one serves", async
     const sock = folder.file("control.sock");
     {
       await using killed = await startBinder([], { sock });
-      killed.program.signal("SIGKILL");
-      await killed.program.exited;
+      await killed.program.end("SIGKILL");
     }
     await using programs = new AsyncDisposableStack();
     const all = Array.from(
@@ -155,8 +150,7 @@ Deno.test("of several started at once on a stale one, exactly one serves", async
     assertStrictEquals(pid, winner.pid);
     const { result } = await bindOnce(sock, { address: loopbackHost(), port: 2080 });
     assertStrictEquals(result, true);
-    winner.signal("SIGTERM");
-    await winner.exited;
+    await winner.end("SIGTERM");
     assertEquals([...Deno.readDirSync(folder.path)], []);
   }
 });

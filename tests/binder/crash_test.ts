@@ -81,15 +81,13 @@ Deno.test("a binder that is stopped leaves the UNIX socket that is still served 
   await using first = await startBinder([`unix:${path}`], { sock });
   await using wrapper = await startWrapper(template("first"), { sock });
   const before = heldBy(first.program.pid, sock);
-  first.program.signal("SIGTERM");
-  assertStrictEquals((await first.program.exited).code, 0);
+  assertStrictEquals((await first.program.end("SIGTERM")).code, 0);
   assertStrictEquals(await reply(), "first");
   {
     await using next = await startBinder([`unix:${path}`], { sock });
     await next.waitFor(({ sockets }) => sockets[0]?.holders.length === 1);
     assertEquals(heldBy(next.program.pid, sock), before);
-    next.program.signal("SIGTERM");
-    await next.program.exited;
+    await next.program.end("SIGTERM");
   }
   // What leads nowhere is not taken back: clients could not connect to it.
   Deno.removeSync(path);
@@ -111,8 +109,7 @@ Deno.test("of two wrappers with one socket, the next binder takes it once; clien
   await using v2 = await startWrapper(site(tag(target), "v2"), { sock });
   const before = heldBy(first.program.pid, sock);
   await using load = new Load(target, { workers: 2 });
-  first.program.signal("SIGKILL");
-  await first.program.exited;
+  await first.program.end("SIGKILL");
 
   await using next = await startBinder([], { sock });
   // Whether it comes before a wrapper does or after: a port of this very service is never "in use".
@@ -244,8 +241,7 @@ Deno.test({
       through: UNPRIVILEGED,
     });
     await using load = new Load(target, { workers: 2 });
-    binder.program.signal("SIGKILL");
-    await binder.program.exited;
+    await binder.program.end("SIGKILL");
 
     const next = binders.use(await startBinder([address], { sock, args }));
     assertEquals(heldBy(next.program.pid, sock), before);

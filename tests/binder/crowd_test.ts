@@ -78,8 +78,7 @@ Deno.test("clients without end, each silent", async () => {
     // Signals have their turn as well.
     binder.program.signal("SIGHUP");
     await binder.program.waitFor(/SIGHUP does nothing/);
-    flood.signal("SIGKILL");
-    await flood.exited;
+    await flood.end("SIGKILL");
   });
 });
 

@@ -46,8 +46,7 @@ Deno.test("a socket that lingers is not waited for, read or unread", async () =>
     binder.program.signal("SIGCONT");
     await isServed(binder, address);
     // The half message is given up with its connection; what goes with it must not be waited for either.
-    python.signal("SIGKILL");
-    await python.exited;
+    await python.end("SIGKILL");
     await isServed(binder, address);
   }
 });

@@ -45,8 +45,7 @@ class Remains implements AsyncDisposable {
     it.sockets = tcpListeners(binder.program.pid);
     // The wrapper first: it would hand back what it holds.
     for (const one of [program, binder.program]) {
-      one.signal("SIGKILL");
-      await one.exited;
+      await one.end("SIGKILL");
     }
     return it;
   }

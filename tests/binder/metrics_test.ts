@@ -99,8 +99,7 @@ Deno.test("they are read over a UNIX socket, whose file is gone with the binder"
     );
     assertStrictEquals((await ask("upgrade", binder.sock)).code, 0);
     assertMatch(await exchange(await connect(), request), /^HTTP\/1\.1 200 OK\r\n/);
-    binder.program.signal("SIGTERM");
-    assertStrictEquals((await binder.program.exited).code, 0);
+    assertStrictEquals((await binder.program.end("SIGTERM")).code, 0);
   }
   assertEquals([...Deno.readDirSync(folder.path)], []);
 });

@@ -99,8 +99,7 @@ Deno.test("sockets that share an address: a descriptor each, for a template too,
   assertStrictEquals(ok, false);
   assertMatch(message, new RegExp(`it overlaps ${text},reuseport=1/3, which is held already`));
   assertStrictEquals(await get(target), "ok");
-  wrapper.program.signal("SIGTERM");
-  await wrapper.program.exited;
+  await wrapper.program.end("SIGTERM");
   const unbind = [multibinder(), "unbind", "--sock", binder.sock, `${text},reuseport=3`] as const;
   assertStrictEquals((await runProgram(unbind)).code, 0);
   assertEquals((await binder.waitFor(() => true)).sockets, []);

@@ -79,8 +79,7 @@ for (const [who, args] of STANDINGS) {
       program.signal("SIGSTOP");
       await stranger.send(sock, "nested-twice", "with", "{");
       program.signal("SIGTERM");
-      program.signal("SIGCONT");
-      assertEquals(await program.exited, { code: 0, signal: null });
+      assertEquals(await program.end("SIGCONT"), { code: 0, signal: null });
     },
   });
 }
@@ -125,8 +124,7 @@ Deno.test({
     }
     Deno.chmodSync(last, 0o666);
     await stranger.send(last, "nested", "with", "x");
-    binder.program.signal("SIGTERM");
-    assertEquals(await binder.program.exited, { code: 0, signal: null });
+    assertEquals(await binder.program.end("SIGTERM"), { code: 0, signal: null });
     assertEquals(exists(last), false, "nobody serves it, and its file is gone");
   },
 });

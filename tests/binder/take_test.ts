@@ -25,7 +25,7 @@ const SOME = 50;
 async function move(
   target: Target,
   from: string,
-  stop: () => Promise<void>,
+  stop: () => Promise<unknown>,
   start = (sock: string) => startWrapper(site(tag(target), "new"), { sock }),
 ): Promise<void> {
   await until(async () => await get(target).catch(() => "") === "old");
@@ -46,7 +46,7 @@ async function move(
   assertEquals(failures, []);
   assertStrictEquals(replies.get("old"), old, "nobody but the new server answers");
   // nginx overwrites the mark by which what is left of a test is found.
-  await end(wrapper.program, "SIGTERM");
+  await wrapper.program.end("SIGTERM");
 }
 
 /** HAProxy with a plain bind line. */
@@ -56,18 +56,13 @@ function startHaproxy(folder: TempDir, target: Target, ...options: string[]): Pr
   return startProgram(["haproxy", ...options, "-f", config]);
 }
 
-async function end(program: Program, signal: Deno.Signal): Promise<void> {
-  program.signal(signal);
-  await program.exited;
-}
-
 for (const mode of ["-db", "-W"]) {
   Deno.test(`from HAProxy with plain bind lines (${mode})`, async () => {
     using folder = tempDir();
     const target = newTarget();
     await using old = startHaproxy(folder, target, mode);
     const from = mode === "-db" ? String(old.pid) : "auto";
-    await move(target, from, () => end(old, "SIGUSR1"));
+    await move(target, from, () => old.end("SIGUSR1"));
   });
 }
 
@@ -88,7 +83,7 @@ Deno.test("from nginx with a plain listen line, to nginx with the same one", asy
   const command = ["nginx", "-c", configure("new")];
   const args = ["--listen", `http=${text(target)}`];
   const start = (sock: string) => startWrapper("", { sock, command, args });
-  await move(target, "auto", () => end(old, "SIGQUIT"), start);
+  await move(target, "auto", () => old.end("SIGQUIT"), start);
 });
 
 /** A server for Server::Starter, which answers one request after the other and ends upon SIGTERM. */
@@ -123,7 +118,7 @@ Deno.test({
     const command = ["env", `SERVER_STARTER_PORT=${text(target)}={http}`, ...words("new")];
     const args = ["--listen", `http=${text(target)}`];
     const start = (sock: string) => startWrapper("", { sock, command, args });
-    await move(target, "auto", () => end(old, "SIGTERM"), start);
+    await move(target, "auto", () => old.end("SIGTERM"), start);
   },
 });
 
@@ -136,8 +131,8 @@ Deno.test("from the original binder and a server on its sockets", async () => {
   await original.waitFor(/^listening$/);
   await using old = await startWrapper(site(tag(target), "old"), { sock });
   await move(target, String(original.pid), async () => {
-    await end(old.program, "SIGTERM");
-    await end(original, "SIGTERM");
+    await old.program.end("SIGTERM");
+    await original.end("SIGTERM");
   });
 });
 
@@ -147,7 +142,7 @@ Deno.test("without it, a server that is stopped to make room loses connections",
   await using old = startHaproxy(folder, target, "-db");
   await until(async () => await get(target).catch(() => "") === "old");
   await using load = new Load(target, { workers: 4 });
-  await end(old, "SIGUSR1");
+  await old.end("SIGUSR1");
   await using binder = await startBinder([text(target)]);
   await using _wrapper = await startWrapper(site(tag(target), "new"), { sock: binder.sock });
   assert((await load.stop()).failures.length > 0);
@@ -179,11 +174,10 @@ Deno.test("what was taken is held: it is in the status, grows, stays through an 
   await binder.waitFor(({ upgrades }) => upgrades === 1);
   assertEquals(shared(), [inode]);
   // A unit may keep the option: after a crash the socket is taken back from whoever serves it.
-  binder.program.signal("SIGKILL");
-  await binder.program.exited;
+  await binder.program.end("SIGKILL");
   await using again = await startBinder(addresses, { args, sock: binder.sock });
   assert(socketInodes(again.program.pid).includes(inode));
-  await end(old, "SIGTERM");
+  await old.end("SIGTERM");
   const connection = await Deno.connect(target);
   await again.waitFor(({ sockets }) => JSON.stringify(sockets[0]?.queue).includes('"length":1'));
   connection.close();

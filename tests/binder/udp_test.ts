@@ -58,8 +58,7 @@ Deno.test("datagrams wait for the next server, and two servers divide those of o
     servers.add(answer?.[0] ?? "");
   }
 
-  old.signal("SIGKILL");
-  await old.exited;
+  await old.end("SIGKILL");
   await sendAll(300);
   assertEquals(await serversOf(300), new Set(["next"]));
   assertStrictEquals(next.ended, false);

@@ -42,8 +42,7 @@ Deno.test("an upgrade keeps the pid, the sockets held, the control socket and it
   assertStrictEquals(await new Response(waiting.readable).text(), "hello again");
   assertStrictEquals((await python.exited).code, 0);
 
-  binder.program.signal("SIGTERM");
-  assertEquals(await binder.program.exited, { code: 0, signal: null });
+  assertEquals(await binder.program.end("SIGTERM"), { code: 0, signal: null });
   assertEquals([...Deno.readDirSync(folder.path)], []);
 });
 
@@ -58,8 +57,7 @@ Deno.test("a storm of signals does no harm, and SIGTERM in it ends the binder pr
     await binder.waitFor(({ upgrades }) => upgrades >= round);
   }
   binder.program.signal("SIGUSR1");
-  binder.program.signal("SIGTERM");
-  assertEquals(await binder.program.exited, { code: 0, signal: null });
+  assertEquals(await binder.program.end("SIGTERM"), { code: 0, signal: null });
   assertThrows(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
 });
 
@@ -68,8 +66,7 @@ Deno.test("SIGTERM is obeyed while a successor is checked, and once it has taken
     await using binder = await startBinder();
     binder.program.signal("SIGUSR1");
     if (round % 2 === 0) await binder.waitFor(({ upgrades }) => upgrades === 1);
-    binder.program.signal("SIGTERM");
-    assertEquals(await binder.program.exited, { code: 0, signal: null });
+    assertEquals(await binder.program.end("SIGTERM"), { code: 0, signal: null });
     assertThrows(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
   }
 });

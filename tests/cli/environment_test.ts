@@ -43,8 +43,7 @@ Deno.test("LISTEN_FDS without the descriptors is an error, not the runtime's own
 Deno.test("LISTEN_FDS for another process is nothing to this one", async () => {
   const through = ["sh", "-c", 'LISTEN_PID=1 LISTEN_FDS=1 exec "$0" "$@" 3</dev/null'];
   await using binder = await startBinder([], { through });
-  binder.program.signal("SIGTERM");
-  assertEquals(await binder.program.exited, { code: 0, signal: null });
+  assertEquals(await binder.program.end("SIGTERM"), { code: 0, signal: null });
 });
 
 Deno.test("MULTIBINDER_STATE_FD that no upgrade has set is an error, and closes nothing", async () => {
@@ -79,8 +78,7 @@ Deno.test("a state is believed only from a sealed memfd of this very process and
     );
     if (why === undefined) {
       await waitForStatus(program, sock, ({ upgrades }) => upgrades > 0);
-      program.signal("SIGTERM");
-      assertStrictEquals((await program.exited).code, 0);
+      assertStrictEquals((await program.end("SIGTERM")).code, 0);
     } else {
       assertStrictEquals((await program.exited).code, 2, how);
       assertMatch(program.stderr, why);

@@ -88,8 +88,7 @@ for (
         // What does nothing leaves no other trace.
         await program.waitFor(new RegExp(` ${signal} does nothing`));
       }
-      program.signal("SIGTERM");
-      assertEquals(await program.exited, { code: 0, signal: null });
+      assertEquals(await program.end("SIGTERM"), { code: 0, signal: null });
       assertEquals([...Deno.readDirSync(folder.path)], []);
     }
   });
@@ -104,8 +103,7 @@ Deno.test("a check ends at once when it is told to", async () => {
   const command = ["haproxy", "-c", "-f", config];
   await using program = startProgram(wrapperCommand("exec", { ...options, command }));
   await until(() => hasAll(program.pid, "SigCgt"));
-  program.signal("SIGTERM");
-  assertStrictEquals((await program.exited).signal, "SIGTERM");
+  assertStrictEquals((await program.end("SIGTERM")).signal, "SIGTERM");
 });
 
 Deno.test("limits that are too low are named in one line, by every command that runs for long", {

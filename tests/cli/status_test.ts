@@ -142,8 +142,7 @@ Deno.test("where nobody answers, or somebody else, each command says so and exit
   Deno.writeTextFileSync(file, "");
   {
     await using killed = await startBinder([], { sock: dead });
-    killed.program.signal("SIGKILL");
-    await killed.program.exited;
+    await killed.program.end("SIGKILL");
   }
   const rude = folder.file("rude");
   using listener = Deno.listen({ transport: "unix", path: rude });

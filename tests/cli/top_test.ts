@@ -133,8 +133,7 @@ Deno.test("where there is no terminal, what has changed is a line", async () => 
     await bindOnce(binder.sock, { address, port: 80 });
     const client = await Deno.connect({ hostname: address, port: 80 });
     await top.waitFor(new RegExp(`^\\S+Z +${address}:80 +\\S+ +${port} `));
-    top.signal("SIGTERM");
-    assertEquals((await top.exited).code, 0);
+    assertEquals((await top.end("SIGTERM")).code, 0);
     assert(!top.stdout.includes("\x1b"), "this is no terminal");
     const still = top.stdout.split("\n").filter((line) => line.includes(`${address}:81 `));
     assertEquals(still.length, 1, "what has not changed is not told again");

@@ -78,7 +78,6 @@ Deno.test({
     const env = { ...Deno.env.toObject(), MULTIBINDER_SOCK: binder.sock };
     await using server = startProgram([newest.stdout.trim(), "run", ...flags, script], { env });
     await until(() => get(target).then((reply) => reply === "hello\n", () => false));
-    server.signal("SIGTERM");
-    assertStrictEquals((await server.exited).code, 0);
+    assertStrictEquals((await server.end("SIGTERM")).code, 0);
   },
 });

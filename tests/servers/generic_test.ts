@@ -165,8 +165,7 @@ except ConnectionRefusedError: pass
       Deno.removeSync(go);
       if (kind === "flushed") up = scene.wrapper.reload();
     }
-    scene.wrapper.program.signal("SIGTERM");
-    await scene.wrapper.program.exited;
+    await scene.wrapper.program.end("SIGTERM");
   },
 });
 
@@ -238,8 +237,7 @@ if child:
   const { pid } = await scene.wrapper.serving();
   const child = (await scene.given()).pid;
   assertEquals(childrenOf(pid), [child]);
-  scene.wrapper.program.signal("SIGTERM");
-  assertStrictEquals((await scene.wrapper.program.exited).code, 5);
+  assertStrictEquals((await scene.wrapper.program.end("SIGTERM")).code, 5);
   assertStrictEquals(commandOf(child), undefined);
 });
 
@@ -256,8 +254,7 @@ if child:
   await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
   await scene.wrapper.serving();
   assertStrictEquals((await ask("upgrade", scene.wrapper.control)).code, 0);
-  scene.wrapper.program.signal("SIGTERM");
-  assertStrictEquals((await scene.wrapper.program.exited).code, 5);
+  assertStrictEquals((await scene.wrapper.program.end("SIGTERM")).code, 5);
 });
 
 Deno.test("--stop-signal and --kill-signal are what it gets", async () => {
@@ -274,8 +271,7 @@ notify("READY=1")
   const { program } = scene.wrapper;
   program.signal("SIGTERM");
   await program.waitFor(/^stop$/);
-  program.signal("SIGTERM");
-  assertStrictEquals((await program.exited).code, 6);
+  assertStrictEquals((await program.end("SIGTERM")).code, 6);
 });
 
 Deno.test("one that may not have heard that it is to stop is told again, until it closes its sockets", async () => {
@@ -298,8 +294,7 @@ notify("READY=1")
 `);
   await using scene = new Scene(binder.sock, script, ["--ready-notify", "--server", "unicorn"]);
   await scene.wrapper.serving();
-  scene.wrapper.program.signal("SIGTERM");
-  assertStrictEquals((await scene.wrapper.program.exited).code, 6);
+  assertStrictEquals((await scene.wrapper.program.end("SIGTERM")).code, 6);
 });
 
 Deno.test("one that obeys no signal is killed with its workers", async () => {
@@ -316,8 +311,7 @@ if os.fork():
   const { pid } = await scene.wrapper.serving();
   const worker = (await scene.given()).pid;
   assertEquals(childrenOf(pid), [worker]);
-  scene.wrapper.program.signal("SIGTERM");
-  assertStrictEquals((await scene.wrapper.program.exited).code, 137);
+  assertStrictEquals((await scene.wrapper.program.end("SIGTERM")).code, 137);
   await until(() => hasEnded(worker));
 });
 

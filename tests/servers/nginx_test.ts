@@ -99,8 +99,7 @@ Deno.test({
     assertStrictEquals(await get(scene.target), "two");
     // The old one has removed it.
     await until(() => pidFile() === `${pid}\n`);
-    wrapper.program.signal("SIGTERM");
-    assertEquals((await wrapper.program.exited).code, 0);
+    assertEquals((await wrapper.program.end("SIGTERM")).code, 0);
   },
 });
 

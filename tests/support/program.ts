@@ -113,6 +113,12 @@ export class Program implements AsyncDisposable {
     this.#child.kill(name);
   }
 
+  /** Sends a signal to it alone, and waits for its end. */
+  end(name: Deno.Signal): Promise<Exit> {
+    this.signal(name);
+    return this.exited;
+  }
+
   /** Writes to its standard input. */
   async write(text: string): Promise<void> {
     await this.#input?.write(new TextEncoder().encode(text));

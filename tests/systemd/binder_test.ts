@@ -71,8 +71,7 @@ Deno.test("systemd is told of the start, each socket, an upgrade and the stop", 
   assertEquals(rest, [["STATUS=holding 2 sockets"], ["READY=1"]]);
   assertStrictEquals(held().length, 2);
 
-  binder.program.signal("SIGTERM");
-  assertStrictEquals((await binder.program.exited).code, 0);
+  assertStrictEquals((await binder.program.end("SIGTERM")).code, 0);
   assertEquals(systemd.takeAll(), [["STOPPING=1"]]);
 });
 
@@ -95,8 +94,7 @@ for (const signal of ["SIGKILL", "SIGTERM"] as const) {
       for (let count = 0; count < 4; count++) stored.push(await nextStored(systemd));
       await systemd.until("READY=1");
       before = sockets(binder.program.pid);
-      binder.program.signal(signal);
-      await binder.program.exited;
+      await binder.program.end(signal);
     }
     assertStrictEquals(before.length, 4);
     // Nobody but the store has the sockets now; a client waits.
@@ -152,8 +150,7 @@ Deno.test("sockets of a unit are what clients may ask for; the control socket ma
   assertEquals(await ask(), [true, "EACCES"]);
   assertEquals(listeningSockets(program.pid), before);
 
-  program.signal("SIGTERM");
-  assertStrictEquals((await program.exited).code, 0);
+  assertStrictEquals((await program.end("SIGTERM")).code, 0);
   assertStrictEquals(Deno.statSync(sock).ino, file, "the file is systemd's");
 });
 

@@ -65,8 +65,7 @@ Deno.test("systemd is told of the start, reloads, an upgrade and the stop; HAPro
     "STATUS=generation 2 serves",
   ]);
 
-  wrapper.program.signal("SIGTERM");
-  assertStrictEquals((await wrapper.program.exited).code, 0);
+  assertStrictEquals((await wrapper.program.end("SIGTERM")).code, 0);
   assertEquals(steady(systemd.takeAll()), [
     "STOPPING=1",
     "EXTEND_TIMEOUT_USEC=17000000",
@@ -116,8 +115,7 @@ Deno.test("systemd keeps the sockets that are served, and the next wrapper hands
   for (const { pid } of (await first.waitFor(() => true)).generations) Deno.kill(pid, "SIGKILL");
   await first.program.exited;
   const before = held();
-  binder.program.signal("SIGKILL");
-  await binder.program.exited;
+  await binder.program.end("SIGKILL");
   const nextBinder = startBinder([address], { sock: binder.sock });
   using copy = kept.duplicate(100);
   copy.closeOnExec = false;

@@ -39,8 +39,7 @@ Deno.test({
     const planted = { hostname: "127.0.0.1", port: freePort() };
     await using binder = await startBinder([], { sock });
     await using wrapper = await startWrapper(site(tag(target), "first"), { sock });
-    binder.program.signal("SIGTERM");
-    await binder.program.exited;
+    await binder.program.end("SIGTERM");
     {
       await using thief = await startThief(sock, planted.port);
       await wrapper.waitFor(({ binder }) => binder?.connected === false);
@@ -118,8 +117,7 @@ Deno.test({
     const target = { hostname: loopbackHost(), port: 80 };
     await using binder = await startBinder([], { sock });
     await using wrapper = await startWrapper(site(tag(target), "first"), { sock });
-    binder.program.signal("SIGTERM");
-    await binder.program.exited;
+    await binder.program.end("SIGTERM");
     const words = ["python3", IMPOSTOR, sock, "65534", "{}", "gifts"] as const;
     await using impostor = startProgram(words);
     await impostor.waitFor(/^sent$/, 3);

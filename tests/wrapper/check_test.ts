@@ -148,8 +148,7 @@ for (const words of [["-c"], []]) {
     const checks = () => childrenOf(wrapper.pid).filter((pid) => commandOf(pid) === "sleep");
     await until(() => checks().length === 1);
     const [pid = 0] = checks();
-    wrapper.signal("SIGTERM");
-    await wrapper.exited;
+    await wrapper.end("SIGTERM");
     await until(() => hasEnded(pid));
   });
 }

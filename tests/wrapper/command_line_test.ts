@@ -34,8 +34,7 @@ Deno.test("-D, -Ds, -W and -db do no harm, and -p has the current pid", async ()
     assertNotStrictEquals((await wrapper.serving()).pid, before);
     assertStrictEquals(pidFile(), `${(await wrapper.serving()).pid}\n`);
     assertStrictEquals(await get(target), "ok");
-    wrapper.program.signal("SIGTERM");
-    assertStrictEquals((await wrapper.program.exited).code, 0);
+    assertStrictEquals((await wrapper.program.end("SIGTERM")).code, 0);
     assertThrows(pidFile, Deno.errors.NotFound);
   }
 });
@@ -75,8 +74,7 @@ Deno.test({
       command: ["haproxy", "-f", "site.cfg.eta", "-p", path],
     });
     assert(Deno.statSync(path).isCharDevice);
-    wrapper.program.signal("SIGTERM");
-    assertStrictEquals((await wrapper.program.exited).code, 0);
+    assertStrictEquals((await wrapper.program.end("SIGTERM")).code, 0);
     assert(Deno.statSync(path).isCharDevice);
     assertNotMatch(wrapper.program.stderr, /cannot write/);
   },
@@ -99,13 +97,11 @@ Deno.test("a pid file that another wrapper has written is left alone", async () 
 
   await using second = start(site(tag(newTarget()), "ok"));
   await second.serving();
-  first.program.signal("SIGTERM");
-  assertStrictEquals((await first.program.exited).code, 0);
+  assertStrictEquals((await first.program.end("SIGTERM")).code, 0);
   assertStrictEquals(Deno.readTextFileSync(pidFile), `${(await second.serving()).pid}\n`);
   second.program.signal("SIGUSR1");
   await second.waitFor(({ upgrades }) => upgrades === 1);
-  second.program.signal("SIGTERM");
-  assertStrictEquals((await second.program.exited).code, 0);
+  assertStrictEquals((await second.program.end("SIGTERM")).code, 0);
   assertThrows(() => Deno.lstatSync(pidFile), Deno.errors.NotFound);
 });
 
@@ -148,8 +144,7 @@ for (const ending of ["erb", "mb", "eta"]) {
       const rendered = Deno.readTextFileSync(folder.file("site.v1.cfg"));
       assertMatch(rendered, /^ {2}daemon$[^]*^ {2}bind fd@3$/m);
       assertNotMatch(rendered, /<%/);
-      program.signal("SIGTERM");
-      assertStrictEquals((await program.exited).code, 0);
+      assertStrictEquals((await program.end("SIGTERM")).code, 0);
     },
   });
 }

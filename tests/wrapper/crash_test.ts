@@ -48,11 +48,6 @@ function startNext(before: Wrapper, options: WrapperOptions = {}): Promise<Wrapp
   });
 }
 
-async function kill({ program }: Wrapper): Promise<void> {
-  program.signal("SIGKILL");
-  await program.exited;
-}
-
 Deno.test("kill -9 of the wrapper under load: what runs is taken over and retired, three times", async () => {
   using folder = tempDir();
   const target = { hostname: loopbackHost(), port: 80 };
@@ -77,7 +72,7 @@ Deno.test("kill -9 of the wrapper under load: what runs is taken over and retire
     using servingRequest = await backend.request();
     const orphans = generationsOf(first.path);
     assertStrictEquals(orphans.length, 2);
-    await kill(wrapper);
+    await wrapper.program.end("SIGKILL");
     await get(target);
 
     first.template = template(`round-${round}`);
@@ -96,8 +91,7 @@ Deno.test("kill -9 of the wrapper under load: what runs is taken over and retire
     assertEquals(generations.map(({ state }) => state), ["serving"]);
   }
   assertEquals((await load.stop()).failures, []);
-  wrapper.program.signal("SIGTERM");
-  assertStrictEquals((await wrapper.program.exited).code, 0);
+  assertStrictEquals((await wrapper.program.end("SIGTERM")).code, 0);
   assertEquals(generationsOf(first.path), []);
 });
 
@@ -111,7 +105,7 @@ Deno.test({
     const before = tcpListeners(first.program.pid);
     assertStrictEquals(before.length, 1);
     await using load = new Load(target, { workers: 2 });
-    await kill(first);
+    await first.program.end("SIGKILL");
     first.template = site(tag(target), "next");
     await using next = await startNext(first);
     await until(() => hasEnded(orphan));
@@ -135,7 +129,7 @@ for (const order of ["the wrapper", "the binder"]) {
     const held = tcpListeners(binder.program.pid);
     await using load = new Load(target, { workers: 2 });
     binder.program.signal("SIGKILL");
-    await kill(first);
+    await first.program.end("SIGKILL");
     first.template = site(tag(target), "next");
 
     await using started = new AsyncDisposableStack();
@@ -168,7 +162,7 @@ Deno.test("a takeover that fails leaves the orphan serving", async () => {
   await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
   const { pid } = await first.serving();
   await using load = new Load(target, { workers: 1 });
-  await kill(first);
+  await first.program.end("SIGKILL");
   first.template = site(tag(target), "x", { frontend: ["nonsense"] });
   await assertRejects(
     () => startNext(first, { sock: binder.sock }),
@@ -192,7 +186,7 @@ Deno.test("an orphan whose request hangs is stopped at the drain cap", async () 
   await slow.send("/slow");
   using _request = await backend.request();
   const { pid } = await first.serving();
-  await kill(first);
+  await first.program.end("SIGKILL");
   const args = ["--drain", "300ms"];
   await using next = await startNext(first, { sock: binder.sock, args });
   await until(() => hasEnded(pid));
@@ -213,7 +207,7 @@ Deno.test("an orphan that drains is retired by the wrapper's successor, and by i
     await slow.send("/slow");
     using request = await backend.request();
     const { pid } = await first.serving();
-    await kill(first);
+    await first.program.end("SIGKILL");
     await using next = await startNext(first, { sock: binder.sock });
     const { program } = next;
     const { pid: serving } = await next.serving();
@@ -250,7 +244,7 @@ Deno.test("what an orphan has bound by itself is not taken over", async () => {
   const template = site([tag(lent), `${own.hostname}:${own.port}`], "ok");
   await using first = await startWrapper(template, { sock: binder.sock });
   const { pid } = await first.serving();
-  await kill(first);
+  await first.program.end("SIGKILL");
   await using _next = await startNext(first, { sock: binder.sock });
   await until(() => hasEnded(pid));
   const { sockets } = await binderStatus(binder.sock);
@@ -296,7 +290,7 @@ Deno.test("a wrapper of another config leaves it alone, and so does one of the s
   await using dead = await startWrapper(site(tag(one), "dead"), { sock: binder.sock });
   await using alive = await startWrapper(site(tag(two), "alive"), { sock: binder.sock });
   const [orphan, served] = [(await dead.serving()).pid, (await alive.serving()).pid];
-  await kill(dead);
+  await dead.program.end("SIGKILL");
   await using other = await startWrapper(site(tag(two), "other"), { sock: binder.sock });
   await using same = await startNext(alive, { sock: binder.sock });
   for (const { program } of [other, same]) assertNotMatch(program.stderr, /has died/);
@@ -322,7 +316,7 @@ Deno.test("no stranger is signalled: not by a pid file, nor by a mark, but a reu
   await using orphan = marked(String(named.pid));
   Deno.writeTextFileSync(pidFile, `${named.pid}\n`);
   const { pid } = await first.serving();
-  await kill(first);
+  await first.program.end("SIGKILL");
   await using next = await startWrapper("", {
     sock: binder.sock,
     command: ["haproxy", "-D", "-p", pidFile, "-f", first.path],
@@ -331,7 +325,6 @@ Deno.test("no stranger is signalled: not by a pid file, nor by a mark, but a reu
   assertStrictEquals((await orphan.exited).signal, "SIGUSR1");
   await next.reload();
   assertStrictEquals(Deno.readTextFileSync(pidFile), `${(await next.serving()).pid}\n`);
-  next.program.signal("SIGTERM");
-  assertStrictEquals((await next.program.exited).code, 0);
+  assertStrictEquals((await next.program.end("SIGTERM")).code, 0);
   for (const { pid } of [named, owned]) assertMatch(processStatus(pid, "State") ?? "", /^S/);
 });

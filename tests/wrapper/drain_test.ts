@@ -199,8 +199,7 @@ Deno.test("and so does one whose wrapper has died, once the next one retires it"
   await using _held = await Held.open(backend, target);
   const { pid } = await first.serving();
   const lent = lentTo(pid);
-  first.program.signal("SIGKILL");
-  await first.program.exited;
+  await first.program.end("SIGKILL");
   await using _next = await startWrapper("", {
     ...options,
     command: ["haproxy", "-f", first.path],

@@ -57,8 +57,7 @@ for (const [what, through] of STARTS) {
       const target = { hostname: loopbackHost(), port: 80 };
       await using binder = await startBinder();
       await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
-      first.program.signal("SIGTERM");
-      await first.program.exited;
+      await first.program.end("SIGTERM");
       const hostile = `ip link set lo up 2>/dev/null; exec python3 -c "$0" "$@"`;
       const argv = ["env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "sh", "-c", hostile];
       await using stranger = startGeneration(
@@ -131,8 +130,7 @@ Deno.test({
     await using privileged = startGeneration(first.path, dead, argv);
     await until(() => processStatus(privileged.pid, "Uid") === "65534\t0\t0\t0");
     const { pid: orphan } = await first.serving();
-    first.program.signal("SIGKILL");
-    await first.program.exited;
+    await first.program.end("SIGKILL");
     await using next = await startWrapper("", {
       sock: binder.sock,
       command: ["haproxy", "-f", first.path],

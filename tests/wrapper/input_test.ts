@@ -230,8 +230,7 @@ Deno.test({
         /^\S+ info no binder at \S+: this process binds the listening sockets itself\n/,
       );
       assertStrictEquals(await get(target), "ok");
-      wrapper.program.signal("SIGTERM");
-      assertEquals(await wrapper.program.exited, { code: 0, signal: null });
+      assertEquals(await wrapper.program.end("SIGTERM"), { code: 0, signal: null });
       await assertRejects(() => get(target), Deno.errors.ConnectionRefused);
     }
   },
@@ -263,8 +262,7 @@ Deno.test({
     await using alone = await start("alone");
     await using first = await startBinder([], { sock: inside(sock) });
     await using served = await start("served");
-    first.program.signal("SIGKILL");
-    await first.program.exited;
+    await first.program.end("SIGKILL");
     assertStrictEquals((await ask("upgrade", served.control)).code, 0);
     const away = { sock, connected: false };
     assertEquals((await wrapperStatus(served.control)).binder, away);

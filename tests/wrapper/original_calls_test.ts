@@ -27,8 +27,7 @@ Deno.test("multibinder control.sock listens there, and is upgraded", async () =>
   using connection = await ControlConnection.open(sock);
   const { hostname: address, port } = newTarget();
   assertStrictEquals((await connection.bind({ address, port }))?.result, true);
-  binder.signal("SIGTERM");
-  assertEquals(await binder.exited, { code: 0, signal: null });
+  assertEquals(await binder.end("SIGTERM"), { code: 0, signal: null });
   assertEquals([...Deno.readDirSync(folder.path)], []);
 });
 
@@ -57,8 +56,7 @@ Deno.test("multibinder-haproxy-wrapper serves, reloads, is upgraded and stops", 
   program.signal("SIGUSR1");
   await waitForStatus(program, control, ({ upgrades }) => upgrades === 1);
   assertEquals([before, await get(target)], ["one", "two"]);
-  program.signal("SIGTERM");
-  assertEquals(await program.exited, { code: 0, signal: null });
+  assertEquals(await program.end("SIGTERM"), { code: 0, signal: null });
 });
 
 Deno.test("multibinder-haproxy-erb checks a config, and with --erb-write-only writes it alone", async () => {

@@ -172,8 +172,7 @@ Deno.test("the binder's successor, and a binder after it, know the wrappers as w
   const upgraded = await runProgram([multibinder(), "upgrade", "--sock", sock]);
   assertEquals(upgraded.code, 0, upgraded.stderr);
   await isKnown(first, wrapper.pid);
-  first.program.signal("SIGKILL");
-  await first.program.exited;
+  await first.program.end("SIGKILL");
   await using second = await startBinder([`${hostname}:80`], { sock });
   await isKnown(second, wrapper.pid);
   const reload = await runProgram([multibinder(), "reload", "--sock", sock, "site"]);

@@ -140,8 +140,7 @@ Deno.test("a wrapper does, under load, with a request in flight in each generati
   await servesRequest.answer("slow");
   assertStrictEquals(bodyOf(await serves.receive()), "slow");
   assertEquals((await load.stop()).failures, []);
-  wrapper.program.signal("SIGTERM");
-  assertStrictEquals((await wrapper.program.exited).code, 0);
+  assertStrictEquals((await wrapper.program.end("SIGTERM")).code, 0);
   assertThrows(() => Deno.lstatSync(control), Deno.errors.NotFound);
 });
 
@@ -188,8 +187,7 @@ Deno.test("whom -sf names is told once, and not again by a successor", async () 
   wrapper.program.signal("SIGUSR1");
   await wrapper.waitFor(({ upgrades }) => upgrades === 1);
   await wrapper.reload();
-  old.signal("SIGTERM");
-  await old.exited;
+  await old.end("SIGTERM");
   assertStrictEquals(old.stdout, "up\ntold\n");
 });
 
@@ -246,8 +244,7 @@ Deno.test("signals that arrive between the two programs are obeyed by the second
   );
   assertEquals((await load.stop()).failures, []);
   for (const { program } of [wrapper, binder]) {
-    program.signal("SIGTERM");
-    assertStrictEquals((await program.exited).code, 0);
+    assertStrictEquals((await program.end("SIGTERM")).code, 0);
   }
 });
 
