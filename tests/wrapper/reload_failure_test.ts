@@ -13,43 +13,40 @@ import { freePort, loopbackHost, type TempDir, tempDir } from "../support/temp_d
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 /** Reloads, which must fail: the reason is told, logged, and in the status. */
-async function failToReload(wrapper: Wrapper, control: string, why: RegExp): Promise<void> {
+async function failToReload(wrapper: Wrapper, why: RegExp): Promise<void> {
   const serving = await wrapper.serving();
-  const { code, stderr } = await ask("reload", control);
+  const { code, stderr } = await ask("reload", wrapper.control);
   assertStrictEquals(code, 1);
   assertMatch(stderr, /^multibinder: reload failed: /);
   assertMatch(stderr, why);
   const logged = wrapper.program.stderr.split("\n")
     .filter((line) => line.includes(" error reload failed, the old generation goes on serving "));
   assertMatch(logged.at(-1) ?? "", why);
-  await isFailed(control, why);
+  await isFailed(wrapper, why);
   assertEquals(await wrapper.serving(), serving);
 }
 
 /** The status still tells of the reload that failed. */
-async function isFailed(control: string, why: RegExp): Promise<void> {
+async function isFailed({ control }: Wrapper, why: RegExp): Promise<void> {
   const { lastReload } = await wrapperStatus(control);
   assertStrictEquals(lastReload?.ok, false);
   assertMatch(lastReload?.message ?? "", why);
 }
 
 /** Reloads, which must succeed, and ends the status of failure. */
-async function reload(wrapper: Wrapper, control: string): Promise<void> {
-  const { code, stdout } = await ask("reload", control);
+async function reload(wrapper: Wrapper): Promise<void> {
+  const { code, stdout } = await ask("reload", wrapper.control);
   const message = `generation ${(await wrapper.serving()).generation} serves`;
   assertEquals([code, stdout], [0, `${message}\n`]);
-  const { lastReload } = await wrapperStatus(control);
+  const { lastReload } = await wrapperStatus(wrapper.control);
   assertEquals([lastReload?.ok, lastReload?.message], [true, message]);
 }
 
 Deno.test("a config that is of no use: what was served goes on, and the reason is told", async () => {
-  using folder = tempDir();
   const target = { hostname: loopbackHost(), port: freePort() };
-  const control = folder.file("control");
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(tag(target), "first"), {
     sock: binder.sock,
-    args: ["--control", control],
   });
   using stranger = Deno.listen({ hostname: target.hostname, port: freePort() });
   const replacements: [() => void, RegExp][] = [
@@ -82,13 +79,13 @@ Deno.test("a config that is of no use: what was served goes on, and the reason i
   await using load = new Load(target, { workers: 2 });
   for (const [index, [replace, why]] of replacements.entries()) {
     replace();
-    await failToReload(wrapper, control, why);
+    await failToReload(wrapper, why);
     await get(target);
-    await isFailed(control, why);
+    await isFailed(wrapper, why);
     // Every other time two failures follow each other.
     if (index % 2 === 0) continue;
     wrapper.template = site(tag(target), `good-${index}`);
-    await reload(wrapper, control);
+    await reload(wrapper);
     await until(async () => await get(target) === `good-${index}`);
   }
   assertEquals((await load.stop()).failures, []);
@@ -98,7 +95,7 @@ Deno.test("a config that is of no use: what was served goes on, and the reason i
   assertMatch(stderr, / error haproxy: \[ALERT\] .*Fatal errors/);
   assertMatch(stderr, / info haproxy: \[NOTICE\] /);
   assertNotMatch(stderr, / error haproxy: \[NOTICE\] /);
-  const { generations } = await wrapperStatus(control);
+  const { generations } = await wrapperStatus(wrapper.control);
   assertEquals(generations.map(({ pid }) => pid), [(await wrapper.serving()).pid]);
 });
 
@@ -109,20 +106,19 @@ Deno.test({
     using folder = tempDir();
     Deno.chmodSync(folder.path, 0o777);
     const target = { hostname: loopbackHost(), port: freePort() };
-    const control = folder.file("control");
     await using binder = await startBinder([], {
       args: ["--mode", "0666", "--allow-uid", "65534"],
     });
     await using wrapper = await startWrapper(site(tag(target), "first"), {
       sock: binder.sock,
       through: UNPRIVILEGED,
-      args: ["--control", control, "--render-dir", folder.path],
+      args: ["--control", folder.file("control"), "--render-dir", folder.path],
     });
     await using load = new Load(target, { workers: 1 });
     Deno.chmodSync(wrapper.path, 0o600);
-    await failToReload(wrapper, control, /cannot read the template \S+: Permission denied/);
+    await failToReload(wrapper, /cannot read the template \S+: Permission denied/);
     Deno.chmodSync(wrapper.path, 0o644);
-    await reload(wrapper, control);
+    await reload(wrapper);
     assertEquals((await load.stop()).failures, []);
   },
 });
@@ -152,29 +148,27 @@ function misbehaving(folder: TempDir): { path: string; next(how: "dies" | "hangs
 Deno.test("a server that dies within the first second, and one that never gets ready", async () => {
   using folder = tempDir();
   const target = { hostname: loopbackHost(), port: 80 };
-  const control = folder.file("control");
   const config = folder.file("site.cfg.eta");
   Deno.writeTextFileSync(config, site(tag(target), "ok"));
   const server = misbehaving(folder);
   await using binder = await startBinder();
   await using wrapper = await startWrapper("", {
     sock: binder.sock,
-    args: ["--control", control, "--settle", "1s", "--ready-timeout", "2s"],
+    args: ["--settle", "1s", "--ready-timeout", "2s"],
     command: [server.path, "-f", config],
   });
   await using load = new Load(target, { workers: 2 });
   server.next("dies");
   await failToReload(
     wrapper,
-    control,
     /exited with code 7 before it served: see its lines in the wrapper's log/,
   );
   server.next("hangs");
-  await failToReload(wrapper, control, /not ready within 2s/);
+  await failToReload(wrapper, /not ready within 2s/);
   // It is not left behind.
   await wrapper.drained(3);
   assertEquals(servers(wrapper), [(await wrapper.serving()).pid]);
-  await reload(wrapper, control);
+  await reload(wrapper);
   assertEquals((await load.stop()).failures, []);
 });
 
@@ -186,7 +180,7 @@ Deno.test("a server that passes its check and fails to come up: its own words ar
   wrapper.template = site([tag(target), `${target.hostname}:${stranger.addr.port}`], "x");
   await using load = new Load(target, { workers: 2 });
   const words = /before it served; it said: .*cannot bind socket.*\| .*Exiting/;
-  await failToReload(wrapper, wrapper.control, words);
+  await failToReload(wrapper, words);
   assertMatch((await ask("status", wrapper.control)).stdout, words);
   assertEquals(servers(wrapper), [(await wrapper.serving()).pid], "nothing is left of it");
   assertEquals((await load.stop()).failures, []);
@@ -252,28 +246,24 @@ Deno.test("a server that comes up when it is started once more is stopped softly
 });
 
 Deno.test("a reload while the program's own file is another or gone fails at once", async () => {
-  using folder = tempDir();
   using file = new ProgramFile();
   const target = { hostname: loopbackHost(), port: 80 };
-  const control = folder.file("control");
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(tag(target), "ok"), {
     sock: binder.sock,
     program: file.path,
-    args: ["--control", control],
   });
   await using load = new Load(target, { workers: 1 });
   file.replace("/bin/true");
   await failToReload(
     wrapper,
-    control,
     /multibinder ended with exit code 0 when it was to wait for/,
   );
   await until(() => servers(wrapper).length === 1);
   file.remove();
-  await failToReload(wrapper, control, /command not found: \S+multibinder/);
+  await failToReload(wrapper, /command not found: \S+multibinder/);
   file.replace(multibinder());
-  await reload(wrapper, control);
+  await reload(wrapper);
   assertEquals((await load.stop()).failures, []);
 });
 
@@ -282,18 +272,16 @@ Deno.test("what a generation has accepted that is given up is answered", async (
   using file = new ProgramFile();
   using backend = new SlowBackend();
   const target = { hostname: loopbackHost(), port: 80 };
-  const control = folder.file("control");
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(tag(target), "ok", backend.options), {
     sock: binder.sock,
     program: file.path,
-    args: ["--control", control],
   });
   const serving = (await wrapper.serving()).pid;
   // The news that the next generation is up does not arrive, and then will not.
   const lost = folder.file("lost");
   file.replaceByScript(`trap '' USR1\nuntil [ -e ${lost} ]; do sleep 0.05; done`);
-  const failed = failToReload(wrapper, control, /multibinder ended with exit code 0/);
+  const failed = failToReload(wrapper, /multibinder ended with exit code 0/);
   Deno.kill(serving, "SIGSTOP");
   using client = await HttpConnection.open(target);
   await client.send("/slow", ["Connection: close"]);
@@ -333,13 +321,10 @@ Deno.test("a server that does not obey its stop signal is killed after the drain
 });
 
 Deno.test("a storm of 500 signals, half of them with a bad config, ends with the last one", async () => {
-  using folder = tempDir();
   const target = { hostname: loopbackHost(), port: 80 };
-  const control = folder.file("control");
   await using binder = await startBinder();
   await using wrapper = await startWrapper(site(tag(target), "first"), {
     sock: binder.sock,
-    args: ["--control", control],
   });
   await using load = new Load(target, { workers: 1 });
   for (let count = 1; count <= 500; count++) {
@@ -349,11 +334,8 @@ Deno.test("a storm of 500 signals, half of them with a bad config, ends with the
     await get(target);
   }
   await until(async () => await get(target) === "last");
-  await until(async () => {
-    const { generations } = await wrapperStatus(control);
-    return generations.length === 1 && generations[0]?.state === "serving";
-  });
-  const { generations, lastReload } = await wrapperStatus(control);
+  await wrapper.drained();
+  const { generations, lastReload } = await wrapper.waitFor(() => true);
   assertStrictEquals(lastReload?.ok, true);
   assertEquals(servers(wrapper), generations.map(({ pid }) => pid));
   assertStrictEquals(await get(target), "last");
