@@ -22,17 +22,14 @@ function heldBy(pid: number, sock: string): number[] {
 Deno.test("kill -9 of the binder under load, three times: nothing is lost, the sockets return", async () => {
   using folder = tempDir();
   const target = { hostname: loopbackHost(), port: 80 };
-  const [sock, control] = [folder.file("sock"), folder.file("control")];
+  const sock = folder.file("sock");
   const path = folder.file("site.sock");
   const addresses = [`${target.hostname}:80`, `unix:${path}`];
   const template = (reply: string, more: string[] = []) =>
     site([tag(target), `<%= bind('unix:${path}') %>`, ...more], reply);
   await using binders = new AsyncDisposableStack();
   let binder = binders.use(await startBinder(addresses, { sock }));
-  await using wrapper = await startWrapper(template("first"), {
-    sock,
-    args: ["--control", control],
-  });
+  await using wrapper = await startWrapper(template("first"), { sock });
   const { pid } = wrapper.program;
   const before = heldBy(binder.program.pid, sock);
   assertStrictEquals(before.length, 2);
@@ -62,7 +59,7 @@ Deno.test("kill -9 of the binder under load, three times: nothing is lost, the s
     assert(before.includes(call?.sockets[0]?.inode ?? 0), "and a client gets that one");
     const { sockets } = await binderStatus(sock);
     assertEquals(sockets.map(({ holders }) => holders), [[pid], [pid]]);
-    assertEquals((await wrapperStatus(control)).binder, { sock, connected: true });
+    assertEquals((await wrapperStatus(wrapper.control)).binder, { sock, connected: true });
 
     wrapper.template = template(`together-${round}`);
     assertStrictEquals((await wrapper.reload()).ok, true);

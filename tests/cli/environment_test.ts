@@ -89,8 +89,6 @@ Deno.test("a state is believed only from a sealed memfd of this very process and
 
 Deno.test("a wrapper in the environment of another one's server is no orphan of itself", async () => {
   const target = newTarget();
-  using folder = tempDir();
-  const control = folder.file("control");
   await using binder = await startBinder();
   // The marks of a generation of the same config, whose wrapper is dead.
   const marks = "MULTIBINDER_WRAPPER=999999999:1 MULTIBINDER_SOCKETS=1 MULTIBINDER_STATE_FD";
@@ -98,11 +96,10 @@ Deno.test("a wrapper in the environment of another one's server is no orphan of 
   await using wrapper = await startWrapper(site(tag(target), "here"), {
     sock: binder.sock,
     through: ["sh", "-c", script],
-    args: ["--control", control],
   });
-  assertStrictEquals((await ask("reload", control)).code, 0);
+  assertStrictEquals((await ask("reload", wrapper.control)).code, 0);
   assertStrictEquals(await get(target), "here");
-  const { upgrades, lastUpgrade, generations } = await wrapperStatus(control);
+  const { upgrades, lastUpgrade, generations } = await wrapperStatus(wrapper.control);
   assertEquals({ upgrades, lastUpgrade }, { upgrades: 0, lastUpgrade: null });
   const { pid } = wrapper.program;
   assert(generations.length > 0);

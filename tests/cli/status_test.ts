@@ -12,15 +12,11 @@ import { VERSION } from "../../src/version.ts";
 const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
 Deno.test("status of a binder and of a wrapper, as JSON and for people", async () => {
-  using folder = tempDir();
   const target = { hostname: loopbackHost(), port: 80 };
   const address = `${target.hostname}:80`;
-  const control = folder.file("control");
   await using binder = await startBinder([address, `udp:${address}`]);
-  await using wrapper = await startWrapper(site(tag(target), "ok"), {
-    sock: binder.sock,
-    args: ["--control", control],
-  });
+  await using wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
+  const { control } = wrapper;
   const { connections, requests, clients, uptimeSeconds, ...rest } = await binderStatus(
     binder.sock,
   );
@@ -175,15 +171,11 @@ Deno.test({
   ignore: ignoreUnless(UNPRIVILEGED.length > 0, "to be another user needs root"),
   async fn() {
     const target = { hostname: loopbackHost(), port: 80 };
-    using folder = tempDir();
-    const control = folder.file("control");
     await using binder = await startBinder([], {
       args: ["--mode", "0666", "--allow-uid", "65534"],
     });
-    await using _wrapper = await startWrapper(site(tag(target), "ok"), {
-      sock: binder.sock,
-      args: ["--control", control],
-    });
+    await using wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
+    const { control } = wrapper;
     const askAsNobody = (command: string, sock: string) => {
       const [first = "", ...rest] = [...UNPRIVILEGED, multibinder(), command, "--sock", sock];
       return runProgram([first, ...rest]);

@@ -49,13 +49,11 @@ function startNext(before: Wrapper, options: WrapperOptions = {}): Promise<Wrapp
 }
 
 Deno.test("kill -9 of the wrapper under load: what runs is taken over and retired, three times", async () => {
-  using folder = tempDir();
   const target = { hostname: loopbackHost(), port: 80 };
   using backend = new SlowBackend();
   const template = (reply: string) => site(tag(target), reply, backend.options);
-  const control = folder.file("control");
   await using binder = await startBinder();
-  const options = { sock: binder.sock, args: ["--control", control] };
+  const options = { sock: binder.sock };
   await using first = await startWrapper(template("first"), options);
   await using later = new AsyncDisposableStack();
   await using load = new Load(target, { workers: 2 });
@@ -87,7 +85,7 @@ Deno.test("kill -9 of the wrapper under load: what runs is taken over and retire
     }
     await until(() => orphans.every(hasEnded));
     assertEquals(generationsOf(first.path), [(await wrapper.serving()).pid]);
-    const { generations } = await wrapperStatus(control);
+    const { generations } = await wrapperStatus(wrapper.control);
     assertEquals(generations.map(({ state }) => state), ["serving"]);
   }
   assertEquals((await load.stop()).failures, []);

@@ -3,14 +3,13 @@
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { deadMark, startGeneration } from "../support/generation.ts";
-import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
+import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { get } from "../support/http_client.ts";
 import { hasEnded, processStatus, until } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
-import { type WrapperStatus, wrapperStatus } from "../support/status.ts";
+import { wrapperStatus } from "../support/status.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
-import { waitForStatus } from "../support/wait_for_status.ts";
 
 const ignore = ignoreUnless(Deno.uid() === 0, "to be another user needs root");
 
@@ -75,7 +74,7 @@ for (const [what, through] of STARTS) {
       const why = /not taken over: neither root nor this user made them .*uids=65534/;
       if (through[0] === BECOME) assertNotMatch(next.program.stderr, / taking over /);
       else assertMatch(next.program.stderr, why);
-      assertMatch((await wrapperState(next)) ?? "", /^[RS]/);
+      assertMatch(processStatus(next.program.pid, "State") ?? "", /^[RS]/);
     },
   });
 }
@@ -143,14 +142,11 @@ Deno.test({
 });
 
 Deno.test("a wrapper with the marks of a generation in its environment is not its own orphan", async () => {
-  using folder = tempDir();
-  const control = folder.file("control");
   const target = { hostname: loopbackHost(), port: 80 };
   await using binder = await startBinder();
   await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
-  await using marked = new Wrapper("", {
+  await using marked = await startWrapper("", {
     sock: binder.sock,
-    args: ["--control", control],
     command: ["haproxy", "-f", first.path],
     env: {
       MULTIBINDER_SERVICE: first.path,
@@ -158,18 +154,13 @@ Deno.test("a wrapper with the marks of a generation in its environment is not it
       MULTIBINDER_SOCKETS: "1",
     },
   });
-  await waitForStatus<WrapperStatus>(
-    marked.program,
-    control,
-    ({ generations }) => generations.some(({ state }) => state === "serving"),
-  );
   // Nor is it anybody else's.
   await using other = await startWrapper("", {
     sock: binder.sock,
     command: ["haproxy", "-f", first.path],
   });
   for (const { program } of [marked, other]) assertNotMatch(program.stderr, /has died/);
-  const { generations, upgrades } = await wrapperStatus(control);
+  const { generations, upgrades } = await wrapperStatus(marked.control);
   assertStrictEquals(upgrades, 0);
   assertEquals(generations.map(({ state }) => state), ["serving"]);
 });
@@ -195,8 +186,3 @@ Deno.test({
     assertStrictEquals((await first.reload()).ok, true);
   },
 });
-
-/** The state of a wrapper's process, as the kernel has it. */
-function wrapperState({ program }: Wrapper): string | undefined {
-  return processStatus(program.pid, "State");
-}

@@ -1,13 +1,13 @@
 /** What is no file, or an odd one, where a reload reads: it is refused, and the generation before serves on. */
 
 import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
-import { multibinder, startBinder } from "../support/binder.ts";
+import { startBinder } from "../support/binder.ts";
 import { textOf } from "../support/files.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { get, newTarget } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
-import { type WrapperStatus, wrapperStatus } from "../support/status.ts";
+import { ask, wrapperStatus } from "../support/status.ts";
 import { tempDir } from "../support/temp_dir.ts";
 
 /** Puts at a path what would make a reader wait, or never end. */
@@ -17,34 +17,31 @@ const STRANGE: [what: string, make: (path: string) => [string, ...string[]], why
   ["a sparse file", (path) => ["truncate", "-s", "1T", path], "it is longer than \\d+ bytes"],
 ];
 
-async function reload(sock: string) {
-  return await runProgram([multibinder(), "reload", "--sock", sock]);
-}
-
 for (const [what, make, why] of STRANGE) {
   Deno.test(`${what} where a reload reads is refused, and changes nothing`, async () => {
     using folder = tempDir();
     const target = newTarget();
-    const [control, variables] = [folder.file("control"), folder.file("variables")];
+    const variables = folder.file("variables");
     Deno.writeTextFileSync(variables, "A=1\n");
     await using binder = await startBinder();
     await using wrapper = await startWrapper(site(tag(target), "first"), {
       sock: binder.sock,
-      args: ["--control", control, "--env-file", variables, "--watch", folder.path],
+      args: ["--env-file", variables, "--watch", folder.path],
     });
-    for (const [path, name] of [[variables, "environment file"], [wrapper.path, "template"]]) {
-      if (path === undefined) continue;
+    for (
+      const [path, name] of [[variables, "environment file"], [wrapper.path, "template"]] as const
+    ) {
       const before = Deno.readTextFileSync(path);
       Deno.removeSync(path);
       assertStrictEquals((await runProgram(make(path))).code, 0);
-      const { code, stderr } = await reload(control);
+      const { code, stderr } = await ask("reload", wrapper.control);
       assertStrictEquals(code, 1);
       assertMatch(stderr, new RegExp(`cannot read the ${name} \\S+: ${why}`));
       assertStrictEquals(await get(target), "first");
       Deno.removeSync(path);
       Deno.writeTextFileSync(path, before);
     }
-    assertStrictEquals((await reload(control)).code, 0);
+    assertStrictEquals((await ask("reload", wrapper.control)).code, 0);
     assertStrictEquals(await get(target), "first");
   });
 }
@@ -52,29 +49,24 @@ for (const [what, make, why] of STRANGE) {
 Deno.test("a NUL in what a template throws, and in a variable, ends no wrapper", async () => {
   using folder = tempDir();
   const target = newTarget();
-  const [control, variables, told] = ["control", "variables", "told"].map((one) =>
-    folder.file(one)
-  );
-  if (control === undefined || variables === undefined || told === undefined) return;
+  const [variables, told] = [folder.file("variables"), folder.file("told")];
   Deno.writeTextFileSync(variables, "A=1\n");
   await using binder = await startBinder();
   const good = site(tag(target), "first");
   await using wrapper = await startWrapper(good, {
     sock: binder.sock,
-    args: [
-      ...["--control", control, "--env-file", variables],
-      ...["--after-reload", `printf %s "$RELOAD_MESSAGE" >>${told}`],
-    ],
+    args: ["--env-file", variables, "--after-reload", `printf %s "$RELOAD_MESSAGE" >>${told}`],
   });
+  const reload = () => ask("reload", wrapper.control);
   wrapper.template = "<% throw new Error('a\\0b') %>";
-  assertStrictEquals((await reload(control)).code, 1);
+  assertStrictEquals((await reload()).code, 1);
   await until(() => /a\uFFFDb/.test(textOf(told)));
   wrapper.template = good;
   Deno.writeTextFileSync(variables, "A=1\nB=x\0y\n");
-  assertMatch((await reload(control)).stderr, /variables:2: B's value has a NUL character/);
+  assertMatch((await reload()).stderr, /variables:2: B's value has a NUL character/);
   Deno.writeTextFileSync(variables, "A=1\n");
-  assertStrictEquals((await reload(control)).code, 0);
+  assertStrictEquals((await reload()).code, 0);
   assertStrictEquals(await get(target), "first");
-  const { generations }: WrapperStatus = await wrapperStatus(control);
+  const { generations } = await wrapperStatus(wrapper.control);
   assertEquals(generations.at(-1)?.pid, (await wrapper.serving()).pid);
 });

@@ -83,18 +83,15 @@ Deno.test("a binder becomes another version and comes back, and keeps all that i
 Deno.test("a wrapper does, under load, with a request in flight in each generation", async () => {
   const target = { hostname: loopbackHost(), port: 80 };
   using backend = new SlowBackend();
-  using folder = tempDir();
   const next = await buildNext();
   using file = new ProgramFile();
   await using binder = await startBinder();
-  const control = folder.file("control.sock");
   const template = (reply: string) => site(tag(target), reply, backend.options);
   await using wrapper = await startWrapper(template("first"), {
     sock: binder.sock,
     program: file.path,
-    args: ["--control", control],
   });
-  const { pid } = wrapper.program;
+  const { control, program: { pid } } = wrapper;
   await using load = new Load(target, { workers: 2 });
   using drains = await HttpConnection.open(target);
   await drains.send("/slow");
@@ -250,19 +247,16 @@ Deno.test("signals that arrive between the two programs are obeyed by the second
 
 Deno.test("what cannot succeed it leaves each role serving, and the reason is told", async () => {
   const target = { hostname: loopbackHost(), port: 80 };
-  using folder = tempDir();
   using older = await buildChanged({
     "src/version.ts": [/".*"/, '"0.0.1"'],
     "src/binder/state.ts": [/STATE_VERSION = \d+/, "STATE_VERSION = 0"],
     "src/wrapper/state.ts": [/STATE_VERSION = \d+/, "STATE_VERSION = 0"],
   });
   using file = new ProgramFile();
-  const control = folder.file("control.sock");
   await using binder = await startBinder([], { program: file.path });
   await using wrapper = await startWrapper(site(tag(target), "ok"), {
     sock: binder.sock,
     program: file.path,
-    args: ["--control", control],
   });
   const serving = await wrapper.serving();
   const size = Deno.statSync(file.path).size;
@@ -286,7 +280,7 @@ Deno.test("what cannot succeed it leaves each role serving, and the reason is to
   await using load = new Load(target, { workers: 1 });
   for (const [what, replace, reason] of replacements) {
     replace();
-    for (const sock of [binder.sock, control]) {
+    for (const sock of [binder.sock, wrapper.control]) {
       const { code, stderr } = await ask("upgrade", sock);
       assertStrictEquals(code, 1, what);
       assertMatch(stderr, new RegExp(`upgrade failed, ${VERSION} goes on: `), what);
@@ -298,7 +292,7 @@ Deno.test("what cannot succeed it leaves each role serving, and the reason is to
   }
   assertEquals(await wrapper.serving(), serving);
   file.replace(multibinder());
-  for (const sock of [binder.sock, control]) {
+  for (const sock of [binder.sock, wrapper.control]) {
     assertStrictEquals((await ask("upgrade", sock)).code, 0);
     assertStrictEquals((await binderStatus(sock)).lastUpgrade?.ok, true);
   }
