@@ -5,19 +5,12 @@ import { multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { type Program, runProgram, startProgram } from "../support/program.ts";
 import { newTarget } from "../support/http_client.ts";
-import { type TempDir, tempDir } from "../support/temp_dir.ts";
+import { openFolder } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
 
 const ignore = ignoreUnless(Deno.uid() === 0, "to be another user needs root");
 const SCRIPT = new URL("../support/impostor.py", import.meta.url).pathname;
 const STRANGER = "65534";
-
-/** A folder in which everybody may make files, as /tmp. */
-function openFolder(): TempDir {
-  const folder = tempDir();
-  Deno.chmodSync(folder.path, 0o1777);
-  return folder;
-}
 
 async function startImpostor(sock: string, answers: object, ...gifts: string[]): Promise<Program> {
   const words = [SCRIPT, sock, STRANGER, JSON.stringify(answers), ...gifts];

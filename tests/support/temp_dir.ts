@@ -18,6 +18,13 @@ export function tempDir(): TempDir {
   };
 }
 
+/** Makes a folder in which everybody may make files, as in /tmp. */
+export function openFolder(): TempDir {
+  const folder = tempDir();
+  Deno.chmodSync(folder.path, 0o1777);
+  return folder;
+}
+
 /**
  * An address of this machine's loopback network that no other test has. Ports below those of
  * {@link freePort} are for it: one in use on a single address is in use on "every address" as well.

@@ -6,19 +6,12 @@ import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { get } from "../support/http_client.ts";
 import { processStatus, until } from "../support/process_status.ts";
 import { type Program, runProgram, startProgram } from "../support/program.ts";
-import { freePort, loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
+import { freePort, loopbackHost, openFolder } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 const ignore = ignoreUnless(Deno.uid() === 0, "to be another user needs root");
 const IMPOSTOR = new URL("../support/impostor.py", import.meta.url).pathname;
 const THIEF = new URL("../support/thief.py", import.meta.url).pathname;
-
-/** A folder in which everybody may make files, as /tmp. */
-function openFolder(): TempDir {
-  const folder = tempDir();
-  Deno.chmodSync(folder.path, 0o1777);
-  return folder;
-}
 
 /** A stranger who listens at a path, with a socket of its own to hand out. */
 async function startThief(sock: string, port: number): Promise<Program> {

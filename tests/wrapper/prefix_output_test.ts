@@ -2,11 +2,12 @@
 
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
+import { countingServer } from "../support/counting_server.ts";
 import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
 import { get, newTarget } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
 import { ask } from "../support/status.ts";
-import { loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
+import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 
 const NAMED = ["--prefix-output"];
 const LOG = ["log stderr format raw daemon", "option httplog"];
@@ -51,14 +52,6 @@ Deno.test("each line of HAProxy has its generation, over reloads and an upgrade;
   assertMatch(plain.program.stderr, /^\d+\.\d+\.\d+\.\d+:\d+ .*"GET \/plain /m);
 });
 
-/** A server that counts its starts in a file, and what it does at each. */
-function counting(folder: TempDir, what: string): { path: string; starts: () => number } {
-  const [path, count] = [folder.file("server.sh"), folder.file("starts")];
-  const script = `#!/bin/sh\necho start >>${count}\n${what}\n`;
-  Deno.writeTextFileSync(path, script, { mode: 0o755 });
-  return { path, starts: () => Deno.readTextFileSync(count).split("\n").length - 1 };
-}
-
 Deno.test("what a server said that fails, or is not up in time, is the reason, and it is started once", async () => {
   await using binder = await startBinder();
   const cases: [what: string, why: RegExp][] = [
@@ -72,7 +65,7 @@ Deno.test("what a server said that fails, or is not up in time, is the reason, a
   ];
   for (const [what, why] of cases) {
     using folder = tempDir();
-    const server = counting(folder, what);
+    const server = countingServer(folder, what);
     await using wrapper = new Wrapper("<%= ENV['SECRET_WORD'] %>", {
       sock: binder.sock,
       args: [

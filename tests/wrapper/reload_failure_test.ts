@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
+import { countingServer } from "../support/counting_server.ts";
 import { exists } from "../support/files.ts";
 import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
 import { bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
@@ -192,14 +193,6 @@ Deno.test("a server that passes its check and fails to come up: its own words ar
   assertMatch(first.program.stderr, / error cannot start why="exited .*it said: .*cannot bind/);
 });
 
-/** A server that counts its starts in a file, and what it does at each. */
-function counting(folder: TempDir, what: string): { path: string; starts: () => number } {
-  const [path, count] = [folder.file("server.sh"), folder.file("starts")];
-  const script = `#!/bin/sh\necho start >>${count}\n${what}\n`;
-  Deno.writeTextFileSync(path, script, { mode: 0o755 });
-  return { path, starts: () => Deno.readTextFileSync(count).split("\n").length - 1 };
-}
-
 Deno.test("what ends well, by a signal or after it was up is not started once more", async () => {
   await using binder = await startBinder();
   const cases: [what: string, starts: number, why: RegExp][] = [
@@ -213,7 +206,7 @@ Deno.test("what ends well, by a signal or after it was up is not started once mo
   ];
   for (const [what, starts, why] of cases) {
     using folder = tempDir();
-    const server = counting(folder, what);
+    const server = countingServer(folder, what);
     await using wrapper = new Wrapper("", {
       sock: binder.sock,
       args: ["--listen", `http=${loopbackHost()}:80`, "--settle", "10s"],
@@ -228,7 +221,7 @@ Deno.test("what ends well, by a signal or after it was up is not started once mo
 Deno.test("a server that comes up when it is started once more is stopped softly", async () => {
   using folder = tempDir();
   await using binder = await startBinder();
-  const server = counting(
+  const server = countingServer(
     folder,
     `[ $(wc -l <${folder.file("starts")}) = 1 ] && exit 5\ntrap "echo soft >>${
       folder.file("stopped")
