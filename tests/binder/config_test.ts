@@ -7,7 +7,7 @@ import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { get, newTarget } from "../support/http_client.ts";
 import { tcpListeners } from "../support/process.ts";
 import { runProgram } from "../support/program.ts";
-import { tempDir } from "../support/temp_dir.ts";
+import { openFolder, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 function newAddress(): string {
@@ -99,8 +99,7 @@ Deno.test({
     "an address that a reload brings back is had from the wrapper that has kept it, all or none",
   ignore: ignoreUnless(Deno.uid() === 0, "to be several users needs root"),
   async fn() {
-    using folder = tempDir();
-    Deno.chmodSync(folder.path, 0o1777);
+    using folder = openFolder();
     const [config, sock] = [folder.file("binder.toml"), folder.file("control.sock")];
     const target = newTarget();
     const [address, other] = [`${target.hostname}:${target.port}`, `${target.hostname}:1080`];

@@ -15,7 +15,7 @@ import { get, Load, newTarget, type Target } from "../support/http_client.ts";
 import { tcpListeners } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
-import { tempDir } from "../support/temp_dir.ts";
+import { openFolder, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 const ignore = ignoreUnless(Deno.uid() === 0, "to be several users needs root");
@@ -29,14 +29,13 @@ const ADOPTERS = ["--mode", "0666", "--adopt-uid", "65534"];
 class Remains implements AsyncDisposable {
   readonly #resources = new AsyncDisposableStack();
   readonly target = newTarget();
-  readonly folder = this.#resources.use(tempDir());
+  readonly folder = this.#resources.use(openFolder());
   sockets: number[] = [];
 
   /** @param through the wrapper's user @param args the binder's options */
   static async leave(through: readonly string[], args: readonly string[]): Promise<Remains> {
     const it = new Remains();
     await using binder = await startBinder([text(it.target)], { args });
-    Deno.chmodSync(it.folder.path, 0o1777);
     const own = ["--render-dir", it.folder.path, "--control", it.folder.file("control")];
     const options = { sock: binder.sock, through, args: own };
     const { program } = it.#resources.use(

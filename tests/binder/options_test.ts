@@ -13,7 +13,7 @@ import { bindOnce } from "../support/control_client.ts";
 import { site, startWrapper } from "../support/haproxy.ts";
 import { get } from "../support/http_client.ts";
 import { runProgram } from "../support/program.ts";
-import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
+import { freePort, loopbackHost, openFolder, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 /** What a socket of the binder's is: which one, its options, and the length of its queue. */
@@ -110,8 +110,7 @@ Deno.test({
     "an option that the kernel refuses ends the start, and is named with the reason and what it takes",
   ignore: ignoreUnless(Deno.uid() === 0, "only root can lack what it has, and makes networks"),
   async fn() {
-    using folder = tempDir();
-    Deno.chmodSync(folder.path, 0o777);
+    using folder = openFolder();
     const off = 'ip link set lo up; echo 0 >/proc/sys/net/mptcp/enabled; exec "$0" "$@"';
     const cases: [option: string, through: readonly string[], why: RegExp][] = [
       ["mark=7", UNPRIVILEGED, /refuses mark=7: that needs root.* \(EPERM\)$/m],

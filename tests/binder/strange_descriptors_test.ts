@@ -104,7 +104,6 @@ Deno.test({
   async fn() {
     const address = loopbackHost();
     using folder = tempDir();
-    Deno.chmodSync(folder.path, 0o755);
     const [path, last] = [folder.file("a.sock"), folder.file("b.sock")];
     await using binder = await startBinder([`${address}:80`, `unix:${last}`], {
       args: ["--allow", "*"],
@@ -135,7 +134,6 @@ Deno.test({
   async fn() {
     for (const kind of KINDS.filter((kind) => /^nested/.test(kind))) {
       using folder = tempDir();
-      Deno.chmodSync(folder.path, 0o755);
       const path = folder.file("socket");
       await using naive = startProgram(["python3", SCRIPT, "naive", path]);
       await naive.waitFor(/listening/);

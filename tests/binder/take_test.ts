@@ -8,7 +8,7 @@ import { get, Load, newTarget, type Target } from "../support/http_client.ts";
 import { socketInodes } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
 import { type Program, runProgram, startProgram } from "../support/program.ts";
-import { type TempDir, tempDir } from "../support/temp_dir.ts";
+import { openFolder, type TempDir, tempDir } from "../support/temp_dir.ts";
 import { hasProgram, ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 const text = ({ hostname, port }: Target) => `${hostname}:${port}`;
@@ -212,8 +212,7 @@ Deno.test({
   name: "a user without the right to trace the holder is told so",
   ignore: ignoreUnless(Deno.uid() === 0, "only root can become a user without that right"),
   async fn() {
-    using folder = tempDir();
-    Deno.chmodSync(folder.path, 0o777);
+    using folder = openFolder();
     const target = newTarget();
     await using old = startHaproxy(folder, target, "-db");
     await until(async () => await get(target).catch(() => "") === "old");

@@ -116,7 +116,6 @@ Deno.test({
   ignore,
   async fn() {
     using folder = tempDir();
-    Deno.chmodSync(folder.path, 0o755);
     const target = { hostname: loopbackHost(), port: 80 };
     await using binder = await startBinder();
     await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });

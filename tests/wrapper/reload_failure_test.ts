@@ -10,7 +10,7 @@ import { childrenOf, commandOf, hasEnded, suspend, until } from "../support/proc
 import { ProgramFile } from "../support/program_file.ts";
 import { SlowBackend } from "../support/slow_backend.ts";
 import { ask, wrapperStatus } from "../support/status.ts";
-import { freePort, loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
+import { freePort, loopbackHost, openFolder, type TempDir, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 /** Reloads, which must fail: the reason is told, logged, and in the status. */
@@ -104,8 +104,7 @@ Deno.test({
   name: "a template that the wrapper's user may not read",
   ignore: ignoreUnless(UNPRIVILEGED.length > 0, "to withhold a file from another user needs root"),
   async fn() {
-    using folder = tempDir();
-    Deno.chmodSync(folder.path, 0o777);
+    using folder = openFolder();
     const target = { hostname: loopbackHost(), port: freePort() };
     await using binder = await startBinder([], {
       args: ["--mode", "0666", "--allow-uid", "65534"],
