@@ -1,7 +1,7 @@
 /** Containers, and what an engine does for them: podman or Docker. */
 
 import { attempt, must, type Result } from "../support/docker.ts";
-import { until } from "../support/process_status.ts";
+import { processStatus, until } from "../support/process_status.ts";
 import { type Program, startProgram } from "../support/program.ts";
 import type { BinderStatus, Status } from "../support/status.ts";
 import { type TempDir, tempDir } from "../support/temp_dir.ts";
@@ -144,6 +144,11 @@ export class Container implements AsyncDisposable {
   /** The pid of its first process, as this machine has it. */
   async pid(): Promise<number> {
     return Number(await this.engine.run("inspect", "--format", "{{.State.Pid}}", this.name));
+  }
+
+  /** The user of its first process, as this machine has it. */
+  async user(): Promise<number> {
+    return Number(processStatus(await this.pid(), "Uid")?.split("\t")[0]);
   }
 
   async remove(): Promise<void> {

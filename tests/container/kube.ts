@@ -6,10 +6,10 @@ import type { DaemonSet, Deployment } from "kubernetes-types/apps/v1.d.ts";
 import type { PodSpec } from "kubernetes-types/core/v1.d.ts";
 import { parseAllDocuments, stringify } from "yaml";
 import { get, Load, type Target } from "../support/http_client.ts";
-import { processStatus, until } from "../support/process_status.ts";
+import { until } from "../support/process_status.ts";
 import { type TempDir, tempDir } from "../support/temp_dir.ts";
 import { buildInline } from "./bases.ts";
-import { containerTest, engine } from "./engine.ts";
+import { Container, containerTest, engine } from "./engine.ts";
 import { buildImages } from "./images.ts";
 
 const MANIFESTS = new URL("../../examples/kubernetes/", import.meta.url).pathname;
@@ -108,12 +108,6 @@ const CONFIGS = {
     .replace("maxconn 4000", "maxconn 1000"),
 };
 
-/** The user of a container's first process, as this machine has it. */
-async function userOf(container: string): Promise<number> {
-  const pid = Number(await engine.run("inspect", "--format", "{{.State.Pid}}", container));
-  return Number(processStatus(pid, "Uid")?.split("\t")[0]);
-}
-
 containerTest(
   "the pods of a node: v1, v2 beside it, v1 stopped, the binder restarted",
   async () => {
@@ -125,7 +119,7 @@ containerTest(
     await node.play("haproxy", { APP: `${apps[0]}:5678` });
     const answers = async (text: string) => await get(target).catch(() => "") === text;
     await until(() => answers("V1"));
-    assertStrictEquals(await userOf("haproxy-haproxy"), 99);
+    assertStrictEquals(await new Container(engine, "haproxy-haproxy").user(), 99);
 
     await using load = new Load(target, { workers: 2 });
     const more = async (text: string) => {

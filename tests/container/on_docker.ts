@@ -1,8 +1,8 @@
 /** The walk-through in short on Docker's own engine, with the images that podman has built. */
 
-// deno-lint-ignore-file no-console -- what was measured is worth reading
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { assertStrictEquals } from "@std/assert";
 import { Load } from "../support/http_client.ts";
+import { assertNoneFailed } from "../support/outcome.ts";
 import { ignoreUnless } from "../support/users.ts";
 import { Docker } from "./docker.ts";
 import { containerTest, engine } from "./engine.ts";
@@ -39,10 +39,7 @@ containerTest(
     await site.binder.signal("SIGUSR1");
     await site.binder.waitFor(({ upgrades }) => upgrades === 1);
     assertStrictEquals(await site.get(), "V2");
-    const { ok, failures } = await load.stop();
-    console.info(`on Docker: ${ok} ok, ${failures.length} failed`);
-    assertEquals(failures, []);
-    assert(ok > 100, `only ${ok} requests`);
+    assertNoneFailed("on Docker", await load.stop());
   },
   ignoreUnless(reason === undefined, `no Docker engine can be started here: ${reason}`),
 );

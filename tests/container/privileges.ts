@@ -1,9 +1,8 @@
 /** Containers that may do little: other users than root, no capabilities, a root file system to read. */
 
 import { assertNotStrictEquals, assertStrictEquals } from "@std/assert";
-import { processStatus } from "../support/process_status.ts";
 import { buildImage } from "./bases.ts";
-import { type Container, containerTest, engine } from "./engine.ts";
+import { containerTest, engine } from "./engine.ts";
 import { buildImages, EXAMPLE, MULTIBINDER } from "./images.ts";
 import { Site } from "./site.ts";
 
@@ -40,8 +39,8 @@ containerTest("nobody is root, nobody has a capability, and every root is read-o
     "/tmp",
   ]);
   assertStrictEquals(await site.get(), "V1");
-  assertStrictEquals(await userOf(site.binder), 65532);
-  assertStrictEquals(await userOf(v1), 99);
+  assertStrictEquals(await site.binder.user(), 65532);
+  assertStrictEquals(await v1.user(), 99);
   await v1.signal("SIGUSR2");
   await site.serves("v1", 2);
   assertStrictEquals((await site.down("v1")).code, 0);
@@ -74,11 +73,6 @@ containerTest("the site runs on Debian's HAProxy", async () => {
   await using site = await Site.start({ image, args });
   const v1 = await site.up("v1");
   assertStrictEquals(await site.get(), "V1");
-  assertNotStrictEquals(await userOf(v1), 0);
+  assertNotStrictEquals(await v1.user(), 0);
   assertStrictEquals((await site.down("v1")).code, 0);
 });
-
-/** The user of a container's first process. */
-async function userOf(container: Container): Promise<number> {
-  return Number(processStatus(await container.pid(), "Uid")?.split("\t")[0]);
-}

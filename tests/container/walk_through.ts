@@ -3,7 +3,8 @@
 // deno-lint-ignore-file no-console -- what was measured is worth reading
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { hasStopped } from "../support/haproxy.ts";
-import { HttpConnection, Load, type Outcome } from "../support/http_client.ts";
+import { HttpConnection, Load } from "../support/http_client.ts";
+import { assertNoneFailed } from "../support/outcome.ts";
 import { childrenOf, commandOf } from "../support/process_status.ts";
 import { containerTest, engine } from "./engine.ts";
 import { Site, type Version } from "./site.ts";
@@ -26,8 +27,8 @@ containerTest(`${TIMES} swaps of v1 and v2 lose no connection, new or kept`, asy
     assertStrictEquals(await site.get(), after.toUpperCase());
     [before, after] = [after, before];
   }
-  report("new connections", await fresh.stop());
-  report("kept connections", await kept.stop());
+  assertNoneFailed("new connections", await fresh.stop());
+  assertNoneFailed("kept connections", await kept.stop());
 });
 
 containerTest(
@@ -44,7 +45,7 @@ containerTest(
       await Promise.all([started, stopped]);
     }
     assertStrictEquals(await site.get(), "V2");
-    report("during the upgrades", await load.stop());
+    assertNoneFailed("during the upgrades", await load.stop());
   },
 );
 
@@ -72,13 +73,6 @@ containerTest(
     console.info(`docker stop took ${Math.round(took)} ms`);
     assertStrictEquals(code, 0);
     assert(took < 2000, `${took} ms`);
-    report("during the stop", await load.stop());
+    assertNoneFailed("during the stop", await load.stop());
   },
 );
-
-function report(what: string, { ok, failures, replies }: Outcome): void {
-  const each = [...replies].map(([body, count]) => `${count} ${body}`).join(", ");
-  console.info(`${what}: ${ok} ok (${each}), ${failures.length} failed`);
-  assertEquals(failures, []);
-  assert(ok > 100, `only ${ok} requests`);
-}

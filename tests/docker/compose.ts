@@ -1,11 +1,12 @@
 /** The example's compose.yaml, by whatever `docker-compose` is installed. */
 
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { assert, assertStrictEquals } from "@std/assert";
 import { Docker } from "../container/docker.ts";
 import { containerTest, engine } from "../container/engine.ts";
 import { buildImages, EXAMPLE } from "../container/images.ts";
 import { must } from "../support/docker.ts";
 import { get, Load } from "../support/http_client.ts";
+import { assertNoneFailed } from "../support/outcome.ts";
 import { until } from "../support/process_status.ts";
 import { hasProgram, ignoreUnless } from "../support/users.ts";
 
@@ -38,9 +39,7 @@ containerTest(
     );
     await compose("stop haproxy-v1");
     assertStrictEquals(await get(target), "V2");
-    const { ok, failures } = await load.stop();
-    assertEquals(failures, []);
-    assert(ok > 100, `only ${ok} requests`);
+    assertNoneFailed("compose", await load.stop());
     await compose("down --volumes");
     assertStrictEquals(await engine.run("ps", "--all", "--quiet"), "");
   },

@@ -1,22 +1,16 @@
 /** An engine with `userns-remap`: root in a container is nobody on the machine. */
 
-// deno-lint-ignore-file no-console -- what was measured is worth reading
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Docker } from "../container/docker.ts";
-import { type Container, containerTest, engine } from "../container/engine.ts";
+import { containerTest, engine } from "../container/engine.ts";
 import { buildImages, MULTIBINDER, PAUSE, SITE } from "../container/images.ts";
 import { Site } from "../container/site.ts";
 import { Load } from "../support/http_client.ts";
-import { processStatus } from "../support/process_status.ts";
+import { assertNoneFailed } from "../support/outcome.ts";
 
 /** The first of the machine's users that containers have. */
 const FIRST = 200_000;
 const ROOT = ["--user", "0", "--cap-drop", "all"];
-
-/** The user of a container's first process, as this machine has it. */
-async function userOf(container: Container): Promise<number> {
-  return Number(processStatus(await container.pid(), "Uid")?.split("\t")[0]);
-}
 
 /** Runs what is to be done on the engine while it has such containers. Its images are those of before. */
 async function remapped(what: () => Promise<void>): Promise<void> {
@@ -41,19 +35,12 @@ async function remapped(what: () => Promise<void>): Promise<void> {
   }
 }
 
-async function assertNoneFailed(what: string, load: Load): Promise<void> {
-  const { ok, failures } = await load.stop();
-  console.info(`${what}: ${ok} ok, ${failures.length} failed`);
-  assertEquals(failures, []);
-  assert(ok > 100, `only ${ok} requests`);
-}
-
 containerTest("with userns-remap all is as without", () =>
   remapped(async () => {
     {
       await using site = await Site.start();
       const v1 = await site.up("v1");
-      assertEquals([await userOf(site.binder), await userOf(v1)], [FIRST, FIRST + 99]);
+      assertEquals([await site.binder.user(), await v1.user()], [FIRST, FIRST + 99]);
       await using load = new Load(site.target, { workers: 3 });
       const v2 = await site.up("v2");
       await site.answeredBy("v2");
@@ -63,7 +50,7 @@ containerTest("with userns-remap all is as without", () =>
       await site.binder.signal("SIGUSR1");
       await site.binder.waitFor(({ upgrades }) => upgrades === 1);
       assertStrictEquals(await site.get(), "V2");
-      await assertNoneFailed("with userns-remap", load);
+      assertNoneFailed("with userns-remap", await load.stop());
     }
     // What joins a container's network namespace shares its user namespace, too.
     await using site = await Site.start({ pause: true, args: [":80"] });
@@ -71,5 +58,5 @@ containerTest("with userns-remap all is as without", () =>
     await using load = new Load(site.target, { workers: 3 });
     await engine.run("restart", site.binder.name);
     await site.binder.waitFor(({ missing }) => missing.length === 0);
-    await assertNoneFailed("a binder restarted", load);
+    assertNoneFailed("a binder restarted", await load.stop());
   }));
