@@ -3,10 +3,19 @@
 import { assert, assertMatch, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { get } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
-import { BINDER, BINDER_CONFIG, binderConfig, config, HAPROXY, type Host } from "./host.ts";
+import {
+  BINDER,
+  BINDER_CONFIG,
+  binderConfig,
+  config,
+  CONTROL,
+  HAPROXY,
+  type Host,
+  TEMPLATE,
+  VARIABLES,
+} from "./host.ts";
 
-const CONFIG = "/etc/haproxy/site.cfg.eta";
-const VARIABLES = "/etc/default/multibinder-haproxy-site";
+/** The folder of the wrapper's own files. */
 const RUN = "/run/multibinder-haproxy/site";
 
 /** One of them. */
@@ -20,7 +29,7 @@ export interface Deed {
 
 /** A reload must reach the binder: it gets the sockets from there. */
 export async function reloads(host: Host, text: string): Promise<void> {
-  host.write(CONFIG, config(text));
+  host.write(TEMPLATE, config(text));
   await host.run("systemctl", "reload", HAPROXY);
   assertStrictEquals(await get(host.target), text);
 }
@@ -115,7 +124,7 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
       await host.run("systemctl", "restart", BINDER);
       // The wrapper is told that it may not.
       await until(async () => {
-        const status = await host.run("multibinder", "status", "--sock", `${RUN}/control.sock`);
+        const status = await host.run("multibinder", "status", "--sock", CONTROL);
         return /takes no sockets back/.test(status);
       });
       host.write(BINDER_CONFIG, binderConfig(":80"));
@@ -191,12 +200,12 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
   "slips in the template, the variables and the options, a reload and a restart of each": {
     isExtra: true,
     act: async (host) => {
-      host.write(CONFIG, config("V1").replace("mode http", "mode htpp"));
+      host.write(TEMPLATE, config("V1").replace("mode http", "mode htpp"));
       await failsToReload(host, HAPROXY, /unknown proxy mode 'htpp'/);
       await host.try("systemctl", "restart", HAPROXY);
       await hasFailedOften(host, HAPROXY);
       await get(host.target);
-      host.write(CONFIG, config("V1"));
+      host.write(TEMPLATE, config("V1"));
       await isActive(host, HAPROXY);
       host.write(VARIABLES, "COLOUR\n");
       await failsToReload(host, HAPROXY, /multibinder-haproxy-site:1: /);
@@ -220,9 +229,9 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
         /cannot write \S+site\.cfg: something else than a file is there/,
       );
       await host.run("rmdir", rendered);
-      await host.run("chmod", "600", CONFIG);
+      await host.run("chmod", "600", TEMPLATE);
       await failsToReload(host, HAPROXY, /site\.cfg\.eta.*EACCES|ermission denied.*site\.cfg\.eta/);
-      await host.run("chmod", "644", CONFIG);
+      await host.run("chmod", "644", TEMPLATE);
       // Anyone's file there is replaced: the folder is the wrapper's own.
       await host.run("sh", "-c", `rm -f ${rendered}; install -m 600 /dev/null ${rendered}`);
     },

@@ -17,6 +17,10 @@ const IMAGE = "localhost/debian-systemd";
 export const BINDER = "multibinder.service";
 export const HAPROXY = "multibinder-haproxy@site.service";
 export const BINDER_CONFIG = "/etc/multibinder/binder.toml";
+/** The template of HAProxy's config, the variables of its unit, and its wrapper's control socket. */
+export const TEMPLATE = "/etc/haproxy/site.cfg.eta";
+export const VARIABLES = "/etc/default/multibinder-haproxy-site";
+export const CONTROL = "/run/multibinder-haproxy/site/control.sock";
 
 /** The binder's config for HAProxy's wrapper. @param addresses to hold from the start */
 export function binderConfig(...addresses: string[]): string {
@@ -51,7 +55,7 @@ export function config(text: string): string {
   });
 }
 
-/** See the module's description. */
+/** Such a host; it is gone at the end of the scope. */
 export class Host implements AsyncDisposable {
   #resources = new AsyncDisposableStack();
   #journal: Program | undefined;
@@ -62,9 +66,10 @@ export class Host implements AsyncDisposable {
     readonly init: number,
   ) {}
 
-  /** Boots one, the program and the units in place. */
-  static async boot(): Promise<Host> {
-    const host = await Host.bootPlain(["-v", `${multibinder()}:/usr/local/bin/multibinder:ro`]);
+  /** Boots one, the program and the units in place. @param options of `podman run` */
+  static async boot(options: readonly string[] = []): Promise<Host> {
+    const program = ["-v", `${multibinder()}:/usr/local/bin/multibinder:ro`];
+    const host = await Host.bootPlain([...options, ...program]);
     for (const { name } of Deno.readDirSync(UNITS)) {
       host.write(`/etc/systemd/system/${name}`, Deno.readTextFileSync(`${UNITS}/${name}`));
     }
@@ -95,7 +100,7 @@ export class Host implements AsyncDisposable {
     const host = await Host.boot();
     try {
       host.write(BINDER_CONFIG, binderConfig(":80"));
-      host.write("/etc/haproxy/site.cfg.eta", config(text));
+      host.write(TEMPLATE, config(text));
       await host.run("systemctl", "enable", "--now", "multibinder", "multibinder-haproxy@site");
       return host;
     } catch (error) {

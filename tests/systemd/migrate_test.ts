@@ -2,27 +2,13 @@
 
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { containerTest } from "../container/engine.ts";
-import { multibinder } from "../support/binder.ts";
 import { get, Load } from "../support/http_client.ts";
 import { fileOn } from "../support/page.ts";
 import { until } from "../support/process_status.ts";
-import { BINDER, BINDER_CONFIG, binderConfig, config, HAPROXY, Host } from "./host.ts";
+import { BINDER, BINDER_CONFIG, binderConfig, config, HAPROXY, Host, TEMPLATE } from "./host.ts";
 
-const UNITS = new URL("../../examples/systemd", import.meta.url).pathname;
-
-/** What root of a container lacks, and of a host has. */
+/** What root of a host has and root of a container lacks: it may trace other processes. */
 const CAPABILITIES = ["--cap-add", "SYS_PTRACE", "--cap-add", "DAC_READ_SEARCH"];
-
-/** A host with multibinder's units, where those who may can trace other processes. */
-async function boot(): Promise<Host> {
-  const program = `${multibinder()}:/usr/local/bin/multibinder:ro`;
-  const host = await Host.bootPlain([...CAPABILITIES, "-v", program]);
-  for (const { name } of Deno.readDirSync(UNITS)) {
-    host.write(`/etc/systemd/system/${name}`, Deno.readTextFileSync(`${UNITS}/${name}`));
-  }
-  host.write(BINDER_CONFIG, binderConfig());
-  return host;
-}
 
 /** The config of a HAProxy that answers "old". @param bind what it binds */
 function plain(bind: string): string {
@@ -45,7 +31,7 @@ async function move(host: Host, hold: () => Promise<void>, stop: () => Promise<v
   await more("old");
   await hold();
   await more("old");
-  host.write("/etc/haproxy/site.cfg.eta", config("new"));
+  host.write(TEMPLATE, config("new"));
   await host.run("systemctl", "start", HAPROXY);
   await more("new");
   await stop();
@@ -62,7 +48,7 @@ const SOFT = "[Service]\nKillSignal=SIGUSR1\n";
 containerTest(
   "haproxy.service with plain binds moves to the binder's unit, which takes the socket",
   async () => {
-    await using host = await boot();
+    await using host = await Host.boot(CAPABILITIES);
     host.write("/etc/haproxy/haproxy.cfg", plain("0.0.0.0:80"));
     await host.run("systemctl", "start", "haproxy");
     const take = "/etc/systemd/system/multibinder.service.d/take.conf";
@@ -89,7 +75,7 @@ containerTest(
 );
 
 containerTest("a .socket unit gives its socket to the binder beside its service", async () => {
-  await using host = await boot();
+  await using host = await Host.boot(CAPABILITIES);
   host.write("/etc/systemd/system/site.socket", "[Socket]\nListenStream=0.0.0.0:80\n");
   const run = "/usr/sbin/haproxy -db -f /etc/haproxy/site.cfg";
   host.write("/etc/systemd/system/site.service", `${SOFT}ExecStart=${run}\nNonBlocking=yes\n`);

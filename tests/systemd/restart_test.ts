@@ -1,6 +1,5 @@
 /** Restarts of the unit that runs HAProxy, whatever goes on meanwhile. */
 
-// deno-lint-ignore-file no-console -- what was measured is worth reading
 import {
   assert,
   assertEquals,
@@ -10,20 +9,20 @@ import {
 } from "@std/assert";
 import { containerTest } from "../container/engine.ts";
 import { get, HttpConnection, Load } from "../support/http_client.ts";
+import { assertNoneFailed } from "../support/outcome.ts";
 import { until } from "../support/process_status.ts";
 import {
   beginRequest,
   BINDER_CONFIG,
   binderConfig,
   config,
+  CONTROL,
   finish,
   HAPROXY,
   Host,
+  TEMPLATE,
+  VARIABLES,
 } from "./host.ts";
-
-const CONFIG = "/etc/haproxy/site.cfg.eta";
-const CONTROL = "/run/multibinder-haproxy/site/control.sock";
-const VARIABLES = "/etc/default/multibinder-haproxy-site";
 
 async function isActive(host: Host): Promise<void> {
   await until(async () => await host.show(HAPROXY, "ActiveState") === "active");
@@ -34,15 +33,15 @@ containerTest("a restart pauses nothing and loses nothing, with a request in fli
   using slow = await beginRequest(host);
   await using load = new Load(host.target, { workers: 2 });
   const before = await host.show(HAPROXY, "MainPID");
-  host.write(CONFIG, config("V2"));
+  host.write(TEMPLATE, config("V2"));
   // It would wait for the slow request, were the old wrapper to end it first.
   await host.run("systemctl", "restart", HAPROXY);
   assertNotStrictEquals(await host.show(HAPROXY, "MainPID"), before);
   assertStrictEquals(await get(host.target), "V2");
   assertStrictEquals(await finish(slow), "V1");
-  const { ok, failures, replies } = await load.stop();
-  console.info(`a restart: ${ok} ok, ${failures.length} failed`);
-  assertEquals(failures, []);
+  const outcome = await load.stop();
+  const { replies } = outcome;
+  assertNoneFailed("a restart", outcome);
   assert((replies.get("V1") ?? 0) > 0 && (replies.get("V2") ?? 0) > 0);
 
   await host.run("systemctl", "stop", HAPROXY);
@@ -56,16 +55,14 @@ containerTest(
   async () => {
     await using host = await Host.serving("V1");
     await using load = new Load(host.target, { workers: 2 });
-    host.write(CONFIG, "nonsense\n");
+    host.write(TEMPLATE, "nonsense\n");
     const { code } = await host.try("systemctl", "restart", HAPROXY);
     assertNotStrictEquals(code, 0);
     assertStrictEquals(await get(host.target), "V1");
-    host.write(CONFIG, config("V2"));
+    host.write(TEMPLATE, config("V2"));
     await isActive(host);
     await until(async () => await get(host.target) === "V2");
-    const { ok, failures } = await load.stop();
-    console.info(`a restart into a broken config: ${ok} ok, ${failures.length} failed`);
-    assertEquals(failures, []);
+    assertNoneFailed("a restart into a broken config", await load.stop());
   },
 );
 
@@ -89,7 +86,7 @@ containerTest(
     assertStrictEquals(await host.show(HAPROXY, "ActiveState"), "active");
 
     // One that cannot come back: the status says so for as long as that lasts, and a client is served after it.
-    host.write(CONFIG, "nonsense\n");
+    host.write(TEMPLATE, "nonsense\n");
     await host.run("sh", "-c", "kill -KILL $(pidof haproxy)");
     const isTold = (text: string) => /the start failed: HAProxy refused the config/.test(text);
     await until(async () => isTold(await host.show(HAPROXY, "StatusText")));
@@ -99,7 +96,7 @@ containerTest(
     assertNotStrictEquals((await host.try(...strict)).code, 0);
     using waiting = await HttpConnection.open(host.target);
     await waiting.send("/", ["Connection: close"]);
-    host.write(CONFIG, config("V2"));
+    host.write(TEMPLATE, config("V2"));
     assertStrictEquals((await waiting.receive()).body, "V2");
     await host.run(...strict);
     assertStrictEquals(await host.show(HAPROXY, "MainPID"), wrapper);
@@ -111,7 +108,7 @@ containerTest(
   async () => {
     await using host = await Host.boot();
     host.write(BINDER_CONFIG, `${binderConfig(":80")}unserved-after = "1s"\n`);
-    host.write(CONFIG, "nonsense\n");
+    host.write(TEMPLATE, "nonsense\n");
     await host.run("systemctl", "enable", "--now", "multibinder");
     const start = await host.try("systemctl", "enable", "--now", "multibinder-haproxy@site");
     assertNotStrictEquals(start.code, 0);
@@ -121,7 +118,7 @@ containerTest(
     await until(async () => /0\.0\.0\.0:80/.test((await strict()).stderr));
     assertStrictEquals(await host.show(HAPROXY, "ActiveState"), "activating");
     assertMatch((await host.log(HAPROXY)).join("\n"), /unknown keyword 'nonsense'/);
-    host.write(CONFIG, config("V1"));
+    host.write(TEMPLATE, config("V1"));
     assertStrictEquals((await waiting.receive()).body, "V1");
     await isActive(host);
     await until(async () => (await strict()).code === 0);
@@ -130,7 +127,7 @@ containerTest(
 
 containerTest("a reload reads the variables that the template sees", async () => {
   await using host = await Host.serving("V1");
-  host.write(CONFIG, config("<%= ENV['COLOUR'] || 'none' %>"));
+  host.write(TEMPLATE, config("<%= ENV['COLOUR'] || 'none' %>"));
   await host.run("systemctl", "reload", HAPROXY);
   assertStrictEquals(await get(host.target), "none");
   for (const colour of ["green", "blue"]) {

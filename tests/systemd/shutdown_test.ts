@@ -5,7 +5,16 @@ import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { containerTest } from "../container/engine.ts";
 import { get, Load } from "../support/http_client.ts";
 import { hasEnded, until } from "../support/process_status.ts";
-import { beginRequest, BINDER_CONFIG, binderConfig, config, finish, Host } from "./host.ts";
+import {
+  beginRequest,
+  BINDER_CONFIG,
+  binderConfig,
+  config,
+  finish,
+  Host,
+  TEMPLATE,
+  VARIABLES,
+} from "./host.ts";
 
 /** As docs/systemd.md has it: the wrapper tells HAProxy, and HAProxy whoever asks for /healthz. */
 const READY = "/run/multibinder-haproxy/site/ready.sock";
@@ -23,11 +32,11 @@ backend wrapper
 containerTest("a poweroff under load: the load balancer sees it, and nothing is lost", async () => {
   await using host = await Host.boot();
   host.write(
-    "/etc/default/multibinder-haproxy-site",
+    VARIABLES,
     `OPTIONS="--stop-delay 5s --metrics unix:${READY}"\n`,
   );
   host.write(BINDER_CONFIG, binderConfig(":80"));
-  host.write("/etc/haproxy/site.cfg.eta", SITE);
+  host.write(TEMPLATE, SITE);
   await host.run("systemctl", "enable", "--now", "multibinder", "multibinder-haproxy@site");
   const isHealthy = async () => await get(host.target, "/healthz").then(() => true, () => false);
   await until(isHealthy);

@@ -1,6 +1,5 @@
 /** The units as shipped, under real systemd, with HAProxy and traffic. */
 
-// deno-lint-ignore-file no-console -- what was measured is worth reading
 import {
   assert,
   assertEquals,
@@ -11,7 +10,8 @@ import {
 } from "@std/assert";
 import { containerTest } from "../container/engine.ts";
 import { multibinder } from "../support/binder.ts";
-import { get, HttpConnection, Load, type Outcome } from "../support/http_client.ts";
+import { get, HttpConnection, Load } from "../support/http_client.ts";
+import { assertNoneFailed } from "../support/outcome.ts";
 import { hasEnded, until } from "../support/process_status.ts";
 import type { WrapperStatus } from "../support/status.ts";
 import { commandsOf, fileOn } from "../support/page.ts";
@@ -23,21 +23,14 @@ import {
   BINDER_CONFIG,
   binderConfig,
   config,
+  CONTROL,
   finish,
   HAPROXY,
   Host,
   outerPid,
+  TEMPLATE,
+  VARIABLES,
 } from "./host.ts";
-
-const CONFIG = "/etc/haproxy/site.cfg.eta";
-const CONTROL = "/run/multibinder-haproxy/site/control.sock";
-
-function report(what: string, { ok, failures, replies }: Outcome): void {
-  const each = [...replies].map(([body, count]) => `${count} ${body}`).join(", ");
-  console.info(`${what}: ${ok} ok (${each}), ${failures.length} failed`);
-  assertEquals(failures, []);
-  assert(ok > 100, `only ${ok} requests`);
-}
 
 containerTest("docs/systemd.md's walk-through, typed in its order", async () => {
   const [build = "", ...steps] = commandsOf("docs/systemd.md");
@@ -93,11 +86,11 @@ containerTest(
   "systemctl reload waits for the new generation, or fails with its reason",
   async () => {
     await using host = await Host.serving("V1");
-    host.write(CONFIG, config("V2"));
+    host.write(TEMPLATE, config("V2"));
     await host.run("systemctl", "reload", HAPROXY);
     assertStrictEquals(await get(host.target), "V2");
 
-    host.write(CONFIG, config("V3").replace("mode http", "mode nonsense"));
+    host.write(TEMPLATE, config("V3").replace("mode http", "mode nonsense"));
     const { code } = await host.try("systemctl", "reload", HAPROXY);
     assertStrictEquals(code, 1);
     assertStrictEquals(await get(host.target), "V2");
@@ -113,7 +106,7 @@ containerTest(
     assert(all.includes("reloading"), "neither a time nor a priority is part of the message");
     assert(!errors.includes("reloading"));
 
-    host.write(CONFIG, config("V3"));
+    host.write(TEMPLATE, config("V3"));
     await host.run("systemctl", "reload", HAPROXY);
     assertStrictEquals(await get(host.target), "V3");
     assertStrictEquals(await host.show(HAPROXY, "StatusText"), "generation 3 serves");
@@ -130,14 +123,14 @@ containerTest("HAProxy's own lines have the priorities of their tags in the jour
   host.write(BINDER_CONFIG, binderConfig(":80"));
   // Nobody answers there.
   const backend = "backend app\n    server one 127.0.0.1:9 check inter 100ms fall 1\n";
-  host.write(CONFIG, config("V1") + backend);
+  host.write(TEMPLATE, config("V1") + backend);
   await host.run("systemctl", "enable", "--now", "multibinder", "multibinder-haproxy@site");
   await host.journal.waitFor(/^\[ALERT\].*app.* has no server available/);
   assertMatch(await messagesAt(host, HAPROXY, 4), /^\[WARNING\].*Server app\/one is DOWN/m);
   assertMatch(await messagesAt(host, HAPROXY, 3), /^\[ALERT\].*app.* has no server available/m);
   // Also after an upgrade of the wrapper, for what it has not started itself.
   await host.run("multibinder", "upgrade", "--sock", CONTROL);
-  host.write(CONFIG, config("V2"));
+  host.write(TEMPLATE, config("V2"));
   await host.run("systemctl", "reload", HAPROXY);
   await host.journal.waitFor(/^\[WARNING\].*Proxy site stopped/);
   assertMatch(await messagesAt(host, HAPROXY, 4), /^\[WARNING\].*Proxy site stopped/m);
@@ -171,14 +164,14 @@ containerTest("restarts, a reload and kill -9 of the binder under load lose noth
   await host.waitFor(({ pid, sockets }) => pid !== killed && sockets.length === 1);
   assertEquals(await host.listening(BINDER), before);
   // The wrapper gets its sockets from the new one.
-  host.write(CONFIG, config("V2"));
+  host.write(TEMPLATE, config("V2"));
   await host.run("systemctl", "reload", HAPROXY);
   assertEquals(await host.listening(BINDER), before);
 
   // Nobody accepts for a moment: clients wait in the queue.
   await host.run("systemctl", "restart", HAPROXY);
   assertEquals(await host.listening(BINDER), before);
-  report("reload, restart, kill -9 of the binder, restart of HAProxy", await load.stop());
+  assertNoneFailed("reload, restart, kill -9 of the binder, restart of HAProxy", await load.stop());
 });
 
 containerTest(
@@ -208,7 +201,7 @@ containerTest(
     await host.kill(HAPROXY);
     await until(() => hasEnded(pid));
     assertStrictEquals(await get(host.target), "V1");
-    report("kill -9 of the wrapper", await load.stop());
+    assertNoneFailed("kill -9 of the wrapper", await load.stop());
   },
 );
 
@@ -227,7 +220,7 @@ containerTest(
   "a stop may take the time of the drain cap, whatever the unit's own limit",
   async () => {
     await using host = await Host.serving("V1");
-    host.write("/etc/default/multibinder-haproxy-site", "OPTIONS='--drain 3s'\n");
+    host.write(VARIABLES, "OPTIONS='--drain 3s'\n");
     const limit = "[Service]\nTimeoutStopSec=1s\n";
     host.write(`/etc/systemd/system/${HAPROXY}.d/limit.conf`, limit);
     await host.run("systemctl", "daemon-reload");
@@ -248,7 +241,7 @@ containerTest("sockets of a unit last, and a restart does not make them block", 
   ) {
     host.write(path, fileOn("docs/systemd.md", path));
   }
-  host.write(CONFIG, config("V1"));
+  host.write(TEMPLATE, config("V1"));
   await host.run("systemctl", "daemon-reload");
   await host.run("systemctl", "enable", "web.socket");
   await host.run("systemctl", "enable", "--now", "multibinder", "multibinder-haproxy@site");
@@ -263,5 +256,5 @@ containerTest("sockets of a unit last, and a restart does not make them block", 
   const { ok } = load.outcome;
   for (let count = 0; count < 20; count++) assertStrictEquals(await get(host.target), "V1");
   assert(load.outcome.ok > ok);
-  report("restarts with a socket of a unit", await load.stop());
+  assertNoneFailed("restarts with a socket of a unit", await load.stop());
 });
