@@ -206,7 +206,7 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
       await hasFailedOften(host, HAPROXY);
       await get(host.target);
       host.write(TEMPLATE, config("V1"));
-      await isActive(host, HAPROXY);
+      await host.activates(HAPROXY);
       host.write(VARIABLES, "COLOUR\n");
       await failsToReload(host, HAPROXY, /multibinder-haproxy-site:1: /);
       host.write(VARIABLES, 'OPTIONS="--drian 5m"\n');
@@ -215,7 +215,7 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
       assertMatch((await host.log(HAPROXY, "--lines=30")).join("\n"), /--drian.*--drain/);
       await get(host.target);
       await host.run("rm", VARIABLES);
-      await isActive(host, HAPROXY);
+      await host.activates(HAPROXY);
     },
   },
   "files of another user in the way of the rendered config, and a template of root's alone": {
@@ -271,17 +271,13 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
   },
 };
 
-async function isActive(host: Host, unit: string): Promise<void> {
-  await until(async () => await host.show(unit, "ActiveState") === "active");
-}
-
 /** Waits until the binder holds that very socket and says that it is well, and HAProxy's unit as well. */
 export async function isBack(host: Host, sockets: readonly number[]): Promise<void> {
   await until(async () => {
     const { code } = await host.try("multibinder", "healthcheck", "--timeout", "1s");
     return code === 0 && await host.show(BINDER, "ActiveState") === "active";
   });
-  await isActive(host, HAPROXY);
+  await host.activates(HAPROXY);
   const held = await host.listening(BINDER);
   assert(
     held.length === sockets.length && sockets.every((inode) => held.includes(inode)),

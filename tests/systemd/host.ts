@@ -7,6 +7,7 @@ import { multibinder } from "../support/binder.ts";
 import { site, tag } from "../support/haproxy.ts";
 import { HttpConnection, type Target } from "../support/http_client.ts";
 import { tcpListeners } from "../support/process.ts";
+import { until } from "../support/process_status.ts";
 import { type Exit, type Program, runProgram, startProgram } from "../support/program.ts";
 import type { BinderStatus, Status } from "../support/status.ts";
 import { waitForStatus } from "../support/wait_for_status.ts";
@@ -146,6 +147,11 @@ export class Host implements AsyncDisposable {
   /** A property of a unit. */
   async show(unit: string, property: string): Promise<string> {
     return await this.run("systemctl", "show", "--property", property, "--value", unit);
+  }
+
+  /** Waits until a unit is active. */
+  async activates(unit: string): Promise<void> {
+    await until(async () => await this.show(unit, "ActiveState") === "active");
   }
 
   /** Sends SIGKILL to the main process of a unit, and nothing else. */

@@ -24,10 +24,6 @@ import {
   VARIABLES,
 } from "./host.ts";
 
-async function isActive(host: Host): Promise<void> {
-  await until(async () => await host.show(HAPROXY, "ActiveState") === "active");
-}
-
 containerTest("a restart pauses nothing and loses nothing, with a request in flight", async () => {
   await using host = await Host.serving("V1");
   using slow = await beginRequest(host);
@@ -60,7 +56,7 @@ containerTest(
     assertNotStrictEquals(code, 0);
     assertStrictEquals(await get(host.target), "V1");
     host.write(TEMPLATE, config("V2"));
-    await isActive(host);
+    await host.activates(HAPROXY);
     await until(async () => await get(host.target) === "V2");
     assertNoneFailed("a restart into a broken config", await load.stop());
   },
@@ -120,7 +116,7 @@ containerTest(
     assertMatch((await host.log(HAPROXY)).join("\n"), /unknown keyword 'nonsense'/);
     host.write(TEMPLATE, config("V1"));
     assertStrictEquals((await waiting.receive()).body, "V1");
-    await isActive(host);
+    await host.activates(HAPROXY);
     await until(async () => (await strict()).code === 0);
   },
 );
