@@ -4,16 +4,13 @@ import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { ControlConnection } from "../support/control_client.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
-import { get, newTarget } from "../support/http_client.ts";
+import { addressOf, get, newTarget } from "../support/http_client.ts";
 import { tcpListeners } from "../support/process.ts";
 import { runProgram } from "../support/program.ts";
 import { openFolder, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
-function newAddress(): string {
-  const { hostname, port } = newTarget();
-  return `${hostname}:${port}`;
-}
+const newAddress = () => addressOf(newTarget());
 
 /** A binder with a config file. */
 async function configured(first: Record<string, unknown>) {
@@ -85,7 +82,7 @@ Deno.test("when one address cannot be bound, none is, and all is as before", asy
 
 Deno.test("an address that a connected wrapper uses is kept until that has gone", async () => {
   const target = newTarget();
-  const address = `${target.hostname}:${target.port}`;
+  const address = addressOf(target);
   await using binder = await configured({ addresses: [address] });
   await using wrapper = await startWrapper(site(tag(target), "here"), { sock: binder.sock });
   binder.write({ addresses: [] });
@@ -102,7 +99,7 @@ Deno.test({
     using folder = openFolder();
     const [config, sock] = [folder.file("binder.toml"), folder.file("control.sock")];
     const target = newTarget();
-    const [address, other] = [`${target.hostname}:${target.port}`, `${target.hostname}:1080`];
+    const [address, other] = [addressOf(target), `${target.hostname}:1080`];
     using stranger = Deno.listen({ hostname: target.hostname, port: 0 });
     const taken = `${target.hostname}:${stranger.addr.port}`;
     const write = (...addresses: string[]) =>

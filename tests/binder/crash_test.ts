@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } f
 import { multibinder, startBinder } from "../support/binder.ts";
 import { type Answer, bindOnce, bindRequest, callFromPython } from "../support/control_client.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
-import { get, Load, newTarget } from "../support/http_client.ts";
+import { addressOf, get, Load, newTarget } from "../support/http_client.ts";
 import { listeningSockets, socketInodes } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
@@ -223,7 +223,7 @@ Deno.test({
     using rendered = tempDir();
     Deno.chownSync(rendered.path, 65534, 65534);
     const target = newTarget();
-    const address = `${target.hostname}:${target.port}`;
+    const address = addressOf(target);
     const sock = folder.file("sock");
     const own = freePort();
     const args = [

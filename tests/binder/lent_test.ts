@@ -11,7 +11,7 @@ import "../support/libc.ts";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { deadMark, startGeneration } from "../support/generation.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
-import { get, Load, newTarget, type Target } from "../support/http_client.ts";
+import { addressOf, get, Load, newTarget, type Target } from "../support/http_client.ts";
 import { tcpListeners } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
@@ -19,7 +19,6 @@ import { openFolder, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
 const ignore = ignoreUnless(Deno.uid() === 0, "to be several users needs root");
-const text = ({ hostname, port }: Target) => `${hostname}:${port}`;
 
 /** What lets another user ask for sockets, and hand them back. */
 const GUESTS = ["--mode", "0666", "--allow-uid", "65534"];
@@ -35,7 +34,7 @@ class Remains implements AsyncDisposable {
   /** @param through the wrapper's user @param args the binder's options */
   static async leave(through: readonly string[], args: readonly string[]): Promise<Remains> {
     const it = new Remains();
-    await using binder = await startBinder([text(it.target)], { args });
+    await using binder = await startBinder([addressOf(it.target)], { args });
     const own = ["--render-dir", it.folder.path, "--control", it.folder.file("control")];
     const options = { sock: binder.sock, through, args: own };
     const { program } = it.#resources.use(
@@ -57,7 +56,7 @@ class Remains implements AsyncDisposable {
 /** What a binder says that cannot have an address. */
 async function failure(target: Target, args: readonly string[] = []): Promise<string> {
   using folder = tempDir();
-  const words = ["bind", "--sock", folder.file("control.sock"), ...args, text(target)];
+  const words = ["bind", "--sock", folder.file("control.sock"), ...args, addressOf(target)];
   const { code, stderr } = await runProgram([multibinder(), ...words]);
   assertStrictEquals(code, 1, stderr);
   return stderr;
@@ -76,7 +75,7 @@ for (
       await using remains = await Remains.leave(through, args);
       const { target, sockets } = remains;
       await using load = new Load(target, { workers: 2 });
-      await using next = await startBinder([`${text(target)},backlog=1200`], { args });
+      await using next = await startBinder([`${addressOf(target)},backlog=1200`], { args });
       assertEquals(tcpListeners(next.program.pid), sockets);
       const { sockets: [regained] } = await next.waitFor(() => true);
       assertObjectMatch(regained ?? {}, { backlog: 1200, queue: { limit: 1200 } });
@@ -127,7 +126,7 @@ Deno.test({
   ignore,
   async fn() {
     const target = newTarget();
-    await using binder = await startBinder([text(target)]);
+    await using binder = await startBinder([addressOf(target)]);
     await using _wrapper = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
     assertMatch(await failure(target), /in use by \S+ \(pid \d+\) \(EADDRINUSE\)/);
     assert(tcpListeners(binder.program.pid).length === 1);

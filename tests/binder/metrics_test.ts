@@ -4,16 +4,12 @@ import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/asse
 import { startBinder } from "../support/binder.ts";
 import { bindOnce } from "../support/control_client.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
-import { newTarget, type Target } from "../support/http_client.ts";
+import { addressOf, newTarget } from "../support/http_client.ts";
 import { metricsOf, scrape, valuesIn } from "../support/metrics.ts";
 import { openFds } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
 import { ask } from "../support/status.ts";
 import { tempDir } from "../support/temp_dir.ts";
-
-function written({ hostname, port }: Target): string {
-  return `${hostname}:${port}`;
-}
 
 /** Sends bytes, and reads to the end of the connection. */
 async function exchange(connection: Deno.Conn, request: string): Promise<string> {
@@ -23,15 +19,18 @@ async function exchange(connection: Deno.Conn, request: string): Promise<string>
 
 Deno.test("what a binder has done is counted, also over an upgrade in place", async () => {
   const [held, other] = [newTarget(), newTarget()];
-  await using binder = await startBinder([written(held)], { args: ["--backlog", "77"] });
+  await using binder = await startBinder([addressOf(held)], { args: ["--backlog", "77"] });
   const param = { address: held.hostname, port: held.port };
-  const queue = `multibinder_listener_accept_queue_length{address="${written(held)}"}`;
+  const queue = `multibinder_listener_accept_queue_length{address="${addressOf(held)}"}`;
   const first = await metricsOf(binder.sock);
   assertStrictEquals(first.get("multibinder_binds_total"), 0);
   assertStrictEquals(first.get(queue), 0);
-  const limit = `multibinder_listener_accept_queue_limit{address="${written(held)}"}`;
+  const limit = `multibinder_listener_accept_queue_limit{address="${addressOf(held)}"}`;
   assertStrictEquals(first.get(limit), 77);
-  assertStrictEquals(first.get(`multibinder_listener_drops_total{address="${written(held)}"}`), 0);
+  assertStrictEquals(
+    first.get(`multibinder_listener_drops_total{address="${addressOf(held)}"}`),
+    0,
+  );
 
   await bindOnce(binder.sock, param);
   await bindOnce(binder.sock, { address: other.hostname, port: other.port });
@@ -70,8 +69,8 @@ Deno.test("an address with every character that the format needs is one line", a
 
 Deno.test("they are read over TCP, and the socket for that outlives an upgrade", async () => {
   const [held, metrics] = [newTarget(), newTarget()];
-  const args = ["--metrics", written(metrics)];
-  await using binder = await startBinder([written(held)], { args });
+  const args = ["--metrics", addressOf(metrics)];
+  await using binder = await startBinder([addressOf(held)], { args });
   const inode = () =>
     [...openFds(binder.program.pid).values()].filter((one) => /^socket/.test(one));
   const first = valuesIn(await scrape(metrics));
@@ -106,7 +105,7 @@ Deno.test("they are read over a UNIX socket, whose file is gone with the binder"
 
 Deno.test("only one thing can be asked for", async () => {
   const metrics = newTarget();
-  await using binder = await startBinder([], { args: ["--metrics", written(metrics)] });
+  await using binder = await startBinder([], { args: ["--metrics", addressOf(metrics)] });
   const answerTo = async (request: string) => await exchange(await Deno.connect(metrics), request);
   const cases: [request: string, status: string][] = [
     ["GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "200 OK"],
@@ -134,7 +133,7 @@ Deno.test("only one thing can be asked for", async () => {
 
 Deno.test("silent, slow and numerous scrapers keep nobody waiting, and none is kept", async () => {
   const metrics = newTarget();
-  await using binder = await startBinder([], { args: ["--metrics", written(metrics)] });
+  await using binder = await startBinder([], { args: ["--metrics", addressOf(metrics)] });
   const sockets = () =>
     [...openFds(binder.program.pid).values()].filter((one) => one.startsWith("socket")).length;
   const idle = sockets();
@@ -154,7 +153,7 @@ Deno.test("silent, slow and numerous scrapers keep nobody waiting, and none is k
 
 Deno.test("who scrapes is answered, however many come meanwhile", async () => {
   const metrics = newTarget();
-  await using binder = await startBinder([], { args: ["--metrics", written(metrics)] });
+  await using binder = await startBinder([], { args: ["--metrics", addressOf(metrics)] });
   const isAnswered = async () => {
     const honest = await Deno.connect(metrics);
     await honest.write(new TextEncoder().encode("GET /metrics HTTP/1.1\r\n"));
@@ -176,8 +175,8 @@ Deno.test("who scrapes is answered, however many come meanwhile", async () => {
 
 Deno.test("an address that is not to be had ends the start, with the reason", async () => {
   const target = newTarget();
-  await using _binder = await startBinder([], { args: ["--metrics", written(target)] });
-  for (const wrong of [written(target), `udp:${written(target)}`, "unix:relative", "nowhere"]) {
+  await using _binder = await startBinder([], { args: ["--metrics", addressOf(target)] });
+  for (const wrong of [addressOf(target), `udp:${addressOf(target)}`, "unix:relative", "nowhere"]) {
     const failed = await startBinder([], { args: ["--metrics", wrong] }).catch(String);
     assertMatch(String(failed), /it ended first/, wrong);
     assert(String(failed).includes(wrong.replace(/^udp:/, "")), String(failed));
@@ -186,7 +185,7 @@ Deno.test("an address that is not to be had ends the start, with the reason", as
 
 Deno.test("thousands of sockets are told of, whichever way is asked", async () => {
   const [{ hostname }, metrics] = [newTarget(), newTarget()];
-  const args = ["--metrics", written(metrics)];
+  const args = ["--metrics", addressOf(metrics)];
   await using binder = await startBinder([`${hostname}:20000-25999`], { args });
   for (const values of [await metricsOf(binder.sock), valuesIn(await scrape(metrics))]) {
     const queues = [...values.keys()].filter((name) => name.includes("_accept_queue_length{"));
@@ -197,8 +196,8 @@ Deno.test("thousands of sockets are told of, whichever way is asked", async () =
 Deno.test("an address that nobody serves while a client waits is an alarm, until somebody does", async () => {
   const target = newTarget();
   const args = ["--unserved-after", "100ms"];
-  await using binder = await startBinder([written(target)], { args });
-  const labels = `address="${written(target)}"`;
+  await using binder = await startBinder([addressOf(target)], { args });
+  const labels = `address="${addressOf(target)}"`;
   const look = async () => {
     const values = await metricsOf(binder.sock);
     return {

@@ -11,7 +11,7 @@ import { listeningAddress } from "../../src/sockets/listen.ts";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { bindOnce } from "../support/control_client.ts";
 import { site, startWrapper } from "../support/haproxy.ts";
-import { get } from "../support/http_client.ts";
+import { addressOf, get } from "../support/http_client.ts";
 import { runProgram } from "../support/program.ts";
 import { freePort, loopbackHost, openFolder, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
@@ -75,7 +75,7 @@ Deno.test("a live socket takes what it can, and what it cannot is refused with w
 
 Deno.test("sockets that share an address: a descriptor each, for a template too, through upgrade and unbind", async () => {
   const target = { hostname: loopbackHost(), port: freePort() };
-  const text = `${target.hostname}:${target.port}`;
+  const text = addressOf(target);
   await using binder = await startBinder();
   const template = site(`<%= bind('${text}', { reuseport: 3 }) %>`, "ok");
   await using wrapper = await startWrapper(template, { sock: binder.sock });

@@ -4,14 +4,12 @@ import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/asse
 import "../support/libc.ts";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
-import { get, Load, newTarget, type Target } from "../support/http_client.ts";
+import { addressOf, get, Load, newTarget, type Target } from "../support/http_client.ts";
 import { socketInodes } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
 import { type Program, runProgram, startProgram } from "../support/program.ts";
 import { openFolder, type TempDir, tempDir } from "../support/temp_dir.ts";
 import { hasProgram, ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
-
-const text = ({ hostname, port }: Target) => `${hostname}:${port}`;
 
 /** Requests that each step of a move must see succeed. */
 const SOME = 50;
@@ -35,7 +33,7 @@ async function move(
     await until(() => (load.outcome.replies.get(reply) ?? 0) >= before + SOME);
   };
   await more("old");
-  await using binder = await startBinder([text(target)], { args: ["--take", from] });
+  await using binder = await startBinder([addressOf(target)], { args: ["--take", from] });
   await more("old");
   await using wrapper = await start(binder.sock);
   await more("new");
@@ -52,7 +50,7 @@ async function move(
 /** HAProxy with a plain bind line. */
 function startHaproxy(folder: TempDir, target: Target, ...options: string[]): Program {
   const config = folder.file("site.cfg");
-  Deno.writeTextFileSync(config, site(text(target), "old"));
+  Deno.writeTextFileSync(config, site(addressOf(target), "old"));
   return startProgram(["haproxy", ...options, "-f", config]);
 }
 
@@ -75,13 +73,13 @@ Deno.test("from nginx with a plain listen line, to nginx with the same one", asy
       config,
       `pid ${folder.file(`${reply}.pid`)}; error_log stderr; worker_processes 2; events {}
       http { access_log off; client_body_temp_path ${folder.file("body")};
-        server { listen ${text(target)}; location / { return 200 ${reply}; } } }`,
+        server { listen ${addressOf(target)}; location / { return 200 ${reply}; } } }`,
     );
     return config;
   };
   await using old = startProgram(["nginx", "-c", configure("old"), "-g", "daemon off;"]);
   const command = ["nginx", "-c", configure("new")];
-  const args = ["--listen", `http=${text(target)}`];
+  const args = ["--listen", `http=${addressOf(target)}`];
   const start = (sock: string) => startWrapper("", { sock, command, args });
   await move(target, "auto", () => old.end("SIGQUIT"), start);
 });
@@ -114,9 +112,15 @@ Deno.test({
   async fn() {
     const target = newTarget();
     const words = (reply: string) => ["python3", "-c", STARTED, reply];
-    await using old = startProgram(["start_server", "--port", text(target), "--", ...words("old")]);
-    const command = ["env", `SERVER_STARTER_PORT=${text(target)}={http}`, ...words("new")];
-    const args = ["--listen", `http=${text(target)}`];
+    await using old = startProgram([
+      "start_server",
+      "--port",
+      addressOf(target),
+      "--",
+      ...words("old"),
+    ]);
+    const command = ["env", `SERVER_STARTER_PORT=${addressOf(target)}={http}`, ...words("new")];
+    const args = ["--listen", `http=${addressOf(target)}`];
     const start = (sock: string) => startWrapper("", { sock, command, args });
     await move(target, "auto", () => old.end("SIGTERM"), start);
   },
@@ -143,7 +147,7 @@ Deno.test("without it, a server that is stopped to make room loses connections",
   await until(async () => await get(target).catch(() => "") === "old");
   await using load = new Load(target, { workers: 4 });
   await old.end("SIGUSR1");
-  await using binder = await startBinder([text(target)]);
+  await using binder = await startBinder([addressOf(target)]);
   await using _wrapper = await startWrapper(site(tag(target), "new"), { sock: binder.sock });
   assert((await load.stop()).failures.length > 0);
 });
@@ -154,16 +158,16 @@ Deno.test("what was taken is held: it is in the status, grows, stays through an 
   await using old = startHaproxy(folder, target, "-db");
   await until(async () => await get(target).catch(() => "") === "old");
   const args = ["--take", "auto"];
-  const addresses = [`${text(target)},mss=1400`, `${target.hostname}:1`];
+  const addresses = [`${addressOf(target)},mss=1400`, `${target.hostname}:1`];
   await using binder = await startBinder(addresses, { args });
   const { sockets } = await binder.waitFor(() => true);
   assertMatch(
     binder.program.stderr,
     new RegExp(
-      `took over address=${text(target)} pid=${old.pid} command=haproxy uid=${Deno.uid()} `,
+      `took over address=${addressOf(target)} pid=${old.pid} command=haproxy uid=${Deno.uid()} `,
     ),
   );
-  assertEquals(sockets.map(({ address }) => address), [text(target), `${target.hostname}:1`]);
+  assertEquals(sockets.map(({ address }) => address), [addressOf(target), `${target.hostname}:1`]);
   assertEquals(sockets[0]?.options, { mss: 1400 });
   const shared = () =>
     socketInodes(binder.program.pid).filter((inode) => socketInodes(old.pid).includes(inode));
@@ -218,7 +222,7 @@ Deno.test({
     await until(async () => await get(target).catch(() => "") === "old");
     const [file = "", ...words] = [...UNPRIVILEGED, multibinder(), "bind"];
     for (const from of [String(old.pid), "auto"]) {
-      const args = ["--sock", folder.file("sock"), "--take", from, text(target)];
+      const args = ["--sock", folder.file("sock"), "--take", from, addressOf(target)];
       const { code, stderr } = await runProgram([file, ...words, ...args]);
       assert(code !== 0);
       assertMatch(stderr, /no right to trace (haproxy|it).* it takes root .*ptrace_scope=0/);

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
-import { newTarget } from "../support/http_client.ts";
+import { addressOf, newTarget } from "../support/http_client.ts";
 import { runProgram } from "../support/program.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
@@ -79,7 +79,7 @@ Deno.test("a wrapper: its binary, its generations, its server's version and conf
 Deno.test("old generations that pile up, and clients that nobody serves", async () => {
   const target = newTarget();
   const args = ["--unserved-after", "100ms"];
-  await using binder = await startBinder([`${target.hostname}:${target.port}`], { args });
+  await using binder = await startBinder([addressOf(target)], { args });
   using clients = new DisposableStack();
   {
     await using wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });

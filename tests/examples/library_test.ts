@@ -2,7 +2,7 @@
 
 import { assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
-import { get, newTarget } from "../support/http_client.ts";
+import { addressOf, get, newTarget } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp_dir.ts";
@@ -72,7 +72,7 @@ Deno.test({
     Deno.writeTextFileSync(
       script,
       program.replace('"@multibinder/multibinder"', `"${ROOT}mod.ts"`)
-        .replace("127.0.0.1:8011", `${target.hostname}:${target.port}`),
+        .replace("127.0.0.1:8011", addressOf(target)),
     );
     const flags = ["--no-config", "--no-lock", "--allow-ffi", "--allow-net", "--allow-env"];
     const env = { ...Deno.env.toObject(), MULTIBINDER_SOCK: binder.sock };

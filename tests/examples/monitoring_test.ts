@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
-import { newTarget } from "../support/http_client.ts";
+import { addressOf, newTarget } from "../support/http_client.ts";
 import { printedMetrics } from "../support/metrics.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp_dir.ts";
@@ -34,19 +34,18 @@ async function withMultibinder(
   test: (targets: { binder: string; wrapper: string }, text: string) => Promise<void>,
 ): Promise<void> {
   const [target, binderTarget, wrapperTarget] = [newTarget(), newTarget(), newTarget()];
-  const written = ({ hostname, port }: typeof target) => `${hostname}:${port}`;
-  await using binder = await startBinder([written(target)], {
-    args: ["--metrics", written(binderTarget)],
+  await using binder = await startBinder([addressOf(target)], {
+    args: ["--metrics", addressOf(binderTarget)],
   });
   await using wrapper = await startWrapper(site(tag(target), "ok"), {
     sock: binder.sock,
-    args: ["--metrics", written(wrapperTarget)],
+    args: ["--metrics", addressOf(wrapperTarget)],
   });
   // A last upgrade, so that every metric has a value.
   wrapper.program.signal("SIGUSR1");
   await wrapper.waitFor(({ upgrades }) => upgrades === 1);
   const text = await printedMetrics(binder.sock) + await printedMetrics(wrapper.control);
-  await test({ binder: written(binderTarget), wrapper: written(wrapperTarget) }, text);
+  await test({ binder: addressOf(binderTarget), wrapper: addressOf(wrapperTarget) }, text);
 }
 
 /** The names of metrics in a text: of queries, of rules, of a page. */

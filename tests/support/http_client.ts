@@ -12,6 +12,11 @@ export interface Target {
   port: number;
 }
 
+/** A place as a command line has it. */
+export function addressOf({ hostname, port }: Target): string {
+  return `${hostname}:${port}`;
+}
+
 /**
  * A place to listen at that no other test has. Such a port is above those of outgoing connections, and
  * hardly anything listens there on all addresses.

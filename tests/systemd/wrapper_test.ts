@@ -5,7 +5,7 @@ import type { Fd } from "../../ffi/fd.ts";
 import { startBinder } from "../support/binder.ts";
 import { openFile } from "../support/descriptors.ts";
 import { site, startWrapper, tag } from "../support/haproxy.ts";
-import { get } from "../support/http_client.ts";
+import { addressOf, get } from "../support/http_client.ts";
 import { NotifySocket } from "../support/notify_socket.ts";
 import { tcpListeners } from "../support/process.ts";
 import { loopbackHost } from "../support/temp_dir.ts";
@@ -93,7 +93,7 @@ Deno.test("signs of life go on across an upgrade", async () => {
 Deno.test("systemd keeps the sockets that are served, and the next wrapper hands them back", async () => {
   await using systemd = new NotifySocket();
   const target = { hostname: loopbackHost(), port: 80 };
-  const address = `${target.hostname}:${target.port}`;
+  const address = addressOf(target);
   await using binder = await startBinder([address]);
   const env = { NOTIFY_SOCKET: systemd.path };
   const options = { sock: binder.sock, env };

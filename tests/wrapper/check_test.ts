@@ -10,7 +10,7 @@ import {
   tag,
   wrapperCommand,
 } from "../support/haproxy.ts";
-import { get, newTarget } from "../support/http_client.ts";
+import { addressOf, get, newTarget } from "../support/http_client.ts";
 import { listeningSockets } from "../support/process.ts";
 import { childrenOf, commandOf, hasEnded, until } from "../support/process_status.ts";
 import { type Exit, runProgram, startProgram } from "../support/program.ts";
@@ -82,7 +82,7 @@ Deno.test({
 Deno.test("with a binder, a check gets what is held, and binds nothing else", async () => {
   using folder = tempDir();
   const [held, other] = [newTarget(), newTarget()];
-  await using binder = await startBinder([`${held.hostname}:${held.port}`]);
+  await using binder = await startBinder([addressOf(held)]);
   const sockets = () => listeningSockets(binder.program.pid).map(({ inode }) => inode);
   const before = sockets();
   const program = listingHaproxy(folder);

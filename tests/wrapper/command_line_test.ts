@@ -11,7 +11,7 @@ import {
 } from "@std/assert";
 import { type Binder, multibinder, startBinder } from "../support/binder.ts";
 import { site, startWrapper, tag, Wrapper, wrapperCommand } from "../support/haproxy.ts";
-import { get, newTarget } from "../support/http_client.ts";
+import { addressOf, get, newTarget } from "../support/http_client.ts";
 import { processStatus } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import type { BinderStatus } from "../support/status.ts";
@@ -175,7 +175,7 @@ Deno.test("templates and plain files mix, and share one numbering", async () => 
       "defaults\nmode http\ntimeout client 5s\ntimeout connect 5s\ntimeout server 5s\n",
     "site.cfg.eta": frontend("one", tag({ hostname: first, port: 61080 })),
     "more.cfg.erb": frontend("two", tag({ hostname: second, port: 61080 })),
-    "last.cfg.mb": frontend("three", `${plain.hostname}:${plain.port}`),
+    "last.cfg.mb": frontend("three", addressOf(plain)),
   };
   for (const [name, text] of Object.entries(files)) Deno.writeTextFileSync(folder.file(name), text);
   await using _program = startProgram(wrapperCommand("exec", wrapperOptions), { cwd: folder.path });

@@ -19,7 +19,7 @@ import {
   Wrapper,
   type WrapperOptions,
 } from "../support/haproxy.ts";
-import { bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
+import { addressOf, bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
 import { listeningSockets, tcpListeners } from "../support/process.ts";
 import { hasEnded, processStatus, until } from "../support/process_status.ts";
 import { startProgram } from "../support/program.ts";
@@ -239,7 +239,7 @@ Deno.test("what an orphan has bound by itself is not taken over", async () => {
   const hostname = loopbackHost();
   const [lent, own] = [{ hostname, port: 80 }, { hostname, port: 81 }];
   await using binder = await startBinder();
-  const template = site([tag(lent), `${own.hostname}:${own.port}`], "ok");
+  const template = site([tag(lent), addressOf(own)], "ok");
   await using first = await startWrapper(template, { sock: binder.sock });
   const { pid } = await first.serving();
   await first.program.end("SIGKILL");
@@ -260,7 +260,7 @@ Deno.test({
     const [config, planted] = ["site.cfg.eta", "planted.cfg"].map((name) => folder.file(name));
     assert(config && planted);
     Deno.writeTextFileSync(config, site(tag(target), "site"));
-    Deno.writeTextFileSync(planted, site(`${target.hostname}:${target.port}`, "planted"));
+    Deno.writeTextFileSync(planted, site(addressOf(target), "planted"));
     const dead = await deadMark();
     // This machine's own, whichever HAProxy is tested: that one may lie where only root can read.
     const haproxy = ["/usr/sbin/haproxy", "-db", "-f", planted];

@@ -12,6 +12,7 @@ import {
   wrapperCommand,
 } from "../support/haproxy.ts";
 import {
+  addressOf,
   bodyOf,
   get,
   HttpConnection,
@@ -94,7 +95,7 @@ Deno.test({
     const [target, metrics] = [newTarget(), newTarget()];
     using backend = new SlowBackend();
     await using wrapper = await startWrapper(site(tag(target), "ok", backend.options), {
-      args: ["--stop-delay", "2s", "--metrics", `${metrics.hostname}:${metrics.port}`],
+      args: ["--stop-delay", "2s", "--metrics", addressOf(metrics)],
     });
     using slow = await HttpConnection.open(target);
     await slow.send("/slow");

@@ -13,7 +13,7 @@ import {
   tag,
   type Wrapper,
 } from "../support/haproxy.ts";
-import { Load, newTarget } from "../support/http_client.ts";
+import { addressOf, Load, newTarget } from "../support/http_client.ts";
 import { listeningSockets } from "../support/process.ts";
 import { signalsIn, suspend, until } from "../support/process_status.ts";
 import { startProgram } from "../support/program.ts";
@@ -44,7 +44,7 @@ Deno.test("without the program, HAProxy's own reload loses most of them", async 
   const target = { hostname: loopbackHost(), port: freePort() };
   using folder = tempDir();
   const config = folder.file("site.cfg");
-  Deno.writeTextFileSync(config, site(`${target.hostname}:${target.port}`, "plain"));
+  Deno.writeTextFileSync(config, site(addressOf(target), "plain"));
   await using before = startProgram(["haproxy", "-db", "-f", config]);
   await until(() => listeningSockets(before.pid).length === 1);
   await suspend(before.pid);

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { ignoreUnlessNoBinder, site, startWrapper, tag } from "../support/haproxy.ts";
-import { newTarget } from "../support/http_client.ts";
+import { addressOf, newTarget } from "../support/http_client.ts";
 import { metricsOf, printedMetrics, scrape, valuesIn } from "../support/metrics.ts";
 import { ask } from "../support/status.ts";
 
@@ -17,8 +17,8 @@ const GENERATIONS = ["starting", "serving", "draining"].map((one) => `generation
 
 Deno.test("reloads by their outcome, generations by their state, and drains", async () => {
   const [target, metrics] = [newTarget(), newTarget()];
-  await using binder = await startBinder([`${target.hostname}:${target.port}`]);
-  const args = ["--metrics", `${metrics.hostname}:${metrics.port}`];
+  await using binder = await startBinder([addressOf(target)]);
+  const args = ["--metrics", addressOf(metrics)];
   await using wrapper = await startWrapper(site(tag(target), "a"), { sock: binder.sock, args });
   const look = async () => valuesIn(await scrape(metrics));
   const first = await look();
