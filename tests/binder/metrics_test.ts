@@ -8,7 +8,7 @@ import { addressOf, newTarget } from "../support/http_client.ts";
 import { metricsOf, scrape, valuesIn } from "../support/metrics.ts";
 import { openFds } from "../support/process.ts";
 import { until } from "../support/process_status.ts";
-import { ask } from "../support/status.ts";
+import { ask, servers } from "../support/status.ts";
 import { tempDir } from "../support/temp_dir.ts";
 
 /** Sends bytes, and reads to the end of the connection. */
@@ -212,11 +212,8 @@ Deno.test("an address that nobody serves while a client waits is an alarm, until
   const { troubles } = await binder.waitFor(({ troubles }) => troubles.length > 0);
   assertEquals(troubles.map(({ kind }) => kind), ["unserved"]);
   assertStrictEquals((await look()).alarm, 1);
-  await using wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
-  await wrapper.serving();
+  await using _wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
   await binder.waitFor(({ troubles }) => troubles.length === 0);
-  await binder.waitFor(({ wrappers }) =>
-    wrappers.some(({ generations = [] }) => generations.some(({ state }) => state === "serving"))
-  );
+  await binder.waitFor((status) => servers(status).length > 0);
   assertEquals(await look(), { alarm: undefined, served: 1 });
 });

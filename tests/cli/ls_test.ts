@@ -6,6 +6,7 @@ import { bindOnce, ControlConnection } from "../support/control_client.ts";
 import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
 import { hasEnded, until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
+import { servers } from "../support/status.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 import type { ListedSocket } from "../../src/cli/socket_list.ts";
@@ -162,9 +163,7 @@ Deno.test({
       sock: binder.sock,
     });
     const { generation, pid } = await wrapper.serving();
-    await binder.waitFor(({ wrappers }) =>
-      wrappers.some(({ generations }) => generations?.some(({ state }) => state === "serving"))
-    );
+    await binder.waitFor((status) => servers(status).length > 0);
     const [served, other] = await ls(binder.sock, UNPRIVILEGED);
     assertEquals([served?.state, served?.servedBy], [
       "serving",

@@ -7,7 +7,7 @@ import { listeningSockets } from "./process.ts";
 import { processStatus, until } from "./process_status.ts";
 import { type Program, type ProgramOptions, startProgram } from "./program.ts";
 import { type TempDir, tempDir } from "./temp_dir.ts";
-import type { WrapperStatus } from "./status.ts";
+import { serves, type WrapperStatus } from "./status.ts";
 import { ignoreUnless } from "./users.ts";
 import { waitForStatus } from "./wait_for_status.ts";
 
@@ -131,14 +131,16 @@ export class Wrapper implements AsyncDisposable {
   /** Waits until a generation has drained, by default each that does. */
   async drained(generation?: number): Promise<void> {
     await this.waitFor(({ generations }) =>
-      generations.every((one) => generation === undefined ? serves(one) : one.number !== generation)
+      generations.every(({ number, state }) =>
+        generation === undefined ? state === "serving" : number !== generation
+      )
     );
   }
 
   /** The generation that serves, and its process; waits for the first one. */
   async serving(): Promise<{ generation: number; pid: number }> {
-    const { generations } = await this.waitFor(({ generations }) => generations.some(serves));
-    const { number: generation = 0, pid = 0 } = generations.find(serves) ?? {};
+    const { generations } = await this.waitFor(serves);
+    const { number: generation = 0, pid = 0 } = generations.find(isServing) ?? {};
     return { generation, pid };
   }
 
@@ -150,7 +152,7 @@ export class Wrapper implements AsyncDisposable {
       lastReload !== null && lastReload.at !== before.lastReload?.at
     );
     if (lastReload === null) throw new Error("it has no outcome");
-    const old = before.generations.find(serves);
+    const old = before.generations.find(isServing);
     // What stands in HAProxy's place in a test obeys as it likes.
     if (lastReload.ok && old && obeys(old.pid)) await hasStopped(old.pid);
     return lastReload;
@@ -173,7 +175,7 @@ function obeys(pid: number): boolean {
 
 type ReloadOutcome = NonNullable<WrapperStatus["lastReload"]>;
 
-function serves({ state }: WrapperStatus["generations"][number]): boolean {
+function isServing({ state }: WrapperStatus["generations"][number]): boolean {
   return state === "serving";
 }
 

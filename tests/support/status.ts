@@ -30,6 +30,7 @@ export interface BinderStatus extends Status {
     pid: number;
     uid: number;
     service?: string;
+    control?: string | null;
     generations?: { number: number; pid: number; state: string }[];
     lastReload?: { ok: boolean } | null;
   }[];
@@ -51,6 +52,17 @@ export interface WrapperStatus extends Status {
     connections?: number | null;
   }[];
   lastReload: { at: string; ok: boolean; message: string } | null;
+}
+
+/** The pids of the generations that serve, as the wrappers have told their binder. */
+export function servers({ wrappers }: BinderStatus): number[] {
+  return wrappers.flatMap(({ generations = [] }) => generations)
+    .filter(({ state }) => state === "serving").map(({ pid }) => pid);
+}
+
+/** Whether a wrapper has a generation that serves. */
+export function serves({ generations }: WrapperStatus): boolean {
+  return generations.some(({ state }) => state === "serving");
 }
 
 /** Runs `multibinder COMMAND --sock SOCK` to its end. */

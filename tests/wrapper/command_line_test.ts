@@ -14,7 +14,7 @@ import { site, startWrapper, tag, Wrapper, wrapperCommand } from "../support/hap
 import { addressOf, get, newTarget } from "../support/http_client.ts";
 import { processStatus } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
-import type { BinderStatus } from "../support/status.ts";
+import { servers } from "../support/status.ts";
 import { freePort, loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
 
@@ -138,9 +138,9 @@ for (const ending of ["erb", "mb", "eta"]) {
         [multibinder(), "exec", "--", "haproxy", "-Ds", "-f", path],
         { env: { MULTIBINDER_SOCK: binder.sock } },
       );
-      const [pid] = await served(binder);
+      const pid = await served(binder);
       assertStrictEquals(await get(target), "V1");
-      assertNotStrictEquals(processStatus(pid ?? 0, "Uid")?.split("\t")[0], "0");
+      assertNotStrictEquals(processStatus(pid, "Uid")?.split("\t")[0], "0");
       const rendered = Deno.readTextFileSync(folder.file("site.v1.cfg"));
       assertMatch(rendered, /^ {2}daemon$[^]*^ {2}bind fd@3$/m);
       assertNotMatch(rendered, /<%/);
@@ -149,12 +149,10 @@ for (const ending of ["erb", "mb", "eta"]) {
   });
 }
 
-/** Waits until the wrappers of a binder serve. @returns the pids of their servers */
-async function served(binder: Binder): Promise<number[]> {
-  const servers = ({ wrappers }: BinderStatus) =>
-    wrappers.flatMap(({ generations = [] }) => generations)
-      .filter(({ state }) => state === "serving").map(({ pid }) => pid);
-  return servers(await binder.waitFor((status) => servers(status).length > 0));
+/** Waits until the wrapper of a binder serves. @returns the pid of its server */
+async function served(binder: Binder): Promise<number> {
+  const [pid = 0] = servers(await binder.waitFor((status) => servers(status).length > 0));
+  return pid;
 }
 
 Deno.test("templates and plain files mix, and share one numbering", async () => {

@@ -19,7 +19,7 @@ import {
 import { get, newTarget } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
 import { runProgram, startProgram } from "../support/program.ts";
-import { ask, type WrapperStatus, wrapperStatus } from "../support/status.ts";
+import { ask, serves, type WrapperStatus, wrapperStatus } from "../support/status.ts";
 import { loopbackHost, type TempDir, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 import { waitForStatus } from "../support/wait_for_status.ts";
@@ -253,8 +253,6 @@ Deno.test({
       const words = [`--mount=/proc/${hidden.pid}/ns/mnt`, multibinder(), "exec"];
       const options = ["--control", control, "--", "haproxy", "-f", path];
       const program = startProgram(["nsenter", ...words, ...options]);
-      const serves = ({ generations }: WrapperStatus) =>
-        generations.some(({ state }) => state === "serving");
       await waitForStatus(program, control, serves);
       return { control, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
     };

@@ -6,6 +6,7 @@ import { site, startWrapper, tag } from "../support/haproxy.ts";
 import { HttpConnection } from "../support/http_client.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import { SlowBackend } from "../support/slow_backend.ts";
+import { servers } from "../support/status.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
@@ -34,9 +35,7 @@ Deno.test("status, reload, upgrade, healthcheck and stop find a wrapper by its n
     assertMatch(none.stderr, /has no wrapper that is connected; it has: none/);
   }
   await using wrapper = startPlain(binder.sock, config);
-  await binder.waitFor(({ wrappers }) =>
-    wrappers.some(({ generations }) => generations?.some(({ state }) => state === "serving"))
-  );
+  await binder.waitFor((status) => servers(status).length > 0);
   // There is nothing in the folder but the config and what it was rendered to.
   assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name).sort(), [
     "site.cfg",
@@ -82,9 +81,7 @@ Deno.test("a server without a config is reached by its program's name, or its fo
     ...["exec", "--sock", sock, "--settle", "20ms"],
     ...["--listen", `http=${loopbackHost()}:80`, "--", "/bin/sleep", "1000"],
   ], { cwd });
-  await binder.waitFor(({ wrappers }) =>
-    wrappers.some(({ generations }) => generations?.some(({ state }) => state === "serving"))
-  );
+  await binder.waitFor((status) => servers(status).length > 0);
   for (const name of ["sleep", "/bin/sleep", "app", cwd, String(wrapper.pid)]) {
     const status = await runProgram([multibinder(), "status", "--sock", sock, "--json", name]);
     assertEquals([JSON.parse(status.stdout).pid, status.stderr], [wrapper.pid, ""]);
@@ -140,7 +137,7 @@ Deno.test({
     // Its name in the abstract namespace is no secret. Who is not let in may not even have a long request read.
     const [first = "", ...rest] = [...UNPRIVILEGED, "/usr/bin/python3", "-c", LONG_REQUEST];
     const { wrappers: [one] } = await binder.waitFor(() => true);
-    const { stdout } = await runProgram([first, ...rest, String(Object(one).control)]);
+    const { stdout } = await runProgram([first, ...rest, one?.control ?? ""]);
     assertMatch(stdout, /^{.*message longer than 4096 bytes/);
     assert(!wrapper.ended);
   },

@@ -7,7 +7,7 @@ import { startBinder } from "../support/binder.ts";
 import { startProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { waitForStatus } from "../support/wait_for_status.ts";
-import type { WrapperStatus } from "../support/status.ts";
+import { serves } from "../support/status.ts";
 
 /** Starts a program with a pipe as standard error; fills it when told to; sends signals; tells how it ended. */
 const SCRIPT = `
@@ -46,9 +46,7 @@ for (
       command: ["haproxy", "-f", path],
     });
     await using program = startProgram(["python3", "-c", SCRIPT, ...command], { stdin: "piped" });
-    const serving = ({ generations }: WrapperStatus) =>
-      generations.some(({ state }) => state === "serving");
-    await waitForStatus<WrapperStatus>(program, control, serving);
+    await waitForStatus(program, control, serves);
     await program.write("fill\n");
     await program.waitFor(/full/);
     for (const signal of signals) await program.write(`${signal}\n`);
