@@ -55,7 +55,7 @@ Deno.test({
     using rendered = tempDir();
     Deno.chownSync(rendered.path, 65534, 65534);
     const target = newTarget();
-    await using wrapper = await startWrapper(site(tag(target), "ok"));
+    await using _wrapper = await startWrapper(site(tag(target), "ok"));
     const template = site([
       tag(target),
       "<%= bind('0.0.0.0:80') %>",
@@ -75,7 +75,6 @@ Deno.test({
     const { code, stderr } = await check(folder, taken, { args: ["--strict", ...args] });
     assertEquals(code, 1);
     assertMatch(stderr, /61080: the address is in use/);
-    void wrapper;
   },
 });
 
@@ -98,6 +97,21 @@ Deno.test("with a binder, a check gets what is held, and binds nothing else", as
   const strict = await check(folder, template, { sock: binder.sock, args: ["--strict"] });
   assertEquals(strict.code, 1);
   assertMatch(strict.stderr, /not allowed by this binder/);
+});
+
+Deno.test("a check writes the config, and says what HAProxy says of it", async () => {
+  using folder = tempDir();
+  const target = newTarget();
+  await using binder = await startBinder();
+  const { sock } = binder;
+  const good = await check(folder, site(tag(target), "ok"), { sock });
+  assertEquals([good.code, good.stderr], [0, ""]);
+  assertMatch(good.stdout, /Configuration file is valid/);
+  assertMatch(Deno.readTextFileSync(folder.file("site.cfg")), /^bind fd@3$/m);
+  const unknown = site(tag(target), "ok", { frontend: ["no-such-keyword"] });
+  const bad = await check(folder, unknown, { sock });
+  assertEquals(bad.code, 1);
+  assertMatch(bad.stderr, /unknown keyword 'no-such-keyword'/);
 });
 
 Deno.test("a binder that was named and is not there is told of, and checked without", async () => {

@@ -9,7 +9,6 @@ import {
   startWrapper,
   tag,
   Wrapper,
-  wrapperCommand,
 } from "../support/haproxy.ts";
 import {
   addressOf,
@@ -119,25 +118,6 @@ Deno.test("the server's end is the wrapper's, with 128 + n for a signal", async 
     Deno.kill((await wrapper.serving()).pid, signal);
     assertEquals(await wrapper.program.exited, { code, signal: null });
   }
-});
-
-Deno.test("haproxy -c is only checked, with the sockets in place", async () => {
-  const target = newTarget();
-  using folder = tempDir();
-  await using binder = await startBinder();
-  const check = async (config: string) => {
-    const path = folder.file("site.cfg.eta");
-    Deno.writeTextFileSync(path, config);
-    const command = ["haproxy", "-c", "-V", "-f", path];
-    return await runProgram(wrapperCommand("exec", { sock: binder.sock, command }));
-  };
-  const good = await check(site(tag(target), "ok"));
-  assertEquals([good.code, good.stderr], [0, ""]);
-  assertMatch(good.stdout, /Configuration file is valid/);
-  assertMatch(Deno.readTextFileSync(folder.file("site.cfg")), /^bind fd@3$/m);
-  const bad = await check(site(tag(target), "ok", { frontend: ["no-such-keyword"] }));
-  assertStrictEquals(bad.code, 1);
-  assertMatch(bad.stderr, /unknown keyword 'no-such-keyword'/);
 });
 
 Deno.test("other questions to HAProxy are passed through", async () => {
