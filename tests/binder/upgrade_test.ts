@@ -1,9 +1,8 @@
-/** Upgrading the binder in place: nothing is lost, and what cannot succeed it leaves it serving. */
+/** Upgrading the binder in place: nothing is lost, and signals in the midst of it are obeyed. */
 
 import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
-import { multibinder, startBinder } from "../support/binder.ts";
+import { startBinder } from "../support/binder.ts";
 import { bindOnce, ControlConnection, startPython } from "../support/control_client.ts";
-import { exists } from "../support/files.ts";
 import { listeningSockets } from "../support/process.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 
@@ -69,66 +68,4 @@ Deno.test("SIGTERM is obeyed while a successor is checked, and once it has taken
     assertEquals(await binder.program.end("SIGTERM"), { code: 0, signal: null });
     assertThrows(() => Deno.lstatSync(binder.sock), Deno.errors.NotFound);
   }
-});
-
-Deno.test("a file that cannot succeed the binder leaves it serving, and the status says why", async () => {
-  using folder = tempDir();
-  const address = loopbackHost();
-  const program = folder.file("multibinder");
-  const copy = () => {
-    Deno.copyFileSync(multibinder(), program);
-    Deno.chmodSync(program, 0o755);
-  };
-  copy();
-  await using binder = await startBinder([`${address}:2080`], { program });
-  const size = Deno.statSync(program).size;
-  const script = (text: string) => Deno.writeTextFileSync(program, text, { mode: 0o755 });
-  const replacements: [string, () => void, RegExp][] = [
-    ["nothing at all", () => {}, /cannot be run: .*ENOENT/],
-    ["an empty file", () => script(""), /cannot be run: .*ENOEXEC|self-check/],
-    ["a folder", () => Deno.mkdirSync(program), /cannot be run: .*EACCES/],
-    [
-      "a file that may not be run",
-      () => Deno.writeTextFileSync(program, "", { mode: 0o644 }),
-      /EACCES/,
-    ],
-    [
-      "a truncated ELF image",
-      () => (copy(), Deno.truncateSync(program, 1_000_000)),
-      /failed its self-check/,
-    ],
-    [
-      "a binary without its payload",
-      () => (copy(), Deno.truncateSync(program, size - 1000)),
-      /failed its self-check/,
-    ],
-    [
-      "another program",
-      () => Deno.copyFileSync("/bin/true", program),
-      /failed its self-check \(exit code 0\)/,
-    ],
-    [
-      "a script that fails",
-      () => script("#!/bin/sh\necho wrong libc >&2\nexit 3\n"),
-      /exit code 3\): wrong libc/,
-    ],
-  ];
-  let last: string | undefined;
-  for (const [what, replace, reason] of replacements) {
-    if (exists(program)) Deno.removeSync(program, { recursive: true });
-    replace();
-    binder.program.signal("SIGUSR1");
-    const { lastUpgrade } = await binder.waitFor(({ lastUpgrade }) =>
-      lastUpgrade !== null && lastUpgrade.at !== last
-    );
-    last = lastUpgrade?.at;
-    assertStrictEquals(lastUpgrade?.ok, false, what);
-    assertMatch(lastUpgrade.message, reason, what);
-    assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true, what);
-  }
-  Deno.removeSync(program);
-  copy();
-  binder.program.signal("SIGUSR1");
-  await binder.waitFor(({ upgrades }) => upgrades === 1);
-  assertStrictEquals((await bindOnce(binder.sock, { address, port: 2080 })).result, true);
 });

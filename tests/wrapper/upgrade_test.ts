@@ -272,9 +272,23 @@ Deno.test("what cannot succeed it leaves each role serving, and the reason is to
     ["another program", () => file.replace("/bin/true"), /failed its self-check \(exit code 0\)/],
     ["one that crashes", () => file.replaceByScript("kill -SEGV $$"), /self-check \(signal 11\)/],
     [
+      "a script that fails",
+      () => file.replaceByScript("echo wrong libc >&2\nexit 3"),
+      /self-check \(exit code 3\): wrong libc/,
+    ],
+    ["a file that may not be run", () => Deno.chmodSync(file.path, 0o644), /EACCES/],
+    [
       "one that knows an older format alone",
       () => file.replace(older.path),
       /self-check \(exit code 1\): .*format \d+, and this program knows up to 0/,
+    ],
+    [
+      "a folder",
+      () => {
+        file.remove();
+        Deno.mkdirSync(file.path);
+      },
+      /cannot be run: .*EACCES/,
     ],
   ];
   await using load = new Load(target, { workers: 1 });
@@ -291,6 +305,7 @@ Deno.test("what cannot succeed it leaves each role serving, and the reason is to
     }
   }
   assertEquals(await wrapper.serving(), serving);
+  file.remove();
   file.replace(multibinder());
   for (const sock of [binder.sock, wrapper.control]) {
     assertStrictEquals((await ask("upgrade", sock)).code, 0);
