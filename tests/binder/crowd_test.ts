@@ -101,31 +101,25 @@ Deno.test("a client that asks without a pause, and reads its answers", async () 
   });
 });
 
-Deno.test({
-  name: "a crowd of another user's costs nobody else a connection",
-  ignore: ignoreUnless(Deno.uid() === 0, "to be several users needs root"),
-  async fn() {
-    await leavesNoTrace(async (binder, address) => {
-      using kept = await ControlConnection.open(binder.sock);
-      await using stranger = await startPython("crowd", binder.sock, "", String(MANY), "65534");
-      await stranger.waitFor(/connected/);
-      await isServed(binder, address, kept);
-    }, ["--mode", "0666", "--allow-uid", "65534"]);
-  },
-});
-
-Deno.test({
-  name: "a user who is denied cannot keep those out who are not",
-  ignore: ignoreUnless(Deno.uid() === 0, "to be several users needs root"),
-  async fn() {
-    await leavesNoTrace(async (binder, address) => {
-      using kept = await ControlConnection.open(binder.sock);
-      await using stranger = await startPython("crowd", binder.sock, "", String(MANY), "65534");
-      await stranger.waitFor(/connected/);
-      await isServed(binder, address, kept);
-    }, ["--mode", "0666"]);
-  },
-});
+for (
+  const [name, args] of [
+    ["a crowd of another user's costs nobody else a connection", ["--allow-uid", "65534"]],
+    ["a user who is denied cannot keep those out who are not", []],
+  ] as const
+) {
+  Deno.test({
+    name,
+    ignore: ignoreUnless(Deno.uid() === 0, "to be several users needs root"),
+    async fn() {
+      await leavesNoTrace(async (binder, address) => {
+        using kept = await ControlConnection.open(binder.sock);
+        await using stranger = await startPython("crowd", binder.sock, "", String(MANY), "65534");
+        await stranger.waitFor(/connected/);
+        await isServed(binder, address, kept);
+      }, ["--mode", "0666", ...args]);
+    },
+  });
+}
 
 Deno.test({
   name: "names that no name server answers delay names alone",
