@@ -223,9 +223,11 @@ Deno.test("a reload is refused that would not come up, and the old one goes on",
   }
 });
 
-Deno.test("its signals go to the process that it names with MAINPID", async () => {
-  await using binder = await startBinder();
-  const script = ANSWER(`
+for (const upgraded of [false, true]) {
+  const when = upgraded ? ", also after an upgrade in place" : "";
+  Deno.test(`its signals go to the process that it names with MAINPID${when}`, async () => {
+    await using binder = await startBinder();
+    const script = ANSWER(`
 child = os.fork()
 if child:
     notify("MAINPID=%d" % child)
@@ -233,29 +235,15 @@ if child:
     os.waitpid(child, 0)
     os._exit(5)
 `);
-  await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
-  const { pid } = await scene.wrapper.serving();
-  const child = (await scene.given()).pid;
-  assertEquals(childrenOf(pid), [child]);
-  assertStrictEquals((await scene.wrapper.program.end("SIGTERM")).code, 5);
-  assertStrictEquals(commandOf(child), undefined);
-});
-
-Deno.test("its main process is still known after an upgrade in place", async () => {
-  await using binder = await startBinder();
-  const script = ANSWER(`
-child = os.fork()
-if child:
-    notify("MAINPID=%d" % child)
-    notify("READY=1")
-    os.waitpid(child, 0)
-    os._exit(5)
-`);
-  await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
-  await scene.wrapper.serving();
-  assertStrictEquals((await ask("upgrade", scene.wrapper.control)).code, 0);
-  assertStrictEquals((await scene.wrapper.program.end("SIGTERM")).code, 5);
-});
+    await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
+    const { pid } = await scene.wrapper.serving();
+    const child = (await scene.given()).pid;
+    assertEquals(childrenOf(pid), [child]);
+    if (upgraded) assertStrictEquals((await ask("upgrade", scene.wrapper.control)).code, 0);
+    assertStrictEquals((await scene.wrapper.program.end("SIGTERM")).code, 5);
+    assertStrictEquals(commandOf(child), undefined);
+  });
+}
 
 Deno.test("--stop-signal and --kill-signal are what it gets", async () => {
   await using binder = await startBinder();
