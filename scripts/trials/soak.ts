@@ -7,12 +7,13 @@
 import { format } from "@std/fmt/bytes";
 import { multibinder } from "../../tests/support/binder.ts";
 import { site, tag } from "../../tests/support/haproxy.ts";
-import { get } from "../../tests/support/http_client.ts";
+import { addressOf, get } from "../../tests/support/http_client.ts";
 import { openFds } from "../../tests/support/process.ts";
 import { commandOf, processStatus, until } from "../../tests/support/process_status.ts";
 import { type Program, startProgram } from "../../tests/support/program.ts";
-import { ask, wrapperStatus } from "../../tests/support/status.ts";
+import { ask, type BinderStatus, serves, type WrapperStatus } from "../../tests/support/status.ts";
 import { freePort, loopbackHost, tempDir } from "../../tests/support/temp_dir.ts";
+import { waitForStatus } from "../../tests/support/wait_for_status.ts";
 import { anySeed, elapsed, generator, print } from "./chance.ts";
 
 /** Clients, and milliseconds between two requests of each: the servers need the processor too. */
@@ -55,24 +56,29 @@ abstract class Role {
     return this.#program;
   }
 
+  /** Its control socket. */
+  get sock(): string {
+    return `${this.folder}/${this.name}`;
+  }
+
   abstract readonly args: readonly string[];
-  abstract readonly started: RegExp;
+
+  /** Waits until it does its work. */
+  abstract isUp(): Promise<unknown>;
 
   async start(): Promise<void> {
     const argv: [string, ...string[]] = [multibinder(), ...this.args];
     this.#program = this.stack.use(startProgram(argv, { cwd: this.folder }));
-    await this.#program.waitFor(this.started);
+    await this.isUp();
   }
 
   async kill(): Promise<void> {
-    this.program.signal("SIGKILL");
-    await this.program.exited;
+    await this.program.end("SIGKILL");
     await this.start();
   }
 
   async stop(): Promise<void> {
-    this.program.signal("SIGTERM");
-    const { code } = await this.program.exited;
+    const { code } = await this.program.end("SIGTERM");
     insist(code === 0, `${this.name} ended with ${code}:\n${this.program.stderr.slice(-4000)}`);
   }
 
@@ -82,14 +88,21 @@ abstract class Role {
   }
 
   async upgrade(): Promise<void> {
-    const { code, stderr } = await ask("upgrade", `${this.folder}/${this.name}`);
+    const { code, stderr } = await ask("upgrade", this.sock);
     insist(code === 0, `${this.name}: ${stderr}`);
   }
 }
 
 class Binder extends Role {
-  readonly args = ["bind", "--sock", "binder", `${target.hostname}:${target.port}`];
-  readonly started = /listening for binds/;
+  readonly args = ["bind", "--sock", "binder", addressOf(target)];
+
+  isUp() {
+    return waitForStatus<BinderStatus>(
+      this.program,
+      this.sock,
+      ({ missing }) => missing.length === 0,
+    );
+  }
 }
 
 class Wrapper extends Role {
@@ -98,7 +111,10 @@ class Wrapper extends Role {
     ...["exec", "--sock", "binder", "--control", this.name, "--settle", "20ms", "--drain", "10s"],
     ...["--", "haproxy", "-f", `${this.name}.cfg.eta`],
   ];
-  readonly started = / info serving generation=1 /;
+
+  isUp() {
+    return waitForStatus(this.program, this.sock, serves);
+  }
 
   configure(frontend: readonly string[] = []): void {
     const text = site(tag(target), `${this.name}.${++this.#version}`, { frontend });
@@ -109,13 +125,13 @@ class Wrapper extends Role {
 
   async reload(): Promise<void> {
     this.configure();
-    const { code, stderr } = await ask("reload", `${this.folder}/${this.name}`);
+    const { code, stderr } = await ask("reload", this.sock);
     insist(code === 0, `${this.name}: ${stderr}`);
   }
 
   async reloadBadly(): Promise<void> {
     this.configure(["nonsense"]);
-    const { code, stderr } = await ask("reload", `${this.folder}/${this.name}`);
+    const { code, stderr } = await ask("reload", this.sock);
     insist(code === 1 && stderr.includes("unknown keyword 'nonsense'"), `${this.name}: ${stderr}`);
     // Whoever takes over starts from what lies there.
     this.configure();
@@ -180,8 +196,8 @@ function processesIn(folder: string): number[] {
 /** Waits until all is quiet: connected, drained, nothing left open. */
 async function quiet(folder: string, binder: Binder, wrappers: readonly Wrapper[]): Promise<void> {
   highest.processes = Math.max(highest.processes, processesIn(folder).length);
-  for (const { name } of wrappers) {
-    await until(async () => (await wrapperStatus(`${folder}/${name}`)).binder?.connected ?? false);
+  for (const { program, sock } of wrappers) {
+    await waitForStatus<WrapperStatus>(program, sock, ({ binder }) => binder?.connected ?? false);
   }
   // The binder, two wrappers, and one server of each.
   await until(() => processesIn(folder).length === 5);
@@ -247,7 +263,7 @@ async function soak(): Promise<void> {
   }
 }
 
-print(`soak of ${minutes} minutes on ${target.hostname}:${target.port}, seed ${seed}`);
+print(`soak of ${minutes} minutes on ${addressOf(target)}, seed ${seed}`);
 try {
   await soak();
 } catch (error) {
