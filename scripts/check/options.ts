@@ -110,11 +110,9 @@ export function checkHelp(subcommand: Subcommand, commands: readonly Subcommand[
     for (
       const [option, name = ""] of code.replace(/ -- .*/, "").matchAll(/(?<!\S)--([a-z][\w-]*)/g)
     ) {
+      const message = `${option}: no command of multibinder has it`;
       if (names.includes(name)) findings.known++;
-      else {findings.unknown.push({
-          line,
-          message: `${option}: no command of multibinder has it`,
-        });}
+      else findings.unknown.push({ line, message });
     }
   }
   return findings;
@@ -129,11 +127,9 @@ export function checkVariables(text: string, commands: readonly Subcommand[]): F
   const findings: Findings = { known: 0, unknown: [] };
   for (const { line, code } of linesOf(text)) {
     for (const [variable] of code.matchAll(/\bMULTIBINDER_[A-Z_]*[A-Z]\b/g)) {
+      const message = `${variable}: no option${suggest(variable, names)}`;
       if (names.includes(variable)) findings.known++;
-      else {findings.unknown.push({
-          line,
-          message: `${variable}: no option${suggest(variable, names)}`,
-        });}
+      else findings.unknown.push({ line, message });
     }
   }
   return findings;

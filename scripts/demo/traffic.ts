@@ -10,7 +10,7 @@ import type { KeepAlive, Outcome, Phase } from "./report.ts";
 export const NEW_CONNECTION_CLIENTS = 8;
 
 /** Pause of each client between two requests, in milliseconds: the servers need the processor too. */
-const PAUSE = { new: 5, "keep-alive": 5 };
+const PAUSE = 5;
 
 /** For one request, in milliseconds. */
 const DEADLINE = 5000;
@@ -61,7 +61,7 @@ export class Traffic {
       const outcome = { client, phase, at: now - this.begun, milliseconds: now - begin, ...result };
       this.outcomes.push(outcome);
       this.report(outcome);
-      await new Promise((resolve) => setTimeout(resolve, PAUSE[client]));
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
   }
 }

@@ -35,7 +35,9 @@ let unreached = 0;
     console.error(`${deed}: ${call} (${nth}) ${errno}: ${finding?.client ?? "not called"}`);
   }
 }
+const calls = new Set(findings.map(({ fault }) => fault.call)).size;
 const unharmed = findings.filter(({ client }) => client === "served").length;
+const harmed = findings.length - unharmed;
 const bad = findings.filter(({ others, recovered, leaked }) => !others || !recovered || leaked > 0);
 const page = `# Failing system calls
 
@@ -45,11 +47,7 @@ Written by \`scripts/faults.sh\`; do not edit.
 
 strace makes one system call of a running binder fail (\`-e inject=CALL:error=ERRNO:when=N\`) while a
 client wants something from it and another one, connected before, asks for its status. ${findings.length}
-faults in ${
-  new Set(findings.map(({ fault }) => fault.call)).size
-} calls: ${unharmed} times the client noticed nothing, ${
-  findings.length - unharmed
-} times it was told or lost its
+faults in ${calls} calls: ${unharmed} times the client noticed nothing, ${harmed} times it was told or lost its
 connection; ${bad.length} times something else went wrong, in bold. A number after a call says which one of that
 name failed. In the columns: what the client saw, whether the other
 one was served at the same time, whether a new client succeeds at the same thing right after, and descriptors

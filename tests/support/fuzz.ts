@@ -45,18 +45,9 @@ const address = fc.oneof(
   oddValue,
 );
 const optionName = fc.constantFrom(
-  ...[
-    "v4v6",
-    "v6only",
-    "interface",
-    "reuseport",
-    "defer-accept",
-    "tfo",
-    "mss",
-    "mptcp",
-    "transparent",
-  ],
-  ...["freebind", "mark", "mode", "user", "group", "backlog", "__proto__", "no-such"],
+  ...["v4v6", "v6only", "interface", "reuseport", "defer-accept", "tfo", "mss", "mptcp"],
+  ...["transparent", "freebind", "mark", "mode", "user", "group", "backlog"],
+  ...["__proto__", "no-such"],
 );
 const optionValue = fc.oneof(
   fc.constantFrom<unknown>(true, "lo", "1/2", "2/2", "256/256", 1400, 0xffffffff, "660", "root"),
@@ -85,13 +76,10 @@ const damaged = fc.tuple(
   let bytes = text;
   for (const [place, change, value] of changes) {
     const at = place % Math.max(1, bytes.length);
+    const [before, after] = [bytes.subarray(0, at), bytes.subarray(at)];
     if (change === "flip") bytes = bytes.map((byte, index) => index === at ? value : byte);
-    else if (change === "cut") bytes = joined([bytes.subarray(0, at), bytes.subarray(at + value)]);
-    else {bytes = joined([
-        bytes.subarray(0, at),
-        bytes.subarray(at, at + value),
-        bytes.subarray(at),
-      ]);}
+    else if (change === "cut") bytes = joined([before, after.subarray(value)]);
+    else bytes = joined([before, after.subarray(0, value), after]);
   }
   return bytes;
 });
