@@ -25,10 +25,10 @@ frozen=()
 # Each subcommand is named: a package that cannot be had is no error behind a dynamic import.
 "$DENO" cache --quiet --no-check "${frozen[@]}" src/main.ts $(find src/cli -name "*.ts" ! -name "*_test.ts")
 
-# A program reads all that it carries at each start, 14 ms of CPU a MB: so it carries JavaScript, without types,
-# comments and maps of either, in a file for each set of modules that are loaded together.
-# The names of these files depend on the way from the sources to the packages: it is the same for every build from
-# within the folder of the packages.
+# A program reads all that it carries at each start, 14 ms of CPU a MB. So it carries JavaScript without types,
+# comments and source maps, in one file for each set of modules that are loaded together.
+# The names of these files depend on the relative path from the sources to the packages. A copy of the sources in the
+# folder of the packages makes it the same for every build.
 sources=$(mktemp -d "$("$DENO" info --json | sed -n 's/^ *"denoDir": "\(.*\)",\?$/\1/p')/multibinder.XXXXXX")
 trap 'rm -rf "$work" "$sources"' EXIT
 cp -r deno.json src ffi "$sources"
@@ -59,10 +59,10 @@ while read -r file; do unused+=(--exclude "$file"); done < <(
   --v8-flags=--max-semi-space-size=1 \
   --allow-all --deny-net --deny-run --deny-import "${unused[@]}" --output "$built" "${cross[@]}" "$work/bundle/main.js"
 
-# The times of the source files are all in which two builds differ: the program carries one time for all.
+# Two builds differ in the times of the source files alone, which the program carries: each gets the same time.
 LC_ALL=C sed -E -i "s/(\"t\":)[0-9]{13}([,}])/\1${SOURCE_DATE_EPOCH:-1000000000}000\2/g" "$built"
 
-# An upgrade in place compares it before the point of no return.
+# An upgrade in place compares this digest with the file before it executes it.
 "$DENO" run --quiet --no-check "${frozen[@]}" --allow-read --allow-write scripts/record_digest.ts "$built"
 
 if ((${#cross[@]})); then

@@ -6,9 +6,9 @@
 #   multibinder-VERSION.cdx.json             what it is made of (a CycloneDX bill of materials)
 #   SHA256SUMS
 #
-# The program is built, for the processor MULTIBINDER_TARGET (x86_64 or aarch64) if that is another one; unless
-# MULTIBINDER_BIN names one. Two runs for one commit make the same bytes: times are
-# those of the commit, or SOURCE_DATE_EPOCH.
+# It builds the program for the processor that MULTIBINDER_TARGET names (x86_64 or aarch64; by default this machine's),
+# unless MULTIBINDER_BIN names a program. Two runs for one commit make the same bytes: all times are that of the commit,
+# or SOURCE_DATE_EPOCH.
 set -euo pipefail
 output=$(realpath -m "${2:-$(dirname "$0")/../dist}") revision=${1:-1}
 cd "$(dirname "$0")/.."

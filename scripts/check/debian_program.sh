@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Prints the path of a program as a Debian release has it: of HAProxy bookworm has 2.6, trixie 3.0, sid a newer one.
-# What is missing is got first, from the mirror that this machine's own packages come from.
+# It gets the program first, if need be, from the mirror that this machine's own packages come from.
 #
-#   scripts/check/debian_program.sh RELEASE PROGRAM     whose package has its name
+#   scripts/check/debian_program.sh RELEASE PROGRAM     the package must have the program's name
 #
 # Exit status 3: this machine has no such mirror, or cannot reach it; stderr says why.
 set -euo pipefail

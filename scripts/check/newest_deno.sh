@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the path of the newest Deno that was tried, as npm has it; gets it first. It can compile nothing where its
-# own denort cannot be downloaded, but runs source and tests.
+# Prints the path of the newest Deno that was tried, which it gets from npm first. Where its own denort cannot be
+# downloaded this Deno compiles nothing, but it runs source and tests.
 set -euo pipefail
 . "$(dirname "$0")/../toolchain.sh"
 [[ $(uname -sm) == "Linux x86_64" ]] || fail "the digest known is that of x86_64's"

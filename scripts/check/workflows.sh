@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the GitHub workflows: by actionlint, that whatever they use is pinned by its digest, and that they and the
-# Dockerfile take the Deno that all tests run with.
+# Checks the GitHub workflows: actionlint accepts them, every action that they use is pinned by its digest, and they and
+# the Dockerfile take the Deno that all tests run with.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/toolchain.sh

@@ -1,4 +1,4 @@
-/** Chance that can be had again, and the lines that tell what came of it. */
+/** Random numbers that a seed repeats, and the lines that a trial prints. */
 
 const begin = performance.now();
 
