@@ -5,7 +5,7 @@ import { multibinder, startBinder } from "../support/binder.ts";
 import { textOf } from "../support/files.ts";
 import { Wrapper, wrapperCommand } from "../support/haproxy.ts";
 import { get, newTarget, type Target } from "../support/http_client.ts";
-import { childrenOf, hasEnded, processStatus, until } from "../support/process_status.ts";
+import { childrenOf, hasEnded, until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
 import { ask, type BinderStatus } from "../support/status.ts";
 import { SERVERS } from "../support/servers.ts";
@@ -155,7 +155,7 @@ Deno.test({
     const killed = scene.start();
     const { pid } = await killed.serving();
     killed.program.signal("SIGKILL");
-    await until(() => processStatus(killed.program.pid, "State")?.startsWith("Z") ?? true);
+    await until(() => hasEnded(killed.program.pid));
     assertStrictEquals(await get(scene.target), "one");
     scene.configure("two");
     const next = scene.start();

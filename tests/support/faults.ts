@@ -8,7 +8,7 @@ import { NoBinderError, RefusedError } from "../../src/control/client_errors.ts"
 import { type Binder, startBinder } from "./binder.ts";
 import { settled } from "./poller.ts";
 import { openFds } from "./process.ts";
-import { processStatus, until } from "./process_status.ts";
+import { hasEnded, until } from "./process_status.ts";
 import { startProgram } from "./program.ts";
 import { loopbackHost, tempDir } from "./temp_dir.ts";
 
@@ -107,10 +107,10 @@ export class Patient implements AsyncDisposable {
       others = await kept.call("status", []).then(() => true, () => false);
       client = await outcome;
       // Without the binder it has ended by itself.
-      if (isAlive(pid)) strace.signal("SIGTERM");
+      if (!hasEnded(pid)) strace.signal("SIGTERM");
       await strace.exited;
     }
-    if (!isAlive(pid)) {
+    if (hasEnded(pid)) {
       this.#binder = undefined;
       return { fault, client: "the binder died", others, recovered: false, leaked: 0 };
     }
@@ -189,10 +189,6 @@ export class Patient implements AsyncDisposable {
       }
     };
   }
-}
-
-function isAlive(pid: number): boolean {
-  return !(processStatus(pid, "State") ?? "Z").startsWith("Z");
 }
 
 function close(fd: Fd): void {
