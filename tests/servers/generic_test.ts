@@ -3,74 +3,14 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { textOf } from "../support/files.ts";
-import { Wrapper, wrapperCommand, type WrapperOptions } from "../support/haproxy.ts";
-import { get, newTarget, type Target } from "../support/http_client.ts";
-import { childrenOf, commandOf, hasEnded, until } from "../support/process_status.ts";
+import { ANSWER, Scene } from "../support/generic_scene.ts";
+import { wrapperCommand, type WrapperOptions } from "../support/haproxy.ts";
+import { newTarget } from "../support/http_client.ts";
+import { until } from "../support/process_status.ts";
 import { runProgram } from "../support/program.ts";
-import { ask } from "../support/status.ts";
 import { hasFuse, Stranger } from "../support/stranger.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
-
-/** Python that answers each connection with what it was given, after `before`; then it does `after`. */
-const ANSWER = (before: string, after = "") => `
-import json, os, socket, sys, time
-def notify(text):
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    sock.connect(os.environ["NOTIFY_SOCKET"].replace("@", "\\0", 1))
-    sock.send(text.encode())
-listener = socket.socket(fileno=3)
-${before}
-told = {name: value for name, value in os.environ.items() if name.startswith(("LISTEN_", "FD_"))}
-fds = sorted(int(fd) for fd in os.listdir("/proc/self/fd"))[:-1]
-body = json.dumps({"pid": os.getpid(), "told": told, "words": sys.argv[1:], "fds": fds}).encode()
-while True:
-    client, _ = listener.accept()
-    client.recv(65536)
-    client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body)
-    client.close()
-    ${after}
-`;
-
-interface Given {
-  pid: number;
-  told: Record<string, string>;
-  words: string[];
-  fds: number[];
-}
-
-/** A wrapper that runs such a script. */
-class Scene implements AsyncDisposable {
-  readonly #resources = new AsyncDisposableStack();
-  readonly target = newTarget();
-  readonly path: string;
-  readonly wrapper: Wrapper;
-
-  constructor(sock: string, script: string, args: string[] = [], words: string[] = []) {
-    this.path = this.#resources.use(tempDir()).file("server.py");
-    this.script = script;
-    const { hostname, port } = this.target;
-    this.wrapper = this.#resources.use(
-      new Wrapper("", {
-        sock,
-        args: ["--listen", `http=${hostname}:${port}`, ...args],
-        command: ["python3", this.path, ...words],
-      }),
-    );
-  }
-
-  set script(text: string) {
-    Deno.writeTextFileSync(this.path, text);
-  }
-
-  async given(): Promise<Given> {
-    return JSON.parse(await get(this.target));
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#resources.disposeAsync();
-  }
-}
 
 Deno.test("it has its sockets from 3 on, and is told of them in every way", async () => {
   await using binder = await startBinder();
@@ -223,86 +163,6 @@ Deno.test("a reload is refused that would not come up, and the old one goes on",
   }
 });
 
-for (const upgraded of [false, true]) {
-  const when = upgraded ? ", also after an upgrade in place" : "";
-  Deno.test(`its signals go to the process that it names with MAINPID${when}`, async () => {
-    await using binder = await startBinder();
-    const script = ANSWER(`
-child = os.fork()
-if child:
-    notify("MAINPID=%d" % child)
-    notify("READY=1")
-    os.waitpid(child, 0)
-    os._exit(5)
-`);
-    await using scene = new Scene(binder.sock, script, ["--ready-notify"]);
-    const { pid } = await scene.wrapper.serving();
-    const child = (await scene.given()).pid;
-    assertEquals(childrenOf(pid), [child]);
-    if (upgraded) assertStrictEquals((await ask("upgrade", scene.wrapper.control)).code, 0);
-    assertStrictEquals((await scene.wrapper.program.end("SIGTERM")).code, 5);
-    assertStrictEquals(commandOf(child), undefined);
-  });
-}
-
-Deno.test("--stop-signal and --kill-signal are what it gets", async () => {
-  await using binder = await startBinder();
-  const script = ANSWER(`
-import signal
-signal.signal(signal.SIGHUP, lambda *_: print("stop", flush=True))
-signal.signal(signal.SIGQUIT, lambda *_: os._exit(6))
-notify("READY=1")
-`);
-  const args = ["--ready-notify", "--stop-signal", "HUP", "--kill-signal", "SIGQUIT"];
-  await using scene = new Scene(binder.sock, script, args);
-  await scene.wrapper.serving();
-  const { program } = scene.wrapper;
-  program.signal("SIGTERM");
-  await program.waitFor(/^stop$/);
-  assertStrictEquals((await program.end("SIGTERM")).code, 6);
-});
-
-Deno.test("one that may not have heard that it is to stop is told again, until it closes its sockets", async () => {
-  await using binder = await startBinder();
-  const script = ANSWER(`
-import signal
-heard = 0
-def stop(*_):
-    global heard
-    heard += 1
-    print("heard", heard, flush=True)
-    if heard == 3:
-        os._exit(7)
-    if heard == 2:
-        os.close(3)
-        time.sleep(1.5)
-        os._exit(6)
-signal.signal(signal.SIGQUIT, stop)
-notify("READY=1")
-`);
-  await using scene = new Scene(binder.sock, script, ["--ready-notify", "--server", "unicorn"]);
-  await scene.wrapper.serving();
-  assertStrictEquals((await scene.wrapper.program.end("SIGTERM")).code, 6);
-});
-
-Deno.test("one that obeys no signal is killed with its workers", async () => {
-  await using binder = await startBinder();
-  const script = ANSWER(`
-import signal
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if os.fork():
-    notify("READY=1")
-    while True: time.sleep(1000)
-`);
-  const args = ["--ready-notify", "--kill-signal", "TERM", "--drain", "100ms"];
-  await using scene = new Scene(binder.sock, script, args);
-  const { pid } = await scene.wrapper.serving();
-  const worker = (await scene.given()).pid;
-  assertEquals(childrenOf(pid), [worker]);
-  assertStrictEquals((await scene.wrapper.program.end("SIGTERM")).code, 137);
-  await until(() => hasEnded(worker));
-});
-
 Deno.test("a socket that it has closed is said", async () => {
   await using binder = await startBinder();
   const script = ANSWER(`os.close(4); notify("READY=1")`);
@@ -340,7 +200,7 @@ Deno.test("what cannot be meant is refused before anything is started", async ()
 
 Deno.test("a program that is not there is said with a shell's exit code", async () => {
   await using binder = await startBinder();
-  const { hostname, port }: Target = newTarget();
+  const { hostname, port } = newTarget();
   const args = ["--listen", `${hostname}:${port}`];
   const stderr = await fails(127, { sock: binder.sock, args, command: ["/no/such"] });
   assertMatch(stderr, /command not found: \/no\/such/);
