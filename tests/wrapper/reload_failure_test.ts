@@ -2,8 +2,6 @@
 
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
-import { countingServer } from "../support/counting_server.ts";
-import { exists } from "../support/files.ts";
 import { site, startWrapper, tag, Wrapper } from "../support/haproxy.ts";
 import { bodyOf, get, HttpConnection, Load } from "../support/http_client.ts";
 import { childrenOf, commandOf, hasEnded, suspend, until } from "../support/process_status.ts";
@@ -190,51 +188,6 @@ Deno.test("a server that passes its check and fails to come up: its own words ar
   });
   assertStrictEquals((await first.program.exited).code, 1);
   assertMatch(first.program.stderr, / error cannot start why="exited .*it said: .*cannot bind/);
-});
-
-Deno.test("what ends well, by a signal or after it was up is not started once more", async () => {
-  await using binder = await startBinder();
-  const cases: [what: string, starts: number, why: RegExp][] = [
-    [
-      "(echo first; echo last) >&2; exit 3",
-      2,
-      /code 3 before it served; it said: first \| last"?$/m,
-    ],
-    ["exit 0", 1, /code 0 before it served, though it must stay in the foreground: see/],
-    ["kill -9 $$", 1, /ended by signal 9 before it served: see/],
-  ];
-  for (const [what, starts, why] of cases) {
-    using folder = tempDir();
-    const server = countingServer(folder, what);
-    await using wrapper = new Wrapper("", {
-      sock: binder.sock,
-      args: ["--listen", `http=${loopbackHost()}:80`, "--settle", "10s"],
-      command: [server.path],
-    });
-    await wrapper.program.exited;
-    assertMatch(wrapper.program.stderr, why);
-    assertStrictEquals(server.starts(), starts, what);
-  }
-});
-
-Deno.test("a server that comes up when it is started once more is stopped softly", async () => {
-  using folder = tempDir();
-  await using binder = await startBinder();
-  const server = countingServer(
-    folder,
-    `[ $(wc -l <${folder.file("starts")}) = 1 ] && exit 5\ntrap "echo soft >>${
-      folder.file("stopped")
-    }; exit 0" TERM\neval "echo up >&$FD_READY"\nsleep 1000 & wait`,
-  );
-  await using wrapper = new Wrapper("", {
-    sock: binder.sock,
-    args: ["--listen", `http=${loopbackHost()}:80`, "--ready-fd"],
-    command: [server.path],
-  });
-  await wrapper.program.exited;
-  assertMatch(wrapper.program.stderr, /exited with code 5 before it served: see its lines/);
-  await until(() => exists(folder.file("stopped")));
-  assertStrictEquals(server.starts(), 2);
 });
 
 Deno.test("a reload while the program's own file is another or gone fails at once", async () => {
