@@ -3,7 +3,7 @@
  * scripts/faults.sh runs it.
  */
 // deno-lint-ignore-file no-console -- a script speaks to the terminal
-import { FAULTS, type Finding, Patient } from "../../tests/support/faults.ts";
+import { FAULTS, FaultyBinder, type Finding } from "../../tests/support/faults.ts";
 
 /** Rows that differ in errno alone become one. */
 function rows(findings: readonly Finding[]): string[] {
@@ -26,9 +26,9 @@ function rows(findings: readonly Finding[]): string[] {
 const findings: Finding[] = [];
 let unreached = 0;
 {
-  await using patient = new Patient();
+  await using binder = new FaultyBinder();
   for (const fault of FAULTS) {
-    const finding = await patient.suffer(fault);
+    const finding = await binder.inject(fault);
     if (finding) findings.push(finding);
     else unreached++;
     const { deed, call, nth, errno } = fault;

@@ -20,7 +20,7 @@ let served = 0;
 let cut = 0;
 
 /** Does one thing to a host under load, and insists that it comes back. */
-async function suffer(host: Host, what: string, sockets: readonly number[]): Promise<void> {
+async function perform(host: Host, what: string, sockets: readonly number[]): Promise<void> {
   const deed = DEEDS[what];
   if (deed === undefined) throw new Error(`no deed "${what}"`);
   await using load = new Load(host.target, { workers: CLIENTS });
@@ -48,7 +48,7 @@ const names = Object.keys(DEEDS);
       // Each once before any comes again.
       if (left.length === 0) left = [...names];
       const [what = ""] = left.splice(Math.floor(random() * left.length), 1);
-      await suffer(host, what, sockets);
+      await perform(host, what, sockets);
     }
   } catch (error) {
     print(`the end of the journal:\n${journal.stdout.slice(-6000)}`);

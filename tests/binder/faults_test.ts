@@ -1,7 +1,7 @@
 /** Some of the faults that scripts/faults.sh goes through. */
 
 import { assert, assertEquals } from "@std/assert";
-import { FAULTS, Patient } from "../support/faults.ts";
+import { FAULTS, FaultyBinder } from "../support/faults.ts";
 
 /** One of each call, with the errors that it is most likely to have. */
 const SOME = FAULTS.filter(({ deed, errno, nth }) =>
@@ -9,10 +9,10 @@ const SOME = FAULTS.filter(({ deed, errno, nth }) =>
 );
 
 Deno.test(`${SOME.length} system calls that fail cost nobody else anything`, async () => {
-  await using patient = new Patient();
+  await using binder = new FaultyBinder();
   let reached = 0;
   for (const fault of SOME) {
-    const finding = await patient.suffer(fault);
+    const finding = await binder.inject(fault);
     if (finding === undefined) continue;
     reached++;
     const { others, recovered, leaked } = finding;

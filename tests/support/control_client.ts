@@ -80,9 +80,8 @@ export async function bindOnce(sock: string, ...params: BindParam[]): Promise<An
 }
 
 /**
- * Gives the binder occasions to finish what it has been told: a request and its answer are a turn of
- * its event loop.
- * @param holds what is to be true in the end
+ * Sends requests until something holds: each, with its answer, is a turn of the binder's event loop, in which it gets
+ * on with what it was told before.
  */
 export async function settle(sock: string, holds: () => boolean): Promise<void> {
   using connection = await ControlConnection.open(sock);

@@ -1,4 +1,4 @@
-/** Many clients at once, and one among them that is honest. */
+/** Many clients at once, and an honest one among them. */
 
 import { assert, assertStrictEquals } from "@std/assert";
 import type { Binder } from "./binder.ts";

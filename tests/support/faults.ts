@@ -1,4 +1,4 @@
-/** System calls of a binder that fail, each in turn, and what its clients see of it. */
+/** Makes the system calls of a binder fail, one at a time, and looks what its clients see of it. */
 
 import "./libc.ts";
 import type { Fd } from "../../ffi/fd.ts";
@@ -31,7 +31,7 @@ type Deed = keyof typeof DEEDS;
 
 const ERRNOS = ["EINTR", "EAGAIN", "ENOMEM", "ECONNRESET", "EMFILE", "ENOBUFS"];
 
-/** Calls that a deed makes at several places: each of the first ones fails in turn. */
+/** How many calls of a name are made to fail, each in a run of its own: a deed makes these at several places. */
 const SEVERAL: Record<string, number> = { getsockopt: 3, poll: 3, recvmsg: 2, fcntl: 3, close: 2 };
 
 /** One call that fails. */
@@ -43,7 +43,7 @@ export interface Fault {
   errno: string;
 }
 
-/** What came of it. */
+/** What came of a fault. */
 export interface Finding {
   fault: Fault;
   /** `served`, or what the client was told. */
@@ -56,7 +56,7 @@ export interface Finding {
   leaked: number;
 }
 
-/** Every fault. */
+/** Every fault that is tried. */
 export const FAULTS: readonly Fault[] = (Object.keys(DEEDS) as Deed[]).flatMap((deed) =>
   DEEDS[deed].flatMap((call) =>
     Array.from(
@@ -69,8 +69,8 @@ export const FAULTS: readonly Fault[] = (Object.keys(DEEDS) as Deed[]).flatMap((
 /** How long a client waits for an answer, in milliseconds. */
 const PATIENCE = 10_000;
 
-/** A binder whose system calls are made to fail by strace. */
-export class Patient implements AsyncDisposable {
+/** A binder whose system calls strace makes fail. One that dies of it is replaced. */
+export class FaultyBinder implements AsyncDisposable {
   readonly #resources = new AsyncDisposableStack();
   readonly #poller = new Poller();
   readonly #folder = this.#resources.use(tempDir());
@@ -78,8 +78,8 @@ export class Patient implements AsyncDisposable {
   #binder: Binder | undefined;
   #count = 0;
 
-  /** Lets a call fail. @returns undefined when the deed does not make it */
-  async suffer(fault: Fault): Promise<Finding | undefined> {
+  /** Makes a call fail. @returns what came of it; undefined when the deed does not make that call */
+  async inject(fault: Fault): Promise<Finding | undefined> {
     const binder = this.#binder ??= this.#resources.use(await startBinder());
     const { pid } = binder.program;
     const [deed, again] = [

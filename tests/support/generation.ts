@@ -18,7 +18,7 @@ export function startGeneration(
   });
 }
 
-/** The mark of a wrapper that has ended. */
+/** A wrapper's mark in the environment of its generations, of one that has ended. */
 export async function deadMark(): Promise<string> {
   await using program = startProgram(["sleep", "1000"]);
   return String(program.pid);

@@ -46,7 +46,7 @@ export function site(
   ].join("\n");
 }
 
-/** The tag of a template that asks for a socket. */
+/** The tag by which a template asks for a socket. */
 export function tag({ hostname, port }: Target): string {
   return `<%= bind_tcp('${hostname}', ${port}) %>`;
 }
@@ -128,7 +128,7 @@ export class Wrapper implements AsyncDisposable {
     return waitForStatus(this.program, this.control, holds);
   }
 
-  /** Waits until a generation has drained, by default each that does. */
+  /** Waits until a generation is gone; by default until none is left but the one that serves. */
   async drained(generation?: number): Promise<void> {
     await this.waitFor(({ generations }) =>
       generations.every(({ number, state }) =>

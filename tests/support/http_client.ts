@@ -44,7 +44,7 @@ export class HttpConnection implements Disposable {
     return new HttpConnection(await Deno.connect(target));
   }
 
-  /** Whether nothing has come of the next reply yet, in time. */
+  /** Whether not a byte of the next reply has come, and the time for it is not over. */
   get awaiting(): boolean {
     return this.#received === "" && !this.#timedOut;
   }

@@ -1,4 +1,4 @@
-/** What systemd is for a service: a socket that takes its datagrams, and the descriptors in them. */
+/** What a service sees of systemd: a socket that takes its datagrams, and the descriptors in them. */
 
 import "./libc.ts";
 import { AF_UNIX, POLLIN, SOCK_DGRAM, SOCK_NONBLOCK } from "../../ffi/constants.ts";

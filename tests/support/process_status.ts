@@ -1,8 +1,8 @@
-/** The state of a process, as /proc/PID/status has it (proc(5)). */
+/** The state of a process, as /proc/PID/status has it (proc(5)), and waiting for states. */
 
 import { PATIENCE } from "./deadline.ts";
 
-/** Waits for a state of the kernel's, which tells nobody when it changes: looks again and again. */
+/** Looks again and again until something holds: of many states nobody is told when they change. */
 export async function until(
   holds: () => boolean | Promise<boolean>,
   patience = PATIENCE,

@@ -1,4 +1,3 @@
-import { MAX_MESSAGE_BYTES } from "../../src/control/framing.ts";
 /** A server of the control socket within this process, and its clients. */
 
 import { assert, assertEquals, assertStrictEquals, fail } from "@std/assert";
@@ -9,14 +8,14 @@ import { Poller } from "../../ffi/poll.ts";
 import { connectUnix } from "../../ffi/socket.ts";
 import { createLog } from "../../src/log.ts";
 import { Channel } from "../../src/control/channel.ts";
+import { MAX_MESSAGE_BYTES } from "../../src/control/framing.ts";
+import type { Handler, Rights } from "../../src/control/handler.ts";
 import { RPC, RpcError } from "../../src/control/messages.ts";
-import type { Handler } from "../../src/control/handler.ts";
-import type { Rights } from "../../src/control/handler.ts";
 import { ControlServer, type Limits } from "../../src/control/server.ts";
 import { listenAbstract } from "./connection.ts";
 import { settled } from "./poller.ts";
 
-/** Milliseconds that no test needs: it would fail. */
+/** How long an answer may take before a test fails, in milliseconds. */
 export const LONG = 20_000;
 const poller = new Poller();
 const encode = (text: string) => new Uint8Array(new TextEncoder().encode(text));

@@ -3,7 +3,7 @@
 import { multibinder } from "./binder.ts";
 import { type Exit, runProgram } from "./program.ts";
 
-/** What `status` tells of both roles; `--json` prints it. */
+/** What `status --json` prints of either role. */
 export interface Status {
   role: string;
   version: string;
@@ -23,7 +23,7 @@ export interface BinderStatus extends Status {
     holders: number[];
     mended?: number;
   }[];
-  /** Addresses of its command line that it does not hold. */
+  /** Addresses of its command line and its config that it does not hold. */
   missing: string[];
   troubles: { address: string; kind: string; message: string }[];
   wrappers: {

@@ -34,7 +34,7 @@ export class Stranger implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // Those that serve files have their own processes.
+    // With all that it has started: who serves a file is a process of its own.
     await this.#python[Symbol.asyncDispose]();
   }
 }

@@ -1,4 +1,4 @@
-/** Waiting for what a binder or a wrapper says of itself at its control socket. */
+/** Waiting for what a binder or a wrapper says of itself on its control socket. */
 
 import { ControlConnection } from "./control_client.ts";
 import type { Program } from "./program.ts";

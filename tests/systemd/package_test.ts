@@ -6,7 +6,7 @@ import { multibinder } from "../support/binder.ts";
 import { get, Load } from "../support/http_client.ts";
 import { assertNoneFailed } from "../support/outcome.ts";
 import { type TempDir, tempDir } from "../support/temp_dir.ts";
-import { BINDER, config, CONTROL, HAPROXY, Host, TEMPLATE } from "./host.ts";
+import { BINDER, BINDER_CONFIG, config, CONTROL, HAPROXY, Host, TEMPLATE } from "./host.ts";
 
 const SCRIPT = new URL("../../scripts/package.sh", import.meta.url).pathname;
 
@@ -88,9 +88,8 @@ containerTest("installed, upgraded under traffic, removed and purged", async () 
   assertEquals((await host.try("systemd-analyze", "verify", ...paths)).stderr, "");
 
   // What one writes is a config, and a reload says what is new in it.
-  const path = "/etc/multibinder/binder.toml";
   const settings = `addresses = [":80"]\nallow-gid = ["multibinder"]\nadopt-uid = ["haproxy"]\n`;
-  host.write(path, settings);
+  host.write(BINDER_CONFIG, settings);
   await host.run("systemctl", "reload", BINDER);
   assertMatch(
     (await host.log(BINDER)).join("\n"),
@@ -115,7 +114,11 @@ containerTest("installed, upgraded under traffic, removed and purged", async () 
   for (const unit of [BINDER, HAPROXY, "multibinder.socket"]) {
     assertStrictEquals((await host.try("systemctl", "is-active", unit)).stdout.trim(), "inactive");
   }
-  assertStrictEquals(await host.run("cat", path), settings.trim(), "a changed config is kept");
+  assertStrictEquals(
+    await host.run("cat", BINDER_CONFIG),
+    settings.trim(),
+    "a changed config is kept",
+  );
   await host.run("dpkg", "--purge", "multibinder");
   const left =
     "ls -d /etc/multibinder /usr/bin/multibinder* /usr/share/doc/multibinder /run/multibinder.sock";
