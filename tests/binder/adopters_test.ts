@@ -67,7 +67,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "what they tell of themselves is bounded, since each status has it",
+  name: "what such users tell of themselves is bounded, since each status has it",
   ignore,
   async fn() {
     await using all = await scene("report");
@@ -78,7 +78,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "what is refused is not theirs: nobody says that they have it, and it can be given up",
+  name: "a socket that is refused is nobody's: the status names no holder, and it can be given up",
   ignore,
   async fn() {
     await using all = await scene("claim");

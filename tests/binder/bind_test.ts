@@ -278,7 +278,7 @@ Deno.test("the backlog is the request's, else the binder's, and only grows", asy
   assertEquals(lengths, [7, 7, 9, 9]);
 });
 
-Deno.test("it stops when told to while an address of its own is in use", async () => {
+Deno.test("a binder stops when told to while an address of its own is in use", async () => {
   using folder = tempDir();
   using stranger = Deno.listen({ hostname: loopbackHost(), port: 0 });
   const [sock, site] = [folder.file("control.sock"), folder.file("site.sock")];
@@ -325,7 +325,7 @@ Deno.test("the log as JSON is one object a line, and holds nothing of the enviro
   assertNotMatch(binder.program.stderr, /horse/);
 });
 
-Deno.test("it listens nowhere else, and leaves no file behind", async () => {
+Deno.test("a binder listens nowhere else, and leaves no file behind", async () => {
   using folder = tempDir();
   const address = loopbackHost();
   Deno.mkdirSync(folder.file("tmp"));

@@ -9,7 +9,7 @@ import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 import type { BinderStatus } from "../support/status.ts";
 import { waitForStatus } from "../support/wait_for_status.ts";
 
-Deno.test("it is named by --sock, else by MULTIBINDER_SOCK, or is the only argument", async () => {
+Deno.test("the control socket is named by --sock, else by MULTIBINDER_SOCK, or is the only argument", async () => {
   using folder = tempDir();
   const [one, two, three] = [folder.file("one"), folder.file("two"), folder.file("three")];
   const env = { MULTIBINDER_SOCK: two };
@@ -24,7 +24,7 @@ Deno.test("it is named by --sock, else by MULTIBINDER_SOCK, or is the only argum
   }
 });
 
-Deno.test("its mode is right from its first moment on, whatever the mask", async () => {
+Deno.test("the control socket's mode is right from its first moment on, whatever the mask", async () => {
   const cases = [["000", [], 0o600], ["077", ["--mode", "0660"], 0o660]] as const;
   for (const [mask, args, mode] of cases) {
     using folder = tempDir();

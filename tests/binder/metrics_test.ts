@@ -67,7 +67,7 @@ Deno.test("an address with every character that the format needs is one line", a
   assertStrictEquals(values.get(name), 0);
 });
 
-Deno.test("they are read over TCP, and the socket for that outlives an upgrade", async () => {
+Deno.test("metrics are read over TCP, and the socket for that outlives an upgrade", async () => {
   const [held, metrics] = [newTarget(), newTarget()];
   const args = ["--metrics", addressOf(metrics)];
   await using binder = await startBinder([addressOf(held)], { args });
@@ -84,7 +84,7 @@ Deno.test("they are read over TCP, and the socket for that outlives an upgrade",
   assertStrictEquals((await bindOnce(binder.sock, param)).error?.data?.code, "EACCES");
 });
 
-Deno.test("they are read over a UNIX socket, whose file is gone with the binder", async () => {
+Deno.test("metrics are read over a UNIX socket, whose file is gone with the binder", async () => {
   using folder = tempDir();
   const path = folder.file("metrics.sock");
   const request = "GET /metrics HTTP/1.0\r\n\r\n";
@@ -103,7 +103,7 @@ Deno.test("they are read over a UNIX socket, whose file is gone with the binder"
   assertEquals([...Deno.readDirSync(folder.path)], []);
 });
 
-Deno.test("only one thing can be asked for", async () => {
+Deno.test("nothing but the metrics can be asked for", async () => {
   const metrics = newTarget();
   await using binder = await startBinder([], { args: ["--metrics", addressOf(metrics)] });
   const answerTo = async (request: string) => await exchange(await Deno.connect(metrics), request);

@@ -140,7 +140,7 @@ Deno.test("from the original binder and a server on its sockets", async () => {
   });
 });
 
-Deno.test("without it, a server that is stopped to make room loses connections", async () => {
+Deno.test("without --take, a server that is stopped to make room loses connections", async () => {
   using folder = tempDir();
   const target = newTarget();
   await using old = startHaproxy(folder, target, "-db");

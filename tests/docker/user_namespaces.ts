@@ -35,28 +35,31 @@ async function remapped(what: () => Promise<void>): Promise<void> {
   }
 }
 
-containerTest("with userns-remap all is as without", () =>
-  remapped(async () => {
-    {
-      await using site = await Site.start();
-      const v1 = await site.up("v1");
-      assertEquals([await site.binder.user(), await v1.user()], [FIRST, FIRST + 99]);
+containerTest(
+  "with userns-remap a site is served, reloaded and upgraded as without",
+  () =>
+    remapped(async () => {
+      {
+        await using site = await Site.start();
+        const v1 = await site.up("v1");
+        assertEquals([await site.binder.user(), await v1.user()], [FIRST, FIRST + 99]);
+        await using load = new Load(site.target, { workers: 3 });
+        const v2 = await site.up("v2");
+        await site.answeredBy("v2");
+        assertStrictEquals((await site.down("v1")).code, 0);
+        await v2.signal("SIGUSR2");
+        await site.serves("v2", 2);
+        await site.binder.signal("SIGUSR1");
+        await site.binder.waitFor(({ upgrades }) => upgrades === 1);
+        assertStrictEquals(await site.get(), "V2");
+        assertNoneFailed("with userns-remap", await load.stop());
+      }
+      // What joins a container's network namespace shares its user namespace, too.
+      await using site = await Site.start({ pause: true, args: [":80"] });
+      await site.up("v1", ROOT);
       await using load = new Load(site.target, { workers: 3 });
-      const v2 = await site.up("v2");
-      await site.answeredBy("v2");
-      assertStrictEquals((await site.down("v1")).code, 0);
-      await v2.signal("SIGUSR2");
-      await site.serves("v2", 2);
-      await site.binder.signal("SIGUSR1");
-      await site.binder.waitFor(({ upgrades }) => upgrades === 1);
-      assertStrictEquals(await site.get(), "V2");
-      assertNoneFailed("with userns-remap", await load.stop());
-    }
-    // What joins a container's network namespace shares its user namespace, too.
-    await using site = await Site.start({ pause: true, args: [":80"] });
-    await site.up("v1", ROOT);
-    await using load = new Load(site.target, { workers: 3 });
-    await engine.run("restart", site.binder.name);
-    await site.binder.waitFor(({ missing }) => missing.length === 0);
-    assertNoneFailed("a binder restarted", await load.stop());
-  }));
+      await engine.run("restart", site.binder.name);
+      await site.binder.waitFor(({ missing }) => missing.length === 0);
+      assertNoneFailed("a binder restarted", await load.stop());
+    }),
+);

@@ -59,7 +59,7 @@ async function promtool(...args: string[]): Promise<void> {
   assertStrictEquals(code, 0, stdout + stderr);
 }
 
-Deno.test("what is told is in order, and all that is used of it exists", async () => {
+Deno.test("the metrics are in order, and those that the example and the page name exist", async () => {
   await withMultibinder(async (_, text) => {
     // The two roles have some metrics in common, and a text has each once.
     for (const role of ["binder", "wrapper"]) {

@@ -175,7 +175,7 @@ Deno.test("sockets of every kind are left by the generation that drains", async 
   assert(lent.every((inode) => polledInodes(next).has(inode)));
 });
 
-Deno.test("a server that is stopped beside another one of the same socket leaves it, too", async () => {
+Deno.test("a server that is stopped beside another one of the same socket leaves that socket", async () => {
   const target = newTarget();
   using backend = new SlowBackend();
   await using binder = await startBinder();
@@ -190,7 +190,7 @@ Deno.test("a server that is stopped beside another one of the same socket leaves
   await hasLeft(pid, lent);
 });
 
-Deno.test("and so does one whose wrapper has died, once the next one retires it", async () => {
+Deno.test("a server whose wrapper has died leaves its socket once the next wrapper retires it", async () => {
   const target = newTarget();
   using backend = new SlowBackend();
   await using binder = await startBinder();
@@ -208,7 +208,7 @@ Deno.test("and so does one whose wrapper has died, once the next one retires it"
 });
 
 Deno.test({
-  name: "and one that has become another user, where the wrapper may trace it",
+  name: "a server that has become another user leaves its socket, where the wrapper may trace it",
   ignore: ignoreUnless(Deno.uid() === 0, "to become another user needs root"),
   async fn() {
     const target = newTarget();

@@ -85,7 +85,7 @@ Deno.test(`${RELOADS} reloads under a load of new connections lose none`, async 
 });
 
 Deno.test({
-  name: "nor without a binder, when the wrapper holds the sockets",
+  name: "10 reloads under load lose none without a binder, when the wrapper holds the sockets",
   ignore: ignoreUnlessNoBinder,
   async fn() {
     const target = newTarget();
@@ -112,7 +112,7 @@ Deno.test("with close-spread-time, and a last answer that says so, kept connecti
     frontend: ["http-after-response set-header Connection close if { stopping }"],
   }));
 
-Deno.test("with idle-close-on-response they lose none either", () =>
+Deno.test("with idle-close-on-response, kept connections lose none", () =>
   reloadUnderKeptConnections({ frontend: ["option idle-close-on-response"] }));
 
 // By itself it closes connections unannounced: a request may cross that on its way.
