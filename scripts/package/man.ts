@@ -19,7 +19,7 @@ old and new accept from the same kernel queue. No byte of traffic passes through
 `;
 
 /** A command's page. @param date of the page, such as 2026-01-31 */
-export function commandPage(subcommand: Subcommand, date: string): string {
+function commandPage(subcommand: Subcommand, date: string): string {
   const { name, about, argument, sections = {}, examples = [], exitCodes } = subcommand;
   const codes = Object.entries({ ...COMMON_EXIT_CODES, ...exitCodes });
   return page(`multibinder-${name}`, about, date, {
@@ -40,7 +40,7 @@ export function commandPage(subcommand: Subcommand, date: string): string {
 }
 
 /** The program's page. */
-export function programPage(commands: readonly Subcommand[], date: string): string {
+function programPage(commands: readonly Subcommand[], date: string): string {
   return page("multibinder", "replace a server without losing a connection", date, {
     "SYNOPSIS": ".B multibinder\n.I COMMAND\n[OPTIONS]\n",
     "DESCRIPTION": blocks(WHAT),
