@@ -1,6 +1,5 @@
 /** What a generation that drains costs the others: nothing. */
 
-import { dirname } from "node:path";
 import { assert, assertStrictEquals } from "@std/assert";
 import { type Binder, startBinder } from "../support/binder.ts";
 import { debianProgram } from "../support/debian_program.ts";
@@ -80,7 +79,7 @@ function lentTo(pid: number, count = 1): number[] {
 }
 
 for (const release of RELEASES) {
-  const { program, ignore } = await debianProgram(release, "haproxy");
+  const { env, ignore } = await debianProgram(release, "haproxy");
 
   /** A site whose server is to drain: a wrapper, and a request that its server has under way. */
   const scene = async (binder: Binder, target: Target, backend: SlowBackend) => {
@@ -88,7 +87,7 @@ for (const release of RELEASES) {
     const wrapper = cleanup.use(
       await startWrapper(site(tag(target), "ok", backend.options), {
         sock: binder.sock,
-        env: { PATH: `${dirname(program)}:${Deno.env.get("PATH")}` },
+        env,
       }),
     );
     const held = cleanup.use(await Held.open(backend, target));

@@ -1,6 +1,5 @@
 /** What configs carry that were written for HAProxy as a daemon or a master. */
 
-import { dirname } from "node:path";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { debianProgram } from "../support/debian_program.ts";
@@ -13,8 +12,7 @@ import { tempDir } from "../support/temp_dir.ts";
 const RELEASES = ["bookworm", "trixie", "sid"];
 
 for (const release of RELEASES) {
-  const { program, ignore } = await debianProgram(release, "haproxy");
-  const env = { PATH: `${dirname(program)}:${Deno.env.get("PATH")}` };
+  const { env, ignore } = await debianProgram(release, "haproxy");
 
   Deno.test({
     name: `${release}: lines for a daemon, for a master and for handing over sockets do no harm`,

@@ -1,6 +1,5 @@
 /** What HAProxy's generations tell each other as peers, with each HAProxy that Debian has. */
 
-import { dirname } from "node:path";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";
 import { debianProgram } from "../support/debian_program.ts";
@@ -20,8 +19,7 @@ async function ask(path: string, question: string): Promise<string> {
 }
 
 /** A site whose requests are counted in a table, and the count after a reload. */
-async function countAfterReload(haproxy: string): Promise<number> {
-  const env = { PATH: `${dirname(haproxy)}:${Deno.env.get("PATH")}` };
+async function countAfterReload(env: { PATH: string }): Promise<number> {
   using folder = tempDir();
   await using binder = await startBinder();
   const target = newTarget();
@@ -60,12 +58,12 @@ const found = await Promise.all(
   ["bookworm", "trixie", "sid"].map((release) => debianProgram(release, "haproxy")),
 );
 // What cannot be had has been told of.
-const programs = found.filter(({ ignore }) => !ignore).map(({ program }) => program);
+const environments = found.filter(({ ignore }) => !ignore).map(({ env }) => env);
 
 Deno.test({
   name: "with a section `peers`, stick tables outlive a reload",
-  ignore: programs.length === 0,
+  ignore: environments.length === 0,
   async fn() {
-    assertEquals(await Promise.all(programs.map(countAfterReload)), programs.map(() => 2));
+    assertEquals(await Promise.all(environments.map(countAfterReload)), environments.map(() => 2));
   },
 });
