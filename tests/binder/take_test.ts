@@ -11,9 +11,6 @@ import { type Program, runProgram, startProgram } from "../support/program.ts";
 import { openFolder, type TempDir, tempDir } from "../support/temp_dir.ts";
 import { hasProgram, ignoreUnless, UNPRIVILEGED } from "../support/users.ts";
 
-/** Requests that each step of a move must see succeed. */
-const SOME = 50;
-
 /**
  * Moves a site from what serves it to a wrapper with a binder, under load.
  * @param from `--take`
@@ -28,18 +25,14 @@ async function move(
 ): Promise<void> {
   await until(async () => await get(target).catch(() => "") === "old");
   await using load = new Load(target, { workers: 4 });
-  const more = async (reply: string) => {
-    const before = load.outcome.replies.get(reply) ?? 0;
-    await until(() => (load.outcome.replies.get(reply) ?? 0) >= before + SOME);
-  };
-  await more("old");
+  await load.more("old");
   await using binder = await startBinder([addressOf(target)], { args: ["--take", from] });
-  await more("old");
+  await load.more("old");
   await using wrapper = await start(binder.sock);
-  await more("new");
+  await load.more("new");
   await stop();
   const { old } = Object.fromEntries(load.outcome.replies);
-  await more("new");
+  await load.more("new");
   const { failures, replies } = await load.stop();
   assertEquals(failures, []);
   assertStrictEquals(replies.get("old"), old, "nobody but the new server answers");

@@ -122,24 +122,20 @@ containerTest(
     assertStrictEquals(await new Container(engine, "haproxy-haproxy").user(), 99);
 
     await using load = new Load(target, { workers: 2 });
-    const more = async (text: string) => {
-      const before = load.outcome.replies.get(text) ?? 0;
-      await until(() => (load.outcome.replies.get(text) ?? 0) >= before + 50);
-    };
-    await more("V1");
+    await load.more("V1");
     await node.play("haproxy-canary", { APP: `${apps[1]}:5678` });
-    await Promise.all([more("V1"), more("V2")]);
+    await Promise.all([load.more("V1"), load.more("V2")]);
     // Not its pod, whose network podman takes away first: on a node HAProxy has the node's, which stays.
     await engine.run("stop", "--time", "90", "haproxy-haproxy");
     const { V1 } = Object.fromEntries(load.outcome.replies);
-    await more("V2");
+    await load.more("V2");
     assertStrictEquals(load.outcome.replies.get("V1"), V1, "v1 has drained");
     // The pod's network lives on, as a node's does: HAProxy's user hands back what the next binder is to hold.
     await engine.run("restart", "binder-binder");
     const sock = "/run/multibinder/multibinder.sock";
     const healthy = ["exec", "binder-binder", "multibinder", "healthcheck", "--sock", sock];
     await until(async () => (await engine.try(...healthy)).code === 0);
-    await more("V2");
+    await load.more("V2");
     const { ok, failures, replies } = await load.stop();
     console.info(`kube play: ${ok} ok (${[...replies].join(" ")}), ${failures.length} failed`);
     assertEquals(failures, []);

@@ -1,5 +1,6 @@
 /** HTTP clients that tell exactly how each request ended. */
 
+import { until } from "./process_status.ts";
 import { loopbackHost } from "./temp_dir.ts";
 
 /** How long a request may take before it counts as failed, in milliseconds. */
@@ -159,6 +160,13 @@ export class Load implements AsyncDisposable {
         await this.#rest();
       }
     });
+  }
+
+  /** Waits until so many more requests have had a reply. */
+  async more(reply: string, count = 50): Promise<void> {
+    const replies = () => this.outcome.replies.get(reply) ?? 0;
+    const before = replies();
+    await until(() => replies() >= before + count);
   }
 
   /** Lets the requests under way end, and tells how all of them did. */

@@ -24,19 +24,15 @@ async function move(host: Host, hold: () => Promise<void>, stop: () => Promise<v
   const { target } = host;
   await until(async () => await get(target).catch(() => "") === "old");
   await using load = new Load(target, { workers: 2 });
-  const more = async (reply: string) => {
-    const before = load.outcome.replies.get(reply) ?? 0;
-    await until(() => (load.outcome.replies.get(reply) ?? 0) >= before + 50);
-  };
-  await more("old");
+  await load.more("old");
   await hold();
-  await more("old");
+  await load.more("old");
   host.write(TEMPLATE, config("new"));
   await host.run("systemctl", "start", HAPROXY);
-  await more("new");
+  await load.more("new");
   await stop();
   const { old } = Object.fromEntries(load.outcome.replies);
-  await more("new");
+  await load.more("new");
   const { failures, replies } = await load.stop();
   assertEquals(failures, []);
   assertStrictEquals(replies.get("old"), old, "nobody but the new server answers");

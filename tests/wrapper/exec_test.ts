@@ -60,8 +60,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     assertStrictEquals(bodyOf(await slow.receive()), "slow");
     assertEquals(await v1.program.exited, { code: 0, signal: null });
 
-    const before = load.outcome.replies.get("V2") ?? 0;
-    await until(() => (load.outcome.replies.get("V2") ?? 0) > before + 100);
+    await load.more("V2", 100);
     assertEquals((await load.stop()).failures, []);
     assertStrictEquals((await v2.serving()).generation, 1);
   });
