@@ -244,7 +244,7 @@ Deno.test("clients get the addresses of the command line and what --allow adds, 
     assertEquals(got, ["ok", "ok", "EACCES", "ok", "ok", "EACCES"]);
   }
   {
-    // A list without any address is a list all the same.
+    // Patterns limit what clients may ask for without an address on the command line, too.
     await using binder = await startBinder([], { args: ["--allow", `${host}:8000-8009`] });
     assertEquals(await ask(binder.sock, 8000, 8010, 2080), ["ok", "EACCES", "EACCES"]);
   }

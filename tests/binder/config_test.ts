@@ -48,7 +48,7 @@ Deno.test("a reload binds what is new, gives up what is gone, and touches nothin
   assertEquals([code, stdout], [0, said]);
   assertEquals(await site.held(), [stays, comes].toSorted());
   assertEquals((await inodes()).find(({ address }) => address === stays)?.backlog, before?.backlog);
-  // What was allowed goes with the address, and what is allowed now is.
+  // Nobody may ask any more for the address that is gone, and everybody for the new one.
   const ask = async (written: string) => {
     const [address = "", port] = written.split(":");
     const answer = await client.bind({ address, port: Number(port) });
@@ -105,7 +105,7 @@ Deno.test({
     const write = (...addresses: string[]) =>
       Deno.writeTextFileSync(config, `addresses = ${JSON.stringify(addresses)}\n`);
     const reload = () => runProgram([multibinder(), "reload", "--sock", sock]);
-    // It may not copy a socket out of root's servers.
+    // As another user than root it may not copy a socket out of root's servers.
     const start = () =>
       startBinder([], {
         sock,

@@ -104,7 +104,7 @@ Deno.test({
     for (const uid of ["0", "65533", "65534"]) await send(uid, Math.ceil(CASES / 30));
     // The binder starts a process for each of these.
     for (let left = Math.ceil(CASES / 300); left > 0; left -= 10) await send("65532", 10);
-    // What was handed back in truth is held.
+    // What is truly a listening socket of its address was taken, and can be given up.
     using connection = await ControlConnection.open(binder.sock);
     await connection.send(
       '{"method":"unbind","id":1,"params":[{"address":"127.0.0.1","port":81}]}',

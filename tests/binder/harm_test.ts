@@ -82,7 +82,7 @@ Deno.test("a socket that a client has shut down or connected serves the next cli
       assertEquals(await next(binder, param), "served: x", `${JSON.stringify(param)} ${how}`);
       if (file) assertEquals((Deno.statSync(file).mode ?? 0) & 0o777, 0o640);
       const { sockets } = await binderStatus(binder.sock);
-      // One more where the binder has looked in the middle of it.
+      // One more where the binder mended the socket while the harm was being done.
       assert((sockets.at(-1)?.mended ?? 0) > index);
     }
   }

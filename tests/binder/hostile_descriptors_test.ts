@@ -12,7 +12,7 @@ import { loopbackHost } from "../support/temp_dir.ts";
 /** Leaves a binder `free` descriptors to open; undefined for more than it needs. */
 async function limitFds({ program }: Binder, free?: number): Promise<void> {
   const used = new Set(openFds(program.pid).keys());
-  // The limit is one of numbers, and those in use have gaps.
+  // The limit is on the numbers of descriptors, and there are gaps between those in use.
   let limit = 1000;
   if (free !== undefined) {
     limit = 0;
@@ -59,7 +59,7 @@ Deno.test("without descriptors clients are refused, and served again when there 
   const isAlone = () => openFds(pid).size === before;
   for (let round = 0; round < 3; round++) {
     await until(isAlone);
-    // One for a connection, none for a socket.
+    // One descriptor is left for a connection, and none for a socket.
     await limitFds(binder, 1);
     const refused = await bindOnce(binder.sock, { address, port: 81 });
     assertStrictEquals(refused.error?.data?.code, "EMFILE", JSON.stringify(refused));
@@ -67,7 +67,7 @@ Deno.test("without descriptors clients are refused, and served again when there 
     const [held] = await callFromPython(binder.sock, bindRequest({ address, port: 80 }));
     assertStrictEquals(held?.sockets.length, 1, "what is held is handed out: that takes none");
 
-    // None for a connection.
+    // None is left for a connection.
     await until(isAlone);
     await limitFds(binder, 0);
     using waiting = await crowd(binder, 10, '{"method":"none","id":1}');

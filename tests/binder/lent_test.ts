@@ -24,7 +24,7 @@ const ignore = ignoreUnless(Deno.uid() === 0, "to be several users needs root");
 const GUESTS = ["--mode", "0666", "--allow-uid", "65534"];
 const ADOPTERS = ["--mode", "0666", "--adopt-uid", "65534"];
 
-/** A binder whose HAProxy runs on, when both binder and wrapper were killed. */
+/** A HAProxy that runs on when both its binder and its wrapper were killed. */
 class Remains implements AsyncDisposable {
   readonly #resources = new AsyncDisposableStack();
   readonly target = newTarget();
@@ -53,7 +53,7 @@ class Remains implements AsyncDisposable {
   }
 }
 
-/** What a binder says that cannot have an address. */
+/** What a binder says that cannot have its address. */
 async function failure(target: Target, args: readonly string[] = []): Promise<string> {
   using folder = tempDir();
   const words = ["bind", "--sock", folder.file("control.sock"), ...args, addressOf(target)];
@@ -105,7 +105,7 @@ Deno.test({
   ignore,
   async fn() {
     const target = newTarget();
-    // Its socket is of the very address, and where a generation's would be; but its own.
+    // Its socket has that very address, and the number that a generation's would have, but is of its own making.
     const script = `import socket, time
 s = socket.create_server(("${target.hostname}", ${target.port}))
 s.listen(5)

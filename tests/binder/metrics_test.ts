@@ -79,7 +79,7 @@ Deno.test("metrics are read over TCP, and the socket for that outlives an upgrad
   assertStrictEquals((await ask("upgrade", binder.sock)).code, 0);
   await until(() => before.filter((one) => inode().includes(one)).length >= 3);
   assertStrictEquals(valuesIn(await scrape(metrics)).get("multibinder_upgrades_total"), 1);
-  // It is not among what clients can have.
+  // Clients cannot ask for that socket.
   const param = { address: metrics.hostname, port: metrics.port };
   assertStrictEquals((await bindOnce(binder.sock, param)).error?.data?.code, "EACCES");
 });
@@ -166,7 +166,7 @@ Deno.test("who scrapes is answered, however many come meanwhile", async () => {
       crowd.forEach((one) => one.close());
     }
   };
-  // It has a second for it, in which a busy machine may not come to it.
+  // Its connection is kept for a second, in which a busy machine may not get to it.
   let answered = 0;
   for (let tries = 0; tries < 5 && answered === 0; tries++) answered += Number(await isAnswered());
   assertStrictEquals(answered, 1);

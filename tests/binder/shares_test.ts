@@ -93,7 +93,7 @@ Deno.test({
     await using all = await scene("long");
     await rootIsServed(all);
     const memory = Number.parseInt(processStatus(all.binder.program.pid, "RssAnon") ?? "");
-    // Half of that was seen; if the requests were not handled one at a time, more.
+    // Half as much was seen. If the requests were not handled one at a time, it would be more.
     assert(memory < 64 * 1024, `${memory} KiB`);
     assertMatch(await look(all), / (ENOBUFS|ETOOMANYREFS)/);
   },
@@ -135,7 +135,7 @@ Deno.test({
       assertEquals((await connection.receive())?.id, 1);
       longest = Math.max(longest, performance.now() - start);
     }
-    // As long as one or more of the batches, if they were not bound in pieces.
+    // If the batches were not bound in pieces, a client would wait for whole ones.
     assert(longest < PROMPT, `a client waited for ${Math.round(longest)} ms`);
     assertMatch(await look(all), /answered/);
     await until(() => [...Deno.readDirSync(paths)].length === 0);

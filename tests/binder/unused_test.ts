@@ -22,7 +22,7 @@ Deno.test({
     await using server = await startPython("serve", binder.sock, used);
     const held = ({ sockets }: BinderStatus) => sockets.map((one) => one.address);
     await binder.waitFor((status) => held(status).length === 2);
-    // One more that is given up comes after the others could have been.
+    // Once the second of these is given up, the others would have been as well.
     for (const port of [3, 4]) {
       await bindOnce(binder.sock, { address, port });
       await binder.waitFor((status) => !held(status).includes(`${address}:${port}`));

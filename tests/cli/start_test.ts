@@ -10,11 +10,11 @@ import { tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
 import { waitForStatus } from "../support/wait_for_status.ts";
 
-/** Their numbers on both processors, in the order of the names below. */
+/** The numbers of the signals below, on both processors. */
 const NUMBERS = [1, 10, 12, 15];
 const SIGNALS = ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTERM"] as const;
 
-/** Starts each kind of signal is sent at, as early as is promised. */
+/** How many starts each signal is tried at, as early as is promised. */
 const ROUNDS = 2;
 
 /** Blocks signals from its own start on; coreutils 8.31 has it. */
@@ -28,8 +28,8 @@ const hasAll = (pid: number, mask: "SigCgt" | "SigBlk") =>
 const LIMITED = ["prlimit", "--nofile=500:600"] as const;
 
 /**
- * Whether it has. That the kernel has a handler for a signal does not say that the runtime tells anybody of
- * it yet, which it does a moment later.
+ * Whether a role has raised its limit. A handler that the kernel has is not enough to see that it has begun: the
+ * runtime passes signals on to the program only a moment later.
  */
 const hasBegun = (pid: number) =>
   /^Max open files +600/m.test(Deno.readTextFileSync(`/proc/${pid}/limits`));

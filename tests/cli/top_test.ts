@@ -61,7 +61,7 @@ Deno.test("top fills the terminal, trouble first, follows its size, and leaves i
   const first = await terminal.shows(/30 sockets/);
   assertMatch(first[0] ?? "", new RegExp(`^30 sockets, .* ${binder.sock}$`));
   assert(first.some((line) => /^ADDRESS +STATE +QUEUE/.test(line)), first.join("\n"));
-  // One that waits, the last of all, comes to the top, in red.
+  // A client waits at the last address, which comes to the top, in red.
   using client = await Deno.connect({ hostname, port: 7029 });
   await until(async () => {
     const lines = await terminal.screen();
@@ -86,7 +86,7 @@ Deno.test("top fills the terminal, trouble first, follows its size, and leaves i
   assertMatch(narrow[0] ?? "", /^30 sockets, /, "no line takes two rows");
   assertMatch(narrow[2] ?? "", /^ADDRESS/);
   {
-    // Without waiting for the next look.
+    // A new size is drawn at once, and not at the next look.
     const rarely = [multibinder(), "top", "--sock", binder.sock, "--interval", "1h"];
     await using other = await Terminal.start(100, 12, rarely);
     await other.shows(/^ADDRESS/);

@@ -6,7 +6,7 @@ import { assertNoneFailed } from "../support/outcome.ts";
 import { Container, containerTest, engine } from "./engine.ts";
 import { Site } from "./site.ts";
 
-/** From these a binder takes sockets back, being root itself. */
+/** Options of a HAProxy that a binder takes sockets back from, since both are root. */
 const ROOT = ["--user", "0", "--cap-drop", "all"];
 
 containerTest(

@@ -14,7 +14,7 @@ containerTest("the README's commands work as they stand, and no request fails", 
   const port = freePort();
   await using cleanup = new AsyncDisposableStack();
   cleanup.defer(() => engine.clear());
-  // By another object for each container of one name, since it follows that one's log.
+  // A new object for each container, also of the same name, since it follows the log of one.
   const container = (name: string) => cleanup.use(new Container(engine, name));
   const [binder, v1, v2] = [container("binder"), container("haproxy-v1"), container("haproxy-v2")];
   let traffic: Program | undefined;
@@ -23,6 +23,7 @@ containerTest("the README's commands work as they stand, and no request fails", 
     const from = traffic?.stdout.length;
     await until(() => pattern.test(traffic?.stdout.slice(from) ?? ""));
   };
+  // The lines of the log that are waited for are those that the page shows.
   const afterwards: [command: string, event: () => Promise<unknown>][] = [
     ["docker build", async () => {}],
     ["docker volume create", async () => {}],

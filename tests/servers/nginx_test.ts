@@ -90,14 +90,14 @@ Deno.test({
       assertStrictEquals(await get(scene.target), "one");
     }
 
-    // What knows of the pid file must not be lost with the program that is replaced.
+    // The program that succeeds the wrapper must know of the pid file as well.
     assertStrictEquals((await ask("upgrade", wrapper.control)).code, 0);
     scene.configure("two");
     assertStrictEquals((await wrapper.reload()).ok, true);
     await wrapper.drained();
     const { pid } = await wrapper.serving();
     assertStrictEquals(await get(scene.target), "two");
-    // The old one has removed it.
+    // The old nginx has removed the file at its end, and it must come back.
     await until(() => pidFile() === `${pid}\n`);
     assertEquals((await wrapper.program.end("SIGTERM")).code, 0);
   },

@@ -59,7 +59,7 @@ containerTest(
       await host.run("systemctl", "daemon-reload");
       await host.run("systemctl", "stop", "haproxy");
     });
-    // Without that right from now on: the sockets come from the store.
+    // From now on without the right to trace: the sockets come from the store.
     const held = await host.listening(BINDER);
     assertStrictEquals(held.length, 1);
     await host.run("rm", take);

@@ -30,7 +30,7 @@ containerTest("a restart pauses nothing and loses nothing, with a request in fli
   await using load = new Load(host.target, { workers: 2 });
   const before = await host.show(HAPROXY, "MainPID");
   host.write(TEMPLATE, config("V2"));
-  // It would wait for the slow request, were the old wrapper to end it first.
+  // If the old wrapper ended HAProxy first, this would wait for the slow request.
   await host.run("systemctl", "restart", HAPROXY);
   assertNotStrictEquals(await host.show(HAPROXY, "MainPID"), before);
   assertStrictEquals(await get(host.target), "V2");

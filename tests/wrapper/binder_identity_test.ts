@@ -38,9 +38,9 @@ Deno.test({
       await wrapper.waitFor(({ binder }) => binder?.connected === false);
       wrapper.template = site(tag(target), "second");
       assertStrictEquals((await wrapper.reload()).ok, true);
-      // The one before may still accept for a moment.
+      // The generation before may still accept for a moment.
       await until(async () => await get(target) === "second");
-      // An address that only a binder could give is not taken from this one.
+      // A new address must come from the binder, and is not taken from a stranger.
       wrapper.template = site([tag(target), tag(planted)], "third");
       const { ok, message } = await wrapper.reload();
       assertStrictEquals(ok, false);

@@ -93,7 +93,7 @@ Deno.test("with a binder, a check gets what is held, and binds nothing else", as
   assertMatch(second, /^socket:/);
   assertNotStrictEquals(second, first);
   assertEquals(sockets(), before);
-  // It has been started for that one address alone.
+  // The binder has been started for the first address alone.
   const strict = await check(folder, template, { sock: binder.sock, args: ["--strict"] });
   assertEquals(strict.code, 1);
   assertMatch(strict.stderr, /not allowed by this binder/);

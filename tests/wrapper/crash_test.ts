@@ -247,7 +247,7 @@ Deno.test("what an orphan has bound by itself is not taken over", async () => {
   await until(() => hasEnded(pid));
   const { sockets } = await binderStatus(binder.sock);
   assertEquals(sockets.map(({ address }) => address), [`${hostname}:80`]);
-  // Nobody would accept from a copy, in whose queue every other connection would wait.
+  // From a copy of its socket nobody would accept, and every other connection would wait there.
   for (let count = 0; count < 20; count++) assertStrictEquals(await get(own), "ok");
 });
 
@@ -262,7 +262,7 @@ Deno.test({
     Deno.writeTextFileSync(config, site(tag(target), "site"));
     Deno.writeTextFileSync(planted, site(addressOf(target), "planted"));
     const dead = await deadMark();
-    // This machine's own, whichever HAProxy is tested: that one may lie where only root can read.
+    // The one of this machine, whichever is tested: that one may lie where only root can read.
     const haproxy = ["/usr/sbin/haproxy", "-db", "-f", planted];
     await using intruder = startProgram(["env", ...UNPRIVILEGED, ...haproxy], {
       env: {
@@ -303,7 +303,7 @@ Deno.test("no stranger is signalled: not by a pid file, nor by a mark, but a reu
   const pidFile = folder.file("pid");
   await using binder = await startBinder();
   await using first = await startWrapper(site(tag(target), "first"), { sock: binder.sock });
-  // Whoever is not ours: one named in the pid file, and one that a wrapper that lives has started.
+  // Two processes that must not be signalled: the pid file names one, a wrapper that lives has started the other.
   const marked = (wrapper: string) =>
     startProgram(["sleep", "1000"], {
       env: { MULTIBINDER_SERVICE: first.path, MULTIBINDER_WRAPPER: wrapper },

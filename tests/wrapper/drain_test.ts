@@ -34,7 +34,7 @@ class Held implements AsyncDisposable {
     return new Held(backend, client, await backend.request());
   }
 
-  /** Lets it end as it would have. */
+  /** Lets the request end as it would have without a reload. */
   async [Symbol.asyncDispose](): Promise<void> {
     using _ = this.client;
     using request = this.request;
@@ -61,7 +61,7 @@ async function shares(pids: readonly number[]): Promise<number[]> {
   return pids.map((pid, index) => (processorTime(pid) - (before[index] ?? 0)) / seconds);
 }
 
-/** Waits until a process has no more to do with the sockets of others. */
+/** Waits until a process neither holds nor polls any of these sockets. */
 async function hasLeft(pid: number, inodes: readonly number[]): Promise<void> {
   const holds = (held: Iterable<number>) => inodes.some((inode) => new Set(held).has(inode));
   await until(() => !holds(socketInodes(pid)) && !holds(polledInodes(pid)));

@@ -138,7 +138,7 @@ Deno.test("the server gets its sockets, and else what a shell would give it", as
   const targets = [61080, 61081, 61082].map((port) => ({ hostname: loopbackHost(), port }));
   using folder = tempDir();
   await using binder = await startBinder();
-  // Our own parent leaves us open descriptors, and signals ignored and blocked.
+  // What starts the wrapper leaves it open descriptors, and signals ignored and blocked.
   const through = [
     ...["prlimit", "--nofile=1000:4000", "sh", "-c", 'exec "$0" "$@" 7</dev/null 9</dev/null'],
     ...["env", "--ignore-signal=PIPE,USR1,HUP", "--block-signal=ALRM,USR2"],

@@ -103,7 +103,7 @@ Deno.test({
   async fn() {
     const target = { hostname: loopbackHost(), port: 80 };
     await using binder = await startBinder();
-    // Without an environment its marks are looked for elsewhere.
+    // The marks of a process without an environment are looked for in a file that it has open.
     await using piped = startProgram(["env", "-i", "/usr/bin/python3", "-c", PIPE]);
     await piped.waitFor(/^\/memfd:multibinder-generation \(deleted\)$/);
     await using _wrapper = await startWrapper(site(tag(target), "ok"), { sock: binder.sock });
@@ -153,7 +153,7 @@ Deno.test("a wrapper with the marks of a generation in its environment is not it
       MULTIBINDER_SOCKETS: "1",
     },
   });
-  // Nor is it anybody else's.
+  // Nor is it the orphan of another wrapper.
   await using other = await startWrapper("", {
     sock: binder.sock,
     command: ["haproxy", "-f", first.path],

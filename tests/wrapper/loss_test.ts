@@ -115,6 +115,6 @@ Deno.test("with close-spread-time, and a last answer that says so, kept connecti
 Deno.test("with idle-close-on-response, kept connections lose none", () =>
   reloadUnderKeptConnections({ frontend: ["option idle-close-on-response"] }));
 
-// By itself it closes connections unannounced: a request may cross that on its way.
+// By itself that option closes connections unannounced, when a request may be on its way.
 Deno.test("with close-spread-time alone, clients that repeat such a request lose none", () =>
   reloadUnderKeptConnections({ global: ["close-spread-time 1s"], repeat: true }));

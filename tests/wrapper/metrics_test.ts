@@ -37,7 +37,7 @@ Deno.test("reloads by their outcome, generations by their state, and drains", as
     const during = await metricsOf(wrapper.control);
     assertEquals(some(during, ...RELOADS, ...GENERATIONS), [2, 0, 0, 1, 1]);
     assertEquals(some(during, "drain_duration_seconds_count"), [0]);
-    // What it has left is in the status; a count that takes too long is given up, and tried again.
+    // The status counts the connections that are left, but not where that would take too long: then it is asked again.
     const tellsLeft = () =>
       wrapper.waitFor(({ generations: [old, serving] }) =>
         old?.connections === 1 && serving?.state === "serving" && !("connections" in serving)

@@ -7,7 +7,7 @@ import { get, newTarget } from "../support/http_client.ts";
 import { runProgram } from "../support/program.ts";
 import { loopbackHost, tempDir } from "../support/temp_dir.ts";
 
-/** With a value each, where they take one. None is for a daemon, a master, or the end of a generation. */
+/** Options that are passed on to HAProxy, with a value where they take one. */
 const HARMLESS = [
   "-V",
   "-n 1000",
@@ -23,7 +23,7 @@ const HARMLESS = [
   "-dp",
 ];
 
-/** What is left out: it would fork away, be a master, or fetch the sockets of a process before. */
+/** Options that are left out: HAProxy would fork away, be a master, or fetch the sockets of a process before. */
 const LEFT_OUT = [
   "-D",
   "-Ds",

@@ -45,7 +45,7 @@ async function countAfterReload(env: { PATH: string }): Promise<number> {
   ].join("\n");
   await using wrapper = await startWrapper(template, { sock: binder.sock, env });
   assertStrictEquals(await get(target), "1");
-  // Before, it teaches a successor nothing; see docs/servers.md.
+  // Before that it tells a successor nothing of its tables; see docs/servers.md.
   const isDone = async () =>
     /resync_timeout=<PAST>/.test(await ask(folder.file("stats"), "show peers"));
   await until(isDone, PATIENCE);
@@ -57,7 +57,7 @@ async function countAfterReload(env: { PATH: string }): Promise<number> {
 const found = await Promise.all(
   ["bookworm", "trixie", "sid"].map((release) => debianProgram(release, "haproxy")),
 );
-// What cannot be had has been told of.
+// Which of them cannot be had has been said.
 const environments = found.filter(({ ignore }) => !ignore).map(({ env }) => env);
 
 Deno.test({

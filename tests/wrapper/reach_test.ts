@@ -57,7 +57,7 @@ Deno.test("status, reload, upgrade, healthcheck and stop find a wrapper by its n
   assertMatch(wrong.stderr, new RegExp(`no wrapper called other .*; it has: ${config} \\(pid`));
   assertEquals((await run("status", "site", "other")).code, 2);
 
-  // Of two of the same name, one must be meant.
+  // Of two wrappers of the same name, one must be named by more than that.
   const second = folder.file("more/site.cfg.eta");
   Deno.mkdirSync(folder.file("more"));
   Deno.writeTextFileSync(second, site(tag({ hostname, port: 81 }), "ok"));
@@ -134,7 +134,7 @@ Deno.test({
       assertEquals(code, 1);
       assertMatch(stderr, /Not permitted: uid 65534/);
     }
-    // Its name in the abstract namespace is no secret. Who is not let in may not even have a long request read.
+    // Its name in the abstract namespace is no secret. A long request of a user who is not let in is not even read.
     const [first = "", ...rest] = [...UNPRIVILEGED, "/usr/bin/python3", "-c", LONG_REQUEST];
     const { wrappers: [one] } = await binder.waitFor(() => true);
     const { stdout } = await runProgram([first, ...rest, one?.control ?? ""]);
@@ -143,7 +143,7 @@ Deno.test({
   },
 });
 
-/** Sends one to the wrapper's own control socket. */
+/** Sends a long request to a control socket in the abstract namespace. */
 const LONG_REQUEST = `
 import socket, sys
 control = socket.socket(socket.AF_UNIX)

@@ -81,7 +81,7 @@ Deno.test("a config that is of no use: what was served goes on, and the reason i
     await failToReload(wrapper, why);
     await get(target);
     await isFailed(wrapper, why);
-    // Every other time two failures follow each other.
+    // A good reload comes after every second failure, so that failures also follow each other.
     if (index % 2 === 0) continue;
     wrapper.template = site(tag(target), `good-${index}`);
     await reload(wrapper);
@@ -89,7 +89,7 @@ Deno.test("a config that is of no use: what was served goes on, and the reason i
   }
   assertEquals((await load.stop()).failures, []);
   const { stderr } = wrapper.program;
-  // The first of its errors is the reason, and told once; what else it says stands before it.
+  // HAProxy's first error is the reason, and is told once; its other lines stand in the log before that.
   assertStrictEquals(stderr.split("\n").filter((line) => line.includes("'nonsense'")).length, 1);
   assertMatch(stderr, / error haproxy: \[ALERT\] .*Fatal errors/);
   assertMatch(stderr, / info haproxy: \[NOTICE\] /);
@@ -182,7 +182,7 @@ Deno.test("a server that passes its check and fails to come up: its own words ar
   assertMatch((await ask("status", wrapper.control)).stdout, words);
   assertEquals(servers(wrapper), [(await wrapper.serving()).pid], "nothing is left of it");
   assertEquals((await load.stop()).failures, []);
-  // So it is at the first start, which ends.
+  // A first start fails in the same way, and ends the wrapper.
   await using first = new Wrapper(site(stranger.addr.hostname + `:${stranger.addr.port}`, "x"), {
     sock: binder.sock,
   });
@@ -223,7 +223,7 @@ Deno.test("what a generation has accepted that is given up is answered", async (
     program: file.path,
   });
   const serving = (await wrapper.serving()).pid;
-  // The news that the next generation is up does not arrive, and then will not.
+  // What is to hear that the next generation is up ignores it, and ends when the test lets it.
   const lost = folder.file("lost");
   file.replaceByScript(`trap '' USR1\nuntil [ -e ${lost} ]; do sleep 0.05; done`);
   const failed = failToReload(wrapper, /multibinder ended with exit code 0/);

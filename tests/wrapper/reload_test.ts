@@ -119,7 +119,7 @@ Deno.test("--max-generations ends the oldest of those that drain, and no other",
   using _request = await backend.request();
   const oldest = (await wrapper.serving()).pid;
   await wrapper.reload();
-  // Until then it may take a connection from the queue that it shares.
+  // Until then the oldest may take a connection from the queue that they share.
   await until(() => listeningSockets(oldest).length === 0);
   using second = await HttpConnection.open(target);
   await second.send("/slow");

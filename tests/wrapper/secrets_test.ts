@@ -1,4 +1,4 @@
-/** What a config has from the environment is told by nothing of ours, whatever goes wrong with it. */
+/** What a config has from the environment is in nothing that multibinder says, whatever is wrong with the config. */
 
 import { assert, assertMatch, assertStrictEquals } from "@std/assert";
 import { multibinder, startBinder } from "../support/binder.ts";
@@ -33,9 +33,9 @@ Deno.test("a secret of the environment or of --env-file is in no log, no answer 
   });
   const bad = (line: string) => site(tag(target), "x", { frontend: [line] });
   const templates: [template: string, sign: RegExp][] = [
-    // Not the last: doctor tells addresses of what was rendered last, as of any config that its user may read.
+    // Not the last one: doctor shows addresses of the config that was rendered last, which its user may read anyway.
     [bad("bind abns@<%= ENV['PASSWORD'] %>"), /\$PASSWORD is an abstract name/],
-    // HAProxy quotes the word, of one that it puts in itself, too.
+    // HAProxy quotes the word, also where it replaces the variable itself.
     [bad("<%= ENV['PASSWORD'] %>"), /unknown keyword '\$PASSWORD'/],
     [bad("<%= ENV['TOKEN'] %>"), /unknown keyword '\$TOKEN'/],
     [bad('"${PASSWORD}"'), /unknown keyword '\$PASSWORD'/],

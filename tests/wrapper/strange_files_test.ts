@@ -1,4 +1,4 @@
-/** What is no file, or an odd one, where a reload reads: it is refused, and the generation before serves on. */
+/** A pipe, a device or an endless file where a reload reads: it is refused, and the generation before serves on. */
 
 import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { startBinder } from "../support/binder.ts";

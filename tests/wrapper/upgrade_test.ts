@@ -22,7 +22,7 @@ async function buildNext(): Promise<BuiltProgram> {
   return next ??= await buildChanged({ "src/version.ts": [/".*"/, '"99.0.0"'] });
 }
 
-/** Upgrades there and back. */
+/** Upgrades to that version and back. */
 function journey(next: BuiltProgram): { program: string; from: string; to: string }[] {
   return [
     { program: next.path, from: VERSION, to: "99.0.0" },
@@ -117,7 +117,7 @@ Deno.test("a wrapper does, under load, with a request in flight in each generati
     const after = await wrapperStatus(control);
     assertEquals(kernel(), held);
     assertEquals([after.pid, after.version, after.upgrades], [pid, to, index + 1]);
-    // Connections are counted within half a second, or not at all: they are the kernel's to know.
+    // Without the number of connections, which is missing where counting them takes too long.
     const [now, then] = [after, before].map(({ generations }) =>
       generations.map(({ number, pid, state }) => ({ number, pid, state }))
     );
@@ -212,7 +212,7 @@ Deno.test("what cannot succeed it leaves each role serving, and the reason is to
 
 /** How many upgrades follow each other: as many as MULTIBINDER_UPGRADES says, else a few. */
 const UPGRADES = Number(Deno.env.get("MULTIBINDER_UPGRADES") || 16);
-/** As many make the process as large as it gets. */
+/** After so many upgrades the process is as large as it gets. */
 const WARM_UP = 8;
 
 Deno.test(`${UPGRADES} upgrades under binds at full speed: none fails, nothing grows`, async () => {

@@ -42,7 +42,7 @@ Deno.test("a template that changes is a reload under load, a bad one is refused 
   await reloaded("generation 2 serves");
   wrapper.template = site(tag(target), "<%= nothing %>");
   await reloaded(/nothing/);
-  // Whoever asks for it has it tried again, a change of nothing does not.
+  // The bad config is tried again when somebody asks for it, and not when an editor leaves a backup.
   assertStrictEquals((await ask("reload", wrapper.control)).code, 1);
   write(folder.file("certificate.pem~"), "");
   wrapper.template = site(tag(target), "three");
@@ -160,7 +160,7 @@ Deno.test("the commands around a reload refuse it, make ready what it takes, and
   const { generation, pid } = await wrapper.serving();
   assertStrictEquals(generation, 2);
   await until(() => textOf(told).split("\n").length === 3);
-  // What the command before it has changed is no further reload.
+  // What the command before a reload has changed leads to no further one.
   assertEquals(Deno.readTextFileSync(told), `failure 1 ${first}\nsuccess 2 ${pid}\n`);
 });
 
