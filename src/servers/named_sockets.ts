@@ -91,7 +91,7 @@ export function variablesFor(sockets: readonly NamedSocket[]): Record<string, st
 
 /**
  * Puts the numbers of sockets in the place of `{NAME}` in words; `{{NAME}}` stands for `{NAME}` itself.
- * Without any socket the words are left as they are.
+ * Without any name the words are left as they are.
  * @param words a command, of which the first is the program and left as it is
  * @param further names of other descriptors, with their numbers
  * @throws {UserError} for a name that no socket has
@@ -102,9 +102,9 @@ export function withNumbers(
   further: Readonly<Record<string, number>> = {},
 ): [string, ...string[]] {
   const [first, ...rest] = words;
-  if (sockets.length === 0) return [first, ...rest];
   const numbers = new Map(Object.entries(further));
   sockets.forEach(({ name }, index) => numbers.set(name, FIRST_FD + index));
+  if (numbers.size === 0) return [first, ...rest];
   const insert = (word: string) =>
     word.replaceAll(/\{\{([A-Za-z][\w-]*)\}\}|\{([A-Za-z][\w-]*)\}/g, (_, literal, name) => {
       if (literal !== undefined) return `{${literal}}`;

@@ -78,19 +78,25 @@ class Recorder extends Children {
 
 Deno.test("{ready} is the descriptor after those of all sockets, and of templates' as well", async () => {
   const poller = new Poller();
-  using children = new Recorder();
   const { reader, writer } = createPipe();
   using _reader = reader;
   using _writer = writer;
-  const service = understand(["serve", "{http}", "{ready}"], { ...OPTIONS, sign: "fd" });
-  const { named } = OPTIONS;
-  // The second one is a template's.
+  // The sockets that no option names are a template's.
   const sockets = [reader, writer];
-  const launch = { children, poller, log: silentLog, files: new Map(), env: {}, sockets, named };
-  await service.start(new Launch(launch)).exited;
-  const [{ argv, env } = { argv: [] }] = children.started;
-  assertEquals(argv.slice(-2), ["3", "5"]);
-  assertEquals(env?.FD_READY, "5");
+  for (
+    const [named, words] of [[OPTIONS.named, ["{http}", "{ready}"]], [[], [
+      "3",
+      "{ready}",
+    ]]] as const
+  ) {
+    using children = new Recorder();
+    const service = understand(["serve", ...words], { ...OPTIONS, named, sign: "fd" });
+    const launch = { children, poller, log: silentLog, files: new Map(), env: {}, sockets, named };
+    await service.start(new Launch(launch)).exited;
+    const [{ argv, env } = { argv: [] }] = children.started;
+    assertEquals(argv.slice(-2), ["3", "5"]);
+    assertEquals(env?.FD_READY, "5");
+  }
   await settled(poller);
 });
 
