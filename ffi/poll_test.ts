@@ -11,9 +11,9 @@ import { createPipe } from "./pipe.ts";
 import { Poller } from "./poll.ts";
 import { sendSignal } from "./process.ts";
 
-/** Milliseconds that no test needs: it would fail. */
+/** Milliseconds for which a test waits only if it fails. */
 const LONG = 20_000;
-/** Turns of a ping-pong after which whatever else should have happened has been starved. */
+/** Turns of a ping-pong in which everything else should have had its turn. */
 const STARVED = 200_000;
 const poller = new Poller();
 
@@ -195,7 +195,7 @@ const GOING = 100;
 
 /**
  * Two sockets that send a byte to and fro.
- * @returns a promise that is kept once they have done so a hundred times, and a function that ends them
+ * @returns a promise that resolves once they have done so a hundred times, and a function that ends them
  */
 function pingPong(): { going: Promise<void>; stop: () => Promise<void> } {
   const [near, far] = connectedPair();
@@ -224,7 +224,7 @@ function pingPong(): { going: Promise<void>; stop: () => Promise<void> } {
 Deno.test("a timer runs while descriptors keep the poll busy", async () => {
   const { going, stop } = pingPong();
   await going;
-  // Deno's own timers get their turn: this one comes before the ping-pong has starved it.
+  // Deno's own timers have their turn: this one ends before the ping-pong does by itself.
   await new Promise((resolve) => setTimeout(resolve, 1));
   await stop();
 });

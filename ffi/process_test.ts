@@ -30,8 +30,8 @@ import { spawn } from "./spawn.ts";
 const poller = new Poller();
 
 /**
- * Runs `action` and then reaps the children that it names, each time that SIGCHLD tells of some. There may be
- * others: under qemu, discarding a descriptor leaves a child of the ordinary kind.
+ * Runs `action`, and then reaps the children that it names, at each SIGCHLD. There may be others: under qemu,
+ * discarding a descriptor leaves a child of the ordinary kind.
  */
 async function reaping(action: () => number[]): Promise<Map<number, ExitStatus>> {
   const ended = new Map<number, ExitStatus>();

@@ -37,8 +37,8 @@ function run(command: string, options: Partial<SpawnOptions>): void {
 }
 
 /**
- * Looks at a child that runs: `cat`, which has answered, so that neither the program's start nor a tool
- * that looks at itself is in the picture.
+ * Looks at a running child: a `cat` that has answered once, so that what is seen is neither its start nor what a
+ * tool does to look at itself.
  */
 function inspectChild(fds: readonly Fd[], look: (pid: number) => void): void {
   const { reader: stdin, writer: input } = createPipe();

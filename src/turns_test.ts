@@ -21,7 +21,7 @@ Deno.test("however many have long work, others have a turn between two pieces of
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
   await Promise.all(long);
-  // The first pieces are the others' own: from then on there is one a turn.
+  // The first piece of each comes at once: from then on there is one piece in a turn.
   const steps = seen.slice(1).map((count, index) => count - (seen[index] ?? 0));
   assertEquals(Math.max(...steps), 1);
 });

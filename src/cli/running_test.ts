@@ -29,7 +29,7 @@ async function found(status: object): Promise<Record<string, string>> {
   );
 }
 
-Deno.test("what a status has that will bite is found, and nothing else", async () => {
+Deno.test("what in a status means trouble is found, and nothing else", async () => {
   const address = "127.0.0.1:80";
   const draining = (count: number) => ({
     generations: Array.from({ length: count }, (_, index) => {

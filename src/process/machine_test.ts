@@ -3,7 +3,7 @@ import { examineMachine, type Read, type Subject } from "./machine.ts";
 
 const SUBJECT: Subject = { process: "self", name: "it", sockets: 10, backlog: 1000 };
 
-/** A machine on which nothing bites, and what is different about it. */
+/** A machine on which nothing is wrong, but for what is different. */
 function machine(different: Record<string, string | undefined> = {}): Read {
   const files: Record<string, string | undefined> = {
     "/proc/sys/net/core/somaxconn": "4096\n",
@@ -27,11 +27,11 @@ function levels(read: Read, subject: Partial<Subject> = {}): Record<string, stri
   );
 }
 
-Deno.test("on a machine where nothing bites, nothing is found", () => {
+Deno.test("on a machine where nothing is wrong, nothing is found", () => {
   assertEquals(levels(machine()), {});
 });
 
-Deno.test("each setting that bites is found, and no other", () => {
+Deno.test("each setting that causes trouble is found, and no other", () => {
   const root = { "/proc/self/status": "CapEff:\t000001ffffffffff\n" };
   const limits = (hard: string) => ({
     "/proc/self/limits": `Max open files  64  ${hard}  files\n`,

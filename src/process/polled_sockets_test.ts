@@ -15,8 +15,8 @@ import { PolledSockets } from "./polled_sockets.ts";
 const poller = new Poller();
 
 /**
- * Polls sockets 3, 4 and 5, and 4 once more as 14, and lets another process hold them, too. By a line it closes those named, and
- * opens something else under their numbers.
+ * Polls the sockets 3, 4 and 5, and 4 once more as 14, which another process has open, too. It closes the
+ * descriptors whose numbers a line of its input has, and opens something else under these numbers.
  */
 const SERVER = `
 import os, select, signal, socket, sys
@@ -37,7 +37,7 @@ for line in sys.stdin:
     print("closed", line.strip(), flush=True)
 `;
 
-/** Starts programs as {@link Children} does; those that other tests start are not its to reap. */
+/** Starts programs as {@link Children} does, but reaps no program that another test has started. */
 const children: Pick<Children, "start"> = {
   start(options) {
     const pid = spawn(options);
@@ -50,7 +50,7 @@ const children: Pick<Children, "start"> = {
   },
 };
 
-/** @param user becomes that one first */
+/** Starts it. @param user the uid that it is to have, if not ours */
 async function startServer(
   user: readonly string[] = [],
 ): Promise<{ program: Program; inodes: number[] }> {

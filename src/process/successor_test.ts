@@ -30,7 +30,7 @@ const STATE: CommonState & { text: string } = {
 
 const parse = (json: string): typeof STATE => JSON.parse(json);
 
-/** What is inherited from a memfd whose number stands in the environment, which is closed if it was left. */
+/** What is inherited from a memfd whose number the environment has; the memfd is closed in any case. */
 function inherit(memfd: Fd, variable = String(memfd.number)) {
   Deno.env.set("MULTIBINDER_STATE_FD", variable);
   const { number } = memfd;
@@ -82,7 +82,7 @@ Deno.test("a state is believed from a memfd of ours for this process alone", asy
       /control\.fd is 999999, which was not passed on/,
     ],
     [
-      // As everything that the runtime has opened by itself.
+      // It is close-on-exec, as everything that the runtime has opened by itself.
       () => sealed({ ...STATE, control: { fd: own.number } }),
       /control\.fd is \d+, which was not passed on/,
     ],

@@ -10,7 +10,7 @@ import { RPC, RpcError } from "../control/messages.ts";
 import { Upgrade, type UpgradeContext } from "./upgrade.ts";
 import { VERSION } from "../version.ts";
 
-/** A successor that is no program: it is checked, and executed in vain, which ends an attempt. */
+/** An upgrade whose successor is no program: executing it always fails, and so ends the attempt. */
 class Scene implements Disposable {
   readonly log: string[] = [];
   readonly children = new Children();
@@ -19,7 +19,7 @@ class Scene implements Disposable {
   readonly kept: (readonly Fd[])[] = [];
   readonly blocked = new Set<string>();
   readonly upgrade: Upgrade;
-  /** Ends of what is under way, one after another. */
+  /** The ends of what is under way, one after the other. */
   readonly ends: PromiseWithResolvers<void>[] = [];
   /** How often it was asked whether something is under way. */
   asked = 0;
@@ -72,7 +72,7 @@ class Scene implements Disposable {
   }
 }
 
-/** Turns of the event loop in which what polls would do so: that nothing happens, nothing tells. */
+/** Lets the event loop turn so often that whatever polls would have done so: nothing else shows that nothing happens. */
 async function turns(): Promise<void> {
   for (let left = 20; left > 0; left--) await new Promise((resolve) => setTimeout(resolve, 1));
 }
