@@ -8,8 +8,6 @@
 declare module "@std/assert" {
   type ErrorClass<E extends Error> = abstract new (...args: never[]) => E;
 
-  export class AssertionError extends Error {}
-
   export function assert(expr: unknown, msg?: string): asserts expr;
   export function fail(msg?: string): never;
 

@@ -8,8 +8,6 @@
 declare module "@std/cli/parse-args" {
   /** How the words are to be understood. */
   export interface ParseOptions {
-    /** Whether the words after `--` come apart, as `--` in the result. */
-    "--"?: boolean;
     /** Names whose values are texts, never numbers or `true`; `_` for the words that are no options. */
     string?: string | readonly string[];
     /** Names whose values are collected in a list. */

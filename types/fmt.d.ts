@@ -21,28 +21,18 @@ declare module "@std/fmt/colors" {
 }
 
 declare module "@std/fmt/duration" {
-  export interface FormatOptions {
-    /** `narrow`, the default: `1m 30s`; `full`: `1 minute, 30 seconds`; `digital`: `00:00:01:30` */
-    style?: "narrow" | "digital" | "full";
-    /** Whether units without a value are left out; of 0 nothing is left then. */
-    ignoreZero?: boolean;
-  }
-
-  /** @param ms milliseconds; the smallest unit is a nanosecond */
-  export function format(ms: number, options?: FormatOptions): string;
+  /**
+   * Gives a duration as in `1m 30s`.
+   * @param ms milliseconds; the smallest unit is a nanosecond
+   * @param options `ignoreZero`: whether units without a value are left out, which of 0 leaves nothing
+   */
+  export function format(ms: number, options?: { ignoreZero?: boolean }): string;
 }
 
 declare module "@std/fmt/bytes" {
-  export interface FormatOptions {
-    bits?: boolean;
-    /** Whether the units are powers of 1024: `KiB`, not `kB`. */
-    binary?: boolean;
-    signed?: boolean;
-    locale?: boolean | string | string[];
-    minimumFractionDigits?: number;
-    maximumFractionDigits?: number;
-  }
-
-  /** Rounds to three digits, unless told how many decimals there are: `1.34 MB`. */
-  export function format(num: number, options?: FormatOptions): string;
+  /**
+   * Gives a number of bytes, rounded to three digits, as in `1.34 MB`.
+   * @param options `binary`: whether the units are powers of 1024: `KiB`, not `kB`
+   */
+  export function format(num: number, options?: { binary?: boolean }): string;
 }

@@ -6,11 +6,7 @@
  */
 declare module "@std/text/closest-string" {
   /** @throws {TypeError} when there are no words */
-  export function closestString(
-    givenWord: string,
-    possibleWords: readonly string[],
-    options?: { caseSensitive?: boolean; compareFn?: (a: string, b: string) => number },
-  ): string;
+  export function closestString(givenWord: string, possibleWords: readonly string[]): string;
 }
 
 declare module "@std/text/levenshtein-distance" {
