@@ -1,8 +1,8 @@
 /**
  * `multibinder become PROGRAM ARG...`, hidden: becomes that program, and tells it its own pid in LISTEN_PID.
  *
- * Programs take the descriptors of sd_listen_fds(3) only if that variable names them, and a pid is known
- * to nobody before there is the process.
+ * Programs take the descriptors of sd_listen_fds(3) only if that variable has their own pid, which nobody knows
+ * before the process exists.
  */
 
 import { SystemError } from "../../ffi/errno.ts";

@@ -82,7 +82,7 @@ async function parse(path: string, text: string): Promise<Record<string, unknown
     return parse(text);
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    // What follows is the line itself.
+    // The message goes on with the line of the file, which is not shown.
     const [why = ""] = error.message.split("\n");
     throw usageError(`${path}:${error.line}: ${why}`);
   }

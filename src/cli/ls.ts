@@ -47,7 +47,7 @@ export const subcommand = defineSubcommand({
     }
     const isTerminal = Deno.stdout.isTerminal();
     setColorEnabled(isTerminal);
-    // Lines that a terminal breaks are no table.
+    // A table whose lines the terminal breaks could not be read.
     const width = isTerminal ? Deno.consoleSize().columns || Infinity : Infinity;
     print([...socketLines(sockets, Date.now(), width), ...troubleLines(sockets), ""].join("\n"));
     return EXIT.ok;

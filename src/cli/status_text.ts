@@ -97,7 +97,7 @@ function text(value: unknown, now: number): string {
     return `${text(sock, now)}${how}, ${connected ? "connected" : "not connected"}`;
   }
   if (typeof limit === "number") return `${text(length, now)} of ${limit}`;
-  // A generation, in a wrapper's row of the table of them.
+  // A generation, in a wrapper's row of the table of wrappers.
   if (typeof number === "number" && typeof state === "string") {
     return `${number} ${text(state, now)} (pid ${text(pid, now)})`;
   }

@@ -67,8 +67,8 @@ export function render(template: string, options: RenderOptions): string {
   });
   const { names: scope, fetch } = scopeOf(options.env, options.bind);
   const emitted = emit(eta, pieces, Object.keys(scope));
-  // Eta's own parser turns CRLF into LF, knows neither <%# nor <%%, reads <%- and -%> otherwise than
-  // ERB, and rejects a lone quote in a comment: so its place is taken by ours, and Eta gets its AST.
+  // Our own parser replaces Eta's, which turns CRLF into LF, knows neither <%# nor <%%, reads <%- and -%> otherwise
+  // than ERB, and rejects a lone quote in a comment. Eta is given one element, which is all of the code.
   let code = emitted.code;
   eta.parse = () => [{ t: "e", val: code }];
   try {

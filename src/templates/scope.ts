@@ -89,7 +89,7 @@ function environment(env: Record<string, string>) {
 
 /**
  * What Eta's compiled code has in scope, for layouts, blocks and includes. A config has no use for it:
- * HAProxy takes several -f files. Left in sight, each would fail as a riddle, or print nothing.
+ * HAProxy takes several -f files. If a template could reach them, each would fail with a riddle, or print nothing.
  */
 const ETA = Object.fromEntries(
   [

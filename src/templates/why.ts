@@ -10,7 +10,8 @@ import { rubyArithmetic, rubyConstruct, rubyMethod, rubyWord } from "./ruby.ts";
 export function whyThrown(thrown: unknown, at: Place | undefined): string {
   if (!(thrown instanceof Error)) return String(thrown);
   if (thrown instanceof Unprintable) return whyUnprintable(thrown);
-  // V8 quotes the code, in which checks stand around operands; and of a text that is no JSON a part, perhaps of a secret.
+  // V8 quotes the code, in which our checks stand around operands; and a part of a text that is no JSON, which may be
+  // a secret.
   const why = (thrown.message || thrown.name).replaceAll(`${DATA}.list(...)`, "its list")
     .replace(/^Unexpected token .* is not valid JSON$/s, "the text is not valid JSON");
   const statement = at ? failingCode(at).trim() : "";
