@@ -8,7 +8,7 @@
 declare module "@std/cli/parse-args" {
   /** How the words are to be understood. */
   export interface ParseOptions {
-    /** Names whose values are texts, never numbers or `true`; `_` for the words that are no options. */
+    /** Names whose values are texts, never numbers or `true`. */
     string?: string | readonly string[];
     /** Names whose values are collected in a list. */
     collect?: string | readonly string[];
@@ -19,11 +19,6 @@ declare module "@std/cli/parse-args" {
     unknown?: (arg: string, key?: string, value?: unknown) => unknown;
   }
 
-  /** Values by the options' names, and the other words. */
-  export interface ParsedArgs {
-    [name: string]: unknown;
-    _: (string | number)[];
-  }
-
-  export function parseArgs(args: string[], options?: ParseOptions): ParsedArgs;
+  /** @returns values by the options' names */
+  export function parseArgs(args: string[], options?: ParseOptions): Record<string, unknown>;
 }

@@ -29,21 +29,21 @@ export async function parseCommandLine<O extends Options>(
   const { own, rest } = split(args, known, takesCommand);
   if (own.includes("--help=") || own.includes("-h")) return "help";
   const unknown: string[] = [];
+  const words: string[] = [];
   const names = Object.keys(known);
   // Each option is a list, so that one that is given twice is noticed; and its values are texts, since parseArgs
   // would make numbers of some.
   const parsed = parseArgs(own, {
-    string: [...names, "_"],
+    string: names,
     collect: names,
     unknown: (word, key) => {
-      if (key === undefined) return true;
-      unknown.push(word);
+      (key === undefined ? words : unknown).push(word);
       return false;
     },
   });
   const [wrong] = unknown;
   if (wrong !== undefined) throw await unknownOption(subcommand, wrong, names);
-  const words = [...parsed._.map(String), ...rest];
+  words.push(...rest);
   const values = Object.entries(known).map(([name, option]) => {
     const given = parsed[name];
     const texts = Array.isArray(given) ? given.map(String) : [];

@@ -116,6 +116,7 @@ Deno.test("a command for containers takes each option from the environment too",
 
 Deno.test("what is not in the table is refused, however it is written", async () => {
   const wrong = ["--a.b", "--time.x=1s", "--no-loud", "--__proto__", "--constructor", "--toString"];
+  wrong.push("--_", "--_=x", "-_", "-x_");
   for (const word of [...wrong, "--=x", "---", "--time2", "--Time=1", "-t", "-x5", "-5", "-t=1"]) {
     await refused([word], /unknown option -/);
     await refused([word, "true"], /unknown option -/);

@@ -1,4 +1,4 @@
-/** Files that a user names, damaged in every way: each is read, or refused as a mistake of the user's, in no time. */
+/** What a user writes, damaged in every way: it is read, or refused as a mistake of the user's, in no time. */
 
 import { assert } from "@std/assert";
 import fc from "fast-check";
@@ -8,6 +8,9 @@ import { tempDir } from "../../tests/support/temp_dir.ts";
 import { UserError } from "../errors.ts";
 import { parseEnvironment } from "../wrapper/environment_file.ts";
 import { readConfig } from "./bind_config.ts";
+import { parseCommandLine } from "./command_line.ts";
+import { allCommands, COMMANDS } from "./commands.ts";
+import { complete } from "./complete.ts";
 
 const OPTIONS = {
   mode: { placeholder: "BITS", about: "" },
@@ -45,6 +48,29 @@ const text = fc.array(
   ),
   { maxLength: 30 },
 ).map((words) => words.map(([one, times]) => one.repeat(times)).join(""));
+
+const commands = await allCommands();
+
+const argument = fc.oneof(
+  fc.constantFrom(...COMMANDS.keys(), "help", "--", "-", "-h", "--help", "--_", "-_", "--=", ""),
+  fc.constantFrom("--sock", "--sock=", "--listen", "http=:80", "--allow", "--take", "auto", ":80"),
+  fc.constantFrom("--log-level", "--json", "--no-json", "--__proto__", "--x.y=1", "--drain", "5m"),
+  fc.string({ maxLength: 8 }),
+);
+
+Deno.test("whatever the words of a command line are", async () => {
+  const held = () => Promise.resolve([":80"]);
+  await fc.assert(
+    fc.asyncProperty(fc.array(argument, { maxLength: 7 }), async (words) => {
+      await complete(words, COMMANDS, held);
+      for (const command of commands) {
+        const error = await parseCommandLine(command, words).catch((error) => error);
+        assert(!(error instanceof Error) || error instanceof UserError, String(error));
+      }
+    }),
+    { numRuns: Math.ceil(CASES / 10) },
+  );
+});
 
 Deno.test("whatever a config of the binder holds", async () => {
   using folder = tempDir();
