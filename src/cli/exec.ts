@@ -3,6 +3,7 @@
 import { EXIT, fromCommandLine, UserError } from "../errors.ts";
 import { createLog } from "../log.ts";
 import { DEFAULT_SOCK } from "../control/client.ts";
+import { surviveStrayFailures } from "../process/stray_failures.ts";
 import { insistOnDistinctNames, parseNamedSockets } from "../servers/named_sockets.ts";
 import { SERVERS, TEMPLATE_SERVER, understand } from "../servers/servers.ts";
 import { BINDER_OPTIONS, ENV_FILE, METRICS } from "./shared_options.ts";
@@ -195,6 +196,7 @@ export const subcommand = defineSubcommand({
     });
     const format = options["log-format"];
     const log = createLog({ format, level: options["log-level"] });
+    surviveStrayFailures(log);
     const naming = { name: first.replace(/^.*\//, ""), asFields: format === "json" };
     const wrapperOptions = {
       sock: options.sock,

@@ -2,6 +2,7 @@
 
 import { EXIT } from "../errors.ts";
 import { createLog } from "../log.ts";
+import { surviveStrayFailures } from "../process/stray_failures.ts";
 import { print } from "./output.ts";
 import { BINDER_OPTIONS, ENV_FILE } from "./shared_options.ts";
 import { defineSubcommand } from "./subcommand.ts";
@@ -42,6 +43,7 @@ export const subcommand = defineSubcommand({
     const templates = [{ template, target: output }];
     const names = TEMPLATE_SERVER.socketNames;
     const log = createLog({ format: options["log-format"], level: options["log-level"] });
+    surviveStrayFailures(log);
     const { files, sockets } = renderFiles(templates, environmentWith(options["env-file"]), names);
     if (options.strict) {
       const { chooseSockets } = await import("../wrapper/choose_sockets.ts");

@@ -46,6 +46,26 @@ for (const [what, make, why] of STRANGE) {
   });
 }
 
+Deno.test("what a template has started and not waited for ends no wrapper when it fails", async () => {
+  const target = newTarget();
+  await using binder = await startBinder();
+  const good = site(tag(target), "first");
+  await using wrapper = await startWrapper(good, { sock: binder.sock });
+  const codes = [
+    "Promise.reject(new Error('a mistake'))",
+    "Deno.readTextFile('/nowhere/at/all')",
+    "setTimeout(() => { throw new Error('a mistake') }, 0)",
+  ];
+  for (const [index, code] of codes.entries()) {
+    wrapper.template = `${good}<% ${code} %>\n`;
+    await reload(wrapper.control);
+    await wrapper.program.waitFor(/templates do not wait/, index + 1);
+    assertStrictEquals(await get(target), "first");
+  }
+  wrapper.template = good;
+  assertStrictEquals((await reload(wrapper.control)).code, 0);
+});
+
 Deno.test("a NUL in what a template throws, and in a variable, ends no wrapper", async () => {
   using folder = tempDir();
   const target = newTarget();
