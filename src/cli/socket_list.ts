@@ -3,7 +3,17 @@
 import { ControlClient } from "../control/client.ts";
 import type { AttachedWrapper, SocketReport, SocketsPage, Trouble } from "../control/reports.ts";
 import { messageOf, UserError } from "../errors.ts";
-import { list, natural, object, oneOf, orAbsent, orNull, record, text } from "../process/shape.ts";
+import {
+  list,
+  natural,
+  object,
+  oneOf,
+  orAbsent,
+  orNull,
+  record,
+  text,
+  whole,
+} from "../process/shape.ts";
 import { findHolders, type Holder, type Holders } from "../process/socket_holders.ts";
 import { wrapperReport } from "../process/state.ts";
 import { KnownGenerations } from "./known_generations.ts";
@@ -96,6 +106,9 @@ async function readPages(client: ControlClient): Promise<Pages> {
   return { reports: [...reports.values()], wrappers, troubles };
 }
 
+/** Milliseconds since 1970, as far as a Date has a text for them. */
+const time = whole(0, 8.64e15);
+
 const page = object<SocketsPage>({
   sockets: list(object<SocketReport>({
     address: text(),
@@ -109,7 +122,7 @@ const page = object<SocketsPage>({
       pid: natural,
       uid: natural,
       count: natural,
-      last: natural,
+      last: time,
     })),
     wrappers: list(natural),
     mended: orAbsent(natural),

@@ -98,7 +98,13 @@ Deno.test("what is wrong with a socket is listed with it", async () => {
 Deno.test("an answer that is no list of sockets is refused", async () => {
   using folder = tempDir();
   const sock = folder.file("sock");
-  for (const result of [true, [], { sockets: [{}], next: null }, { sockets: [] }]) {
+  const lent = { pid: 1, uid: 0, count: 1, last: Number.MAX_SAFE_INTEGER };
+  const socket = {
+    ...{ address: ":80", type: "tcp", inode: 1, queue: 0, limit: 1, drops: 0, since: 0 },
+    ...{ lentTo: [lent], wrappers: [], options: {} },
+  };
+  const pages = [{ sockets: [{}], next: null }, { sockets: [] }, { sockets: [socket], next: null }];
+  for (const result of [true, [], ...pages]) {
     await using _binder = await startLocalBinder(sock, {
       answer: () => () => Promise.resolve({ result, fds: [] }),
     });
