@@ -97,7 +97,7 @@ async function readPages(client: ControlClient): Promise<Pages> {
   const wrappers = new Map<number, AttachedWrapper>();
   const troubles: Trouble[] = [];
   for (let from: number | null = 0; from !== null;) {
-    const answer: SocketsPage = readPage(await client.call("sockets", [from]));
+    const answer: SocketsPage = readPage(await client.call("sockets", [from]), from);
     answer.sockets.forEach((report) => reports.set(report.address, report));
     answer.wrappers?.forEach((wrapper) => wrappers.set(wrapper.id, wrapper));
     troubles.push(...answer.troubles ?? []);
@@ -143,9 +143,12 @@ const page = object<SocketsPage>({
   }))),
 });
 
-function readPage(answer: unknown): SocketsPage {
+/** @param from the number of its first socket: that of the next page's is higher, or the pages would never end */
+function readPage(answer: unknown, from: number): SocketsPage {
   try {
-    return page(answer, "");
+    const found = page(answer, "");
+    if (found.next === null || found.next > from) return found;
+    throw new Error(`the page after ${from} is ${found.next}`);
   } catch (error) {
     throw new UserError(`the binder's answer is no list of sockets: ${messageOf(error)}`);
   }

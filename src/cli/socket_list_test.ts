@@ -103,7 +103,12 @@ Deno.test("an answer that is no list of sockets is refused", async () => {
     ...{ address: ":80", type: "tcp", inode: 1, queue: 0, limit: 1, drops: 0, since: 0 },
     ...{ lentTo: [lent], wrappers: [], options: {} },
   };
-  const pages = [{ sockets: [{}], next: null }, { sockets: [] }, { sockets: [socket], next: null }];
+  const pages = [
+    { sockets: [{}], next: null },
+    { sockets: [] },
+    { sockets: [socket], next: null },
+    { sockets: [], next: 0 },
+  ];
   for (const result of [true, [], ...pages]) {
     await using _binder = await startLocalBinder(sock, {
       answer: () => () => Promise.resolve({ result, fds: [] }),
