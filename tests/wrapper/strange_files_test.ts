@@ -58,12 +58,12 @@ Deno.test("what a template has started and not waited for ends no wrapper when i
   ];
   for (const [index, code] of codes.entries()) {
     wrapper.template = `${good}<% ${code} %>\n`;
-    await reload(wrapper.control);
+    await ask("reload", wrapper.control);
     await wrapper.program.waitFor(/templates do not wait/, index + 1);
     assertStrictEquals(await get(target), "first");
   }
   wrapper.template = good;
-  assertStrictEquals((await reload(wrapper.control)).code, 0);
+  assertStrictEquals((await ask("reload", wrapper.control)).code, 0);
 });
 
 Deno.test("a NUL in what a template throws, and in a variable, ends no wrapper", async () => {
