@@ -1,5 +1,6 @@
 /** Running a program to its end, and reading what it has written. */
 
+import { SystemError } from "../../ffi/errno.ts";
 import { createMemfd, readOutput } from "../../ffi/memfd.ts";
 import { type ExitStatus, sendSignal } from "../../ffi/process.ts";
 import type { SpawnOptions } from "../../ffi/spawn.ts";
@@ -49,7 +50,16 @@ export function endOutputs(): void {
   underWay.forEach(end);
 }
 
-/** Kills a process and all that it has started. */
+/**
+ * Kills a process and all that it has started. One of them may be another user's by then (sudo(8)), which we may not
+ * signal: that one is waited for.
+ */
 function end(pid: number): void {
-  for (const one of [pid, ...descendantsOf(pid)]) sendSignal(one, "SIGKILL");
+  for (const one of [pid, ...descendantsOf(pid)]) {
+    try {
+      sendSignal(one, "SIGKILL");
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+    }
+  }
 }
