@@ -9,6 +9,10 @@ import { codeOf, fileId, identity, infoOf, isSame, placeAt, removeIfSame } from 
 /** Tries to get a lock whose file its holder removes. */
 const MAX_TRIES = 10;
 
+/** How long, and how often, one tries to lock a file that one has made, in milliseconds. */
+const PATIENCE = 5000;
+const PAUSE = 5;
+
 /**
  * Has the programs that bind a path, in a folder that is held, take turns, until the end of the scope. The lock is
  * on a file beside it that no other user can open: a lock on anything else could be held by whoever likes, for ever.
@@ -21,7 +25,8 @@ export function takeTurn(path: string): Disposable | undefined {
     const lock = lockFile(name);
     if (lock === undefined) return undefined;
     const { file, isNew } = lock;
-    if (!tryLock(file)) {
+    // Another program may have been quicker to lock a new file. Only who has made it removes it, and so must not give up.
+    if (!tryLock(file) && !(isNew && lockSoon(file))) {
       file.close();
       throw new SystemError("flock", EAGAIN);
     }
@@ -43,6 +48,17 @@ export function takeTurn(path: string): Disposable | undefined {
 }
 
 const EAGAIN = 11;
+
+/** Waits until no other program has its turn; it has one for milliseconds, as a rule. */
+function lockSoon(file: Fd): boolean {
+  const nobody = new Int32Array(new SharedArrayBuffer(4));
+  const end = performance.now() + PATIENCE;
+  while (performance.now() < end) {
+    Atomics.wait(nobody, 0, 0, PAUSE);
+    if (tryLock(file)) return true;
+  }
+  return false;
+}
 
 function lockFile(name: string): { file: Fd; isNew: boolean } | undefined {
   try {
