@@ -3,9 +3,6 @@
 import "./image.ts";
 import "./walk_through.ts";
 import "./first_process.ts";
-import "./privileges.ts";
 import "./binder_restart.ts";
 import "./readme.ts";
-import "./servers.ts";
-import "./kube.ts";
 import "./on_docker.ts";

@@ -111,6 +111,7 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
     },
   },
   "seven times kill -9 of the binder": {
+    isExtra: true,
     act: (host) => killTimes(host, 7, mainPid(host, BINDER)),
   },
   ":80 left out of the config, a restart, and put back with a restart": {
@@ -132,6 +133,7 @@ export const DEEDS: Readonly<Record<string, Deed>> = {
     },
   },
   "a stop of the binder with its socket, a restart of HAProxy, and a start of the binder": {
+    isExtra: true,
     act: async (host) => {
       await host.run("systemctl", "stop", "multibinder.socket", BINDER);
       await host.run("systemctl", "restart", HAPROXY);
