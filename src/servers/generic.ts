@@ -18,7 +18,7 @@ import type { Launch, Words } from "./launch.ts";
 import { variableOf, withNumbers } from "./named_sockets.ts";
 import type { Profile } from "./profiles.ts";
 import { READY_VARIABLE, startWithReadiness } from "./readiness.ts";
-import type { Server, Service, ServiceOptions, Started } from "./service.ts";
+import type { Server, Service, ServiceOptions, Sign, Started } from "./service.ts";
 
 const EXAMPLE = "python3 server.py --fd {http}";
 
@@ -51,11 +51,20 @@ export function genericServer(profile?: Profile): Server {
   return server;
 }
 
+/** What a user reads of a sign that has not come. */
+const SIGNS: Readonly<Record<Sign, string>> = {
+  notify: "READY=1 at NOTIFY_SOCKET",
+  fd: `a line on the descriptor of ${READY_VARIABLE}`,
+  poll: "that it polls its sockets",
+};
+
 class Generic implements Service {
   readonly purpose = "run";
   readonly stopSignals: { soft: SignalName; hard: SignalName };
   readonly configs: readonly string[];
   readonly identity: string;
+  readonly #sign: Sign | undefined;
+  readonly awaited: string | undefined;
   readonly mayMissStop: boolean;
   readonly #wantsOwnPid: boolean;
 
@@ -69,6 +78,8 @@ class Generic implements Service {
     const numbered = this.#withNumbers(words, named.length);
     const namesSockets = numbered.some((word, index) => word !== words[index]);
     this.#wantsOwnPid = !(namesSockets && profile?.takesTwice);
+    this.#sign = options.sign ?? profile?.sign;
+    this.awaited = this.#sign && SIGNS[this.#sign];
     this.configs = words.slice(1).filter(isFile);
     this.stopSignals = {
       soft: stopSignal ?? profile?.soft ?? "SIGTERM",
@@ -124,7 +135,7 @@ class Generic implements Service {
       argv: this.#words(launch),
       env: this.#environment(launch),
       wantsOwnPid: this.#wantsOwnPid,
-      sign: this.options.sign ?? this.profile?.sign,
+      sign: this.#sign,
       settle: this.options.settle,
     });
   }

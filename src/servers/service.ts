@@ -71,6 +71,8 @@ export interface Service {
   readonly purpose: "run" | "check" | "question";
   /** Paths of the config files that the command names. Which of them are templates is not its business. */
   readonly configs: readonly string[];
+  /** The only sign that a generation is up, where there is one, for the message that it has not come in time. */
+  readonly awaited?: string | undefined;
   /** Where the pid of the generation that serves is to be written, if anywhere. */
   readonly pidFile?: string;
   /** Processes that the first generation replaces: told to stop once it serves. */

@@ -47,8 +47,8 @@ export interface GenerationEvents {
   ready: { pid: number };
   /** It can no longer be learnt whether it is up. */
   unready: { pid: number; why: string };
-  /** Its time to come up is over. `said` is what it has written so far, where that is known. */
-  "ready-timeout": { pid: number; said?: readonly string[] };
+  /** Its time to come up is over. `said` is what it has written so far, `awaited` the sign, where these are known. */
+  "ready-timeout": { pid: number; said?: readonly string[]; awaited?: string };
   /** It has stayed up for the settle time. */
   "settle-timeout": { pid: number };
   /** It has served for longer than any pause before a restart. */

@@ -217,11 +217,17 @@ export class Generations {
   /** Gives the supervisor an event later; one that is about a process, only if that still runs. */
   setTimer(ms: number, event: Event): void {
     const fire = () => {
-      const said = event.type === "ready-timeout" ? this.#wordsOf(event.pid) : undefined;
-      this.tell(said ? { ...event, said } as Event : event);
+      this.tell(event.type === "ready-timeout" ? { ...event, ...this.#unready(event.pid) } : event);
     };
     if ("pid" in event) this.#processes.get(event.pid)?.after(ms, fire);
     else setTimeout(fire, ms);
+  }
+
+  /** What is known of a generation that has not come up. */
+  #unready(pid: number): { said?: readonly string[]; awaited?: string } {
+    const said = this.#wordsOf(pid);
+    const { awaited } = this.#service;
+    return { ...(said && { said }), ...(awaited !== undefined && { awaited }) };
   }
 
   /** Tells the processes that the command names to give way to the first generation. */

@@ -234,7 +234,8 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
   it.startNext(40);
   it.expect([timeout("ready", 40)], ["soft 40", "drain timer 40", "rollback"]);
   it.startNext(41);
-  it.expect([{ type: "ready-timeout", pid: 41, said: ["waiting for the database"] }], [
+  const words = ["waiting for the database"];
+  it.expect([{ type: "ready-timeout", pid: 41, said: words, awaited: "READY=1" }], [
     "soft 41",
     "drain timer 41",
     "rollback",
@@ -253,7 +254,7 @@ Deno.test("each start and reload has one outcome, with its reason", () => {
     "failed: exited with code 3 before it served: see its lines in the wrapper's log",
     "failed: ended by signal 11 before it served: see its lines in the wrapper's log",
     "failed: not ready within 60ms: see its lines in the wrapper's log",
-    "failed: not ready within 60ms; it said: waiting for the database",
+    "failed: not ready within 60ms (awaited: READY=1); it said: waiting for the database",
     "failed: exited with code 1 before it served; it said nothing",
     "failed: exited with code 1 before it served; it said: cannot bind socket | exiting",
     "ok: generation 8 serves",

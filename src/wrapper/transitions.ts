@@ -146,9 +146,14 @@ function giveUp(step: Step, candidate: Generation, { why }: { why: string }): vo
   fail(step, { why, exitCode: EXIT.failure });
 }
 
-function giveUpLate(step: Step, candidate: Generation, { said }: EventOf<"ready-timeout">): void {
+function giveUpLate(
+  step: Step,
+  candidate: Generation,
+  { said, awaited }: EventOf<"ready-timeout">,
+): void {
   const late = `not ready within ${describeDuration(step.limits.ready)}`;
-  giveUp(step, candidate, { why: late + wordsOf(said) });
+  const sign = awaited === undefined ? "" : ` (awaited: ${awaited})`;
+  giveUp(step, candidate, { why: late + sign + wordsOf(said) });
 }
 
 /** The last words of a server that has not come up. @param said undefined where they are not known */

@@ -151,7 +151,7 @@ Deno.test("a reload is refused that would not come up, and the old one goes on",
       "import os; os.fork() and os._exit(0); input()",
       /exited with code 0 before it served, though/,
     ],
-    [ANSWER(""), /^not ready within 5s/],
+    [ANSWER(""), /^not ready within 5s \(awaited: READY=1 at NOTIFY_SOCKET\)/],
     [ANSWER(`notify("READY=1"); os._exit(4)`), /^exited with code 4 before it served: /],
   ];
   for (const [script, why] of refused) {
