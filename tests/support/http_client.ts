@@ -41,8 +41,16 @@ export class HttpConnection implements Disposable {
 
   private constructor(readonly connection: Deno.TcpConn) {}
 
+  /** Connects, as long as that may take: a first packet that is dropped would be sent again for minutes. */
   static async open(target: Target): Promise<HttpConnection> {
-    return new HttpConnection(await Deno.connect(target));
+    const late = new AbortController();
+    const why = new Error(`no connection in ${PATIENCE} ms`);
+    const deadline = setTimeout(() => late.abort(why), PATIENCE);
+    try {
+      return new HttpConnection(await Deno.connect({ ...target, signal: late.signal }));
+    } finally {
+      clearTimeout(deadline);
+    }
   }
 
   /** Whether not a byte of the next reply has come, and the time for it is not over. */
