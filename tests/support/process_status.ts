@@ -2,15 +2,18 @@
 
 import { PATIENCE } from "./deadline.ts";
 
+/** The longest pause between two looks, in milliseconds: looking must not take the processor from what is awaited. */
+const MAX_PAUSE = 10;
+
 /** Looks again and again until something holds: of many states nobody is told when they change. */
 export async function until(
   holds: () => boolean | Promise<boolean>,
   patience = PATIENCE,
 ): Promise<void> {
-  for (const start = performance.now(); !await holds();) {
+  const start = performance.now();
+  for (let pause = 1; !await holds(); pause = Math.min(2 * pause, MAX_PAUSE)) {
     if (performance.now() - start > patience) throw new Error(`it did not come to be: ${holds}`);
-    // Lets everything else that is due happen first.
-    await Deno.stat("/proc/self");
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
 
@@ -45,7 +48,11 @@ export function familyOf(pid: number): number[] {
 /** Stops processes where they are, until they get SIGCONT. */
 export async function suspend(...pids: number[]): Promise<void> {
   for (const pid of pids) Deno.kill(pid, "SIGSTOP");
-  await until(() => pids.every((pid) => processStatus(pid, "State")?.startsWith("T")));
+  // Each of its threads stops by itself, and may accept one connection more until then.
+  const threads = pids.flatMap((pid) =>
+    [...Deno.readDirSync(`/proc/${pid}/task`)].map(({ name }) => Number(name))
+  );
+  await until(() => threads.every((one) => processStatus(one, "State")?.startsWith("T")));
 }
 
 /** The name of the program that a process runs. */

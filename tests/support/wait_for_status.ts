@@ -6,7 +6,7 @@ import type { Status } from "./status.ts";
 import { PATIENCE } from "./deadline.ts";
 
 /** Between two looks, in milliseconds: looking must not take the processor from what is awaited. */
-const PAUSE = 5;
+const PAUSE = 10;
 
 /**
  * Waits until the status of a running program is so.

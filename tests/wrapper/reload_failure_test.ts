@@ -227,7 +227,7 @@ Deno.test("what a generation has accepted that is given up is answered", async (
   const lost = folder.file("lost");
   file.replaceByScript(`trap '' USR1\nuntil [ -e ${lost} ]; do sleep 0.05; done`);
   const failed = failToReload(wrapper, /multibinder ended with exit code 0/);
-  Deno.kill(serving, "SIGSTOP");
+  await suspend(serving);
   using client = await HttpConnection.open(target);
   await client.send("/slow", ["Connection: close"]);
   using request = await backend.request();
