@@ -25,8 +25,8 @@ TOGETHER=(tests/systemd tests/container)
 ALONE=(tests/wrapper/drain_test.ts)
 # The part of the system tests that `quick` runs: what README promises first.
 PROMISES=(tests/binder/bind_test.ts tests/wrapper/reload_test.ts tests/cli/command_line_test.ts)
-# How long a nightly soak lasts.
-SOAK_MINUTES=10
+# How long a nightly soak lasts, if the environment does not say.
+SOAK_MINUTES=${SOAK_MINUTES:-10}
 
 . scripts/toolchain.sh
 need_tools haproxy wrk curl python3 strace gcc tmux promtool:prometheus podman runc debootstrap iptables \
@@ -263,11 +263,9 @@ nightly() {
     tests/examples/readme_test.ts
   start step "packages twice, and lintian's word" scripts/check/packages.sh
   start step "packages for arm64" scripts/check/arm64_package.sh
-  newer_runtime_tests
-  # The rest wants the machine for itself.
-  at_once=1
   start step "every system call fails in turn" scripts/faults.sh
-  # Its numbers are kept in dist/benchmarks; it fails of a lost connection alone.
+  newer_runtime_tests
+  # It has the machine for itself. Its numbers are kept in dist/benchmarks; it fails of a lost connection alone.
   start step "the benchmark, quickly" scripts/bench.sh --quick
   finish_all
   cat >docs/nightly.md <<END
