@@ -21,8 +21,9 @@ esac
 # Folders whose tests share what takes long to set up, images of containers: each runs in one process. They take
 # longest, and come first.
 TOGETHER=(tests/systemd tests/container)
-# It wants the machine for itself: it measures what a generation that drains costs the others.
-ALONE=(tests/wrapper/drain_test.ts)
+# These want the machine for themselves: they measure what a generation that drains costs the others, and flood a
+# binder, which takes all of a processor that others could use.
+ALONE=(tests/wrapper/drain_test.ts tests/binder/crowd_test.ts)
 # The part of the system tests that `quick` runs: what README promises first.
 PROMISES=(tests/binder/bind_test.ts tests/wrapper/reload_test.ts tests/cli/command_line_test.ts)
 # How long a nightly soak lasts, if the environment does not say.
@@ -153,19 +154,15 @@ build() {
   [[ -e $work/built ]]
 }
 
-# The biggest files first, which take longest as a rule: a long one at the end would run by itself. One more than
-# there are processors, since each of these waits for a tenth of its time; but not beside whole folders of containers.
+# The biggest files first, which take longest as a rule: a long one at the end would run by itself.
 system_tests() {
-  local path at_once=$at_once
-  for path in "${TOGETHER[@]}"; do tests "$path" "$path"; done
-  ((${#running[@]} < at_once)) || finish
-  at_once=$((at_once + 1))
+  local path
   # All that is done on a Docker engine, and three of them, is for the nights.
-  for path in $(find tests -path tests/docker -prune -o -name '*_test.ts' -print0 | xargs -0 ls -S); do
+  for path in "${TOGETHER[@]}" $(find tests -path tests/docker -prune -o -name '*_test.ts' -print0 | xargs -0 ls -S); do
     [[ " ${TOGETHER[*]} " == *" ${path%/*} "* || " ${ALONE[*]} " == *" $path "* ]] || tests "$path" "$path"
   done
   finish_all
-  at_once=1
+  local at_once=1
   for path in "${ALONE[@]}"; do tests "$path" "$path"; done
   finish_all
 }

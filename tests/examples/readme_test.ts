@@ -8,7 +8,7 @@ import { tempDir } from "../support/temp_dir.ts";
 import { ignoreUnless } from "../support/users.ts";
 
 /** How often: as MULTIBINDER_PASTES says, else a few times. */
-const PASTES = Number(Deno.env.get("MULTIBINDER_PASTES") || 10);
+const PASTES = Number(Deno.env.get("MULTIBINDER_PASTES") || 4);
 const AT_ONCE = 2;
 
 /** A shell with job control, in which nobody else has port 8080 or this folder. */

@@ -6,7 +6,7 @@ import { loopbackHost } from "./temp_dir.ts";
 /** How long a request may take before it counts as failed, in milliseconds. */
 const PATIENCE = 10_000;
 /** How long a client of a load rests between two requests unless it is told otherwise, in milliseconds. */
-const PAUSE = 5;
+const PAUSE = 10;
 
 export interface Target {
   hostname: string;

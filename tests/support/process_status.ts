@@ -2,8 +2,13 @@
 
 import { PATIENCE } from "./deadline.ts";
 
-/** The longest pause between two looks, in milliseconds: looking must not take the processor from what is awaited. */
-const MAX_PAUSE = 10;
+/**
+ * Looking must not take the processor from what is awaited. The longest pause after a look that takes no time, and
+ * after any, in milliseconds; and how many times as long as a look the pause after it is.
+ */
+const SHORT_PAUSE = 10;
+const LONG_PAUSE = 100;
+const REST = 3;
 
 /** Looks again and again until something holds: of many states nobody is told when they change. */
 export async function until(
@@ -11,9 +16,13 @@ export async function until(
   patience = PATIENCE,
 ): Promise<void> {
   const start = performance.now();
-  for (let pause = 1; !await holds(); pause = Math.min(2 * pause, MAX_PAUSE)) {
-    if (performance.now() - start > patience) throw new Error(`it did not come to be: ${holds}`);
-    await new Promise((resolve) => setTimeout(resolve, pause));
+  for (let pause = 1;; pause = Math.min(2 * pause, SHORT_PAUSE)) {
+    const look = performance.now();
+    if (await holds()) return;
+    const end = performance.now();
+    if (end - start > patience) throw new Error(`it did not come to be: ${holds}`);
+    const rest = Math.min(Math.max(pause, REST * (end - look)), LONG_PAUSE);
+    await new Promise((resolve) => setTimeout(resolve, rest));
   }
 }
 

@@ -4,6 +4,7 @@ import { assertEquals } from "@std/assert";
 import { site, tag, wrapperCommand } from "../support/haproxy.ts";
 import { newTarget } from "../support/http_client.ts";
 import { startBinder } from "../support/binder.ts";
+import { until } from "../support/process_status.ts";
 import { startProgram } from "../support/program.ts";
 import { tempDir } from "../support/temp_dir.ts";
 import { waitForStatus } from "../support/wait_for_status.ts";
@@ -27,6 +28,14 @@ for line in sys.stdin:
 print("ended with", child.wait(), flush=True)
 `;
 
+/** Whether one of a process's threads waits for room in a pipe (proc_pid_wchan(5)). */
+function isStuck(pid: number): boolean {
+  const folder = `/proc/${pid}/task`;
+  return [...Deno.readDirSync(folder)].some(({ name }) =>
+    Deno.readTextFileSync(`${folder}/${name}/wchan`).includes("pipe_write")
+  );
+}
+
 /** Stops a wrapper whose server is stuck in a write. @returns the exit code */
 async function stop(drain: string, signals: readonly Deno.Signal[]): Promise<string | undefined> {
   using folder = tempDir();
@@ -40,10 +49,14 @@ async function stop(drain: string, signals: readonly Deno.Signal[]): Promise<str
     command: ["haproxy", "-f", path],
   });
   await using program = startProgram(["python3", "-c", SCRIPT, ...command], { stdin: "piped" });
-  await waitForStatus(program, control, serves);
+  const { generations: [server] } = await waitForStatus(program, control, serves);
   await program.write("fill\n");
   await program.waitFor(/full/);
-  for (const signal of signals) await program.write(`${signal}\n`);
+  for (const signal of signals) {
+    await program.write(`${signal}\n`);
+    // Both at once the server would obey before it says anything.
+    await until(() => isStuck(server?.pid ?? 0));
+  }
   await program.closeInput();
   const [, code] = await program.waitFor(/ended with (\d+)/);
   return code;
