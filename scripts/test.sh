@@ -209,7 +209,7 @@ haproxy_tests() {
   done
   for release in bookworm trixie sid; do
     if haproxy=$(scripts/check/debian_program.sh "$release" haproxy 2>"$work/why"); then
-      [[ $("$haproxy" -v) == "$(haproxy -v)" ]] || haproxys+=("$haproxy")
+      [[ $(version_of "$haproxy") == "$(version_of haproxy)" ]] || haproxys+=("$haproxy")
     else
       skipped=$((skipped + 1))
       sed 's/^/  SKIP /' "$work/why"
@@ -222,11 +222,11 @@ haproxy_tests() {
   finish_all
 }
 
+version_of() { "$1" -v | sed -n '1s/^HAProxy version \([0-9.]*\).*/\1/p'; }
+
 # with_haproxy TITLE HAPROXY FILE...
 with_haproxy() {
-  local version
-  version=$("$2" -v | sed -n '1s/^HAProxy version \([0-9.]*\).*/\1/p')
-  start tests "$1 with HAProxy $version" env PATH="${2%/*}:$PATH" "$DENO" test --allow-all --no-check "${@:3}"
+  start tests "$1 with HAProxy $(version_of "$2")" env PATH="${2%/*}:$PATH" "$DENO" test --allow-all --no-check "${@:3}"
 }
 
 # The main promises, by a program with a newer runtime.
