@@ -47,7 +47,7 @@ Deno.test("status, reload, upgrade, healthcheck and stop find a wrapper by its n
   }
   assertEquals((await run("healthcheck", "--strict", "site")).code, 0);
   assertEquals((await run("reload", "site")).stdout, "generation 2 serves\n");
-  write("nonsense");
+  write("nonsense\n");
   const failed = await run("reload", "site");
   assertEquals(failed.code, 1);
   assertMatch(failed.stderr, /reload failed: HAProxy refused the config: .*nonsense/);
