@@ -146,14 +146,10 @@ function giveUp(step: Step, candidate: Generation, { why }: { why: string }): vo
   fail(step, { why, exitCode: EXIT.failure });
 }
 
-function giveUpLate(
-  step: Step,
-  candidate: Generation,
-  { said, awaited }: EventOf<"ready-timeout">,
-): void {
-  const late = `not ready within ${describeDuration(step.limits.ready)}`;
-  const sign = awaited === undefined ? "" : ` (awaited: ${awaited})`;
-  giveUp(step, candidate, { why: late + sign + wordsOf(said) });
+function giveUpLate(step: Step, candidate: Generation, late: EventOf<"ready-timeout">): void {
+  const time = describeDuration(step.limits.ready);
+  const sign = late.awaited === undefined ? "" : ` (awaited: ${late.awaited})`;
+  giveUp(step, candidate, { why: `not ready within ${time}${sign}${wordsOf(late.said)}` });
 }
 
 /** The last words of a server that has not come up. @param said undefined where they are not known */
