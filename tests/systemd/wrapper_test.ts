@@ -112,7 +112,8 @@ Deno.test("systemd keeps the sockets that are served, and the next wrapper hands
   assert(!systemd.takeAll().flat().includes("FDSTORE=1"));
 
   // Wrapper, server and binder are gone: nobody but systemd has the socket.
-  for (const { pid } of (await first.waitFor(() => true)).generations) Deno.kill(pid, "SIGKILL");
+  await first.drained();
+  Deno.kill((await first.serving()).pid, "SIGKILL");
   await first.program.exited;
   const before = held();
   await binder.program.end("SIGKILL");
