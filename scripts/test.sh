@@ -250,7 +250,7 @@ nightly() {
   start step "an operator's mistakes on a host, for $SOAK_MINUTES minutes" scripts/soak.sh --host "$SOAK_MINUTES"
   # What of these cannot be had is skipped, and said.
   (need_tools docker-compose) || true
-  for file in tests/docker/*_test.ts tests/container/night.ts; do tests "$file" "$file"; done
+  for file in tests/docker/*_test.ts tests/{container,systemd}/night.ts; do tests "$file" "$file"; done
   start step "100,000 conversations, twice" scripts/fuzz.sh 100000
   start tests "200 upgrades" env MULTIBINDER_UPGRADES=200 "$DENO" test --allow-all --no-check \
     --filter "upgrades under binds" tests/wrapper/upgrade_test.ts

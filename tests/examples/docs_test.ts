@@ -13,7 +13,7 @@ import { END, SCENES, SHELL } from "./scenes.ts";
 /** Pages whose commands another test types; it must name the page. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   "README.md": "tests/examples/readme_test.ts",
-  "docs/start.md": "tests/systemd/package_test.ts",
+  "docs/start.md": "tests/systemd/start_page.ts",
   "docs/systemd.md": "tests/systemd/units_test.ts",
   "examples/docker/README.md": "tests/container/readme.ts",
 };

@@ -1,37 +1,13 @@
 /** The Debian package, on a host with real systemd: installed, upgraded under traffic, removed and purged. */
 
-import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { containerTest } from "../container/engine.ts";
 import { multibinder } from "../support/binder.ts";
 import { get, Load } from "../support/http_client.ts";
 import { assertNoneFailed } from "../support/outcome.ts";
 import { type TempDir, tempDir } from "../support/temp_dir.ts";
 import { BINDER, BINDER_CONFIG, config, CONTROL, HAPROXY, Host, TEMPLATE } from "./host.ts";
-
-const SCRIPT = new URL("../../scripts/package.sh", import.meta.url).pathname;
-
-/** Runs a program that takes its time, and must succeed. @returns what it prints */
-async function must(program: string, ...args: string[]): Promise<string> {
-  const env = { MULTIBINDER_BIN: multibinder() };
-  const { success, stdout, stderr } = await new Deno.Command(program, { args, env }).output();
-  const text = new TextDecoder();
-  assert(success, `${program} ${args.join(" ")}: ${text.decode(stdout)}${text.decode(stderr)}`);
-  return text.decode(stdout);
-}
-
-/** Of the packages that several tests use. */
-const shared = tempDir();
-globalThis.addEventListener("unload", () => shared[Symbol.dispose]());
-let made: Promise<unknown> | undefined;
-
-/** Makes packages once for all tests. @returns their folder, and the path of the Debian one */
-async function madeOnce(): Promise<{ folder: string; deb: string }> {
-  const folder = shared.file("packages");
-  await (made ??= must(SCRIPT, "1", folder));
-  const deb = [...Deno.readDirSync(folder)].find(({ name }) => name.endsWith(".deb"));
-  assert(deb !== undefined);
-  return { folder, deb: `${folder}/${deb.name}` };
-}
+import { madeOnce, must } from "./packages.ts";
 
 /** The same package under a higher version. */
 async function newer(folder: TempDir, deb: string): Promise<void> {
@@ -50,27 +26,6 @@ Deno.test("a build from the same files in another folder has the same bytes", as
   await must("cp", "-r", ...parts.map((part) => `${root}/${part}`), folder.path);
   await must(`${folder.path}/scripts/build.sh`, folder.file("multibinder"));
   await must("cmp", folder.file("multibinder"), multibinder());
-});
-
-containerTest("docs/start.md, typed in its order", async () => {
-  const page = Deno.readTextFileSync(new URL("../../docs/start.md", import.meta.url));
-  const steps = [...page.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, script = ""]) => script);
-  assertStrictEquals(steps.length, 5);
-  const { folder } = await madeOnce();
-  await using host = await Host.bootPlain(["-v", `${folder}:/packages:ro`]);
-  const type = async () => {
-    // There is no network, and HAProxy is installed already.
-    const install = /^apt-get install -y (\S+)( haproxy)?$/m;
-    const script = steps.shift()?.replace(install, "dpkg --install $1") ?? "";
-    return await host.run("bash", "-ec", `cd /packages\n${script}`);
-  };
-  await type();
-  assertMatch(await type(), /^nothing is wrong; 1 address to hold\nbinder [^]* 0\.0\.0\.0:80 /);
-  await type();
-  assertStrictEquals(await get(host.target), "hello");
-  await type();
-  assertStrictEquals(await get(host.target), "hello again");
-  assertMatch(await type(), /^binder [^]*upgraded[^]*^wrapper [^]*upgraded/m);
 });
 
 containerTest("installed, upgraded under traffic, removed and purged", async () => {
