@@ -168,13 +168,13 @@ system_tests() {
 }
 
 # What differs between processors, in an emulator: the calls that hand over structs, stacks and descriptors, and a
-# conversation with a binder. Layouts and constants are compiled for both among the checks. The program for the
-# other processor is not built here.
+# conversation with a binder; of a nightly run more calls. Layouts and constants are compiled for both among the
+# checks. The program for the other processor is not built here.
 arm64_tests() {
-  local DENO
+  local DENO calls=(ffi/{fd_passing,sockaddr,spawn}_test.ts)
   DENO=$(scripts/check/arm64_deno.sh) || fail "no Deno for arm64"
-  tests "arm64: system calls" --frozen --preload=tests/support/brief_properties.ts \
-    ffi/{discard,fd_passing,memory,pidfd,process,sockaddr,socket,spawn}_test.ts
+  [[ $part != nightly ]] || calls+=(ffi/{discard,memory,pidfd,process,socket}_test.ts)
+  tests "arm64: system calls" --frozen --preload=tests/support/brief_properties.ts "${calls[@]}"
   tests "arm64: a conversation" --frozen --filter "several sockets" mod_test.ts
 }
 
@@ -198,6 +198,11 @@ newest_tests() {
   else
     tests "${title}system calls, the library" ffi/*_test.ts mod_test.ts
   fi
+}
+
+# The other Denos that tests run on: both are got for x86_64 alone.
+other_runtimes() {
+  [[ $(uname -m) != x86_64 ]] || { arm64_tests; newest_tests; }
 }
 
 # The wrapper's tests on each HAProxy that Debian has, but for the one that every run has: first those that may run
@@ -244,7 +249,7 @@ newer_runtime_tests() {
 nightly() {
   build || return
   limit=3h
-  newest_tests
+  other_runtimes
   haproxy_tests
   start step "a soak of $SOAK_MINUTES minutes" scripts/soak.sh "$SOAK_MINUTES"
   start step "an operator's mistakes on a host, for $SOAK_MINUTES minutes" scripts/soak.sh --host "$SOAK_MINUTES"
@@ -254,6 +259,8 @@ nightly() {
   start step "100,000 conversations, twice" scripts/fuzz.sh 100000
   start tests "200 upgrades" env MULTIBINDER_UPGRADES=200 "$DENO" test --allow-all --no-check \
     --filter "upgrades under binds" tests/wrapper/upgrade_test.ts
+  start tests "25 reloads of HAProxy in many ways" env MULTIBINDER_RELOADS=25 "$DENO" test --allow-all --no-check \
+    tests/wrapper/loss_test.ts
   start tests "20 reloads of every server" env MULTIBINDER_RELOADS=20 "$DENO" test --allow-all --no-check \
     tests/servers/loss_test.ts
   start tests "README's example, pasted 50 times" env MULTIBINDER_PASTES=50 "$DENO" test --allow-all --no-check \
@@ -300,7 +307,7 @@ case $part in
     ;;
   all)
     checks
-    [[ $(uname -m) != x86_64 ]] || { arm64_tests; newest_tests; }
+    other_runtimes
     unit_tests
     if build; then system_tests; fi
     ;;

@@ -211,9 +211,9 @@ Deno.test("what cannot succeed it leaves each role serving, and the reason is to
 });
 
 /** How many upgrades follow each other: as many as MULTIBINDER_UPGRADES says, else a few. */
-const UPGRADES = Number(Deno.env.get("MULTIBINDER_UPGRADES") || 16);
+const UPGRADES = Number(Deno.env.get("MULTIBINDER_UPGRADES") || 10);
 /** After so many upgrades the process is as large as it gets. */
-const WARM_UP = 8;
+const WARM_UP = 5;
 
 Deno.test(`${UPGRADES} upgrades under binds at full speed: none fails, nothing grows`, async () => {
   const address = loopbackHost();
