@@ -189,6 +189,8 @@ class Wrapper {
     this.#perform(this.#supervisor.restore(before.generations));
     await this.#control.resume(before);
     this.#reporter.resumed();
+    // What the program before this one had systemd keep may not have been sent.
+    this.#store.keep(this.#sockets.served);
     this.#tellBinder();
     // The orphans that the program before this one was about to retire.
     this.#orphanage.find();

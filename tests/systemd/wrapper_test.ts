@@ -110,6 +110,9 @@ Deno.test("systemd keeps the sockets that are served, and the next wrapper hands
   systemd.takeAll();
   await first.reload();
   assert(!systemd.takeAll().flat().includes("FDSTORE=1"));
+  // A successor does, since what waits to be sent ends with its predecessor.
+  first.program.signal("SIGUSR1");
+  await systemd.until("FDSTORE=1");
 
   // Wrapper, server and binder are gone: nobody but systemd has the socket.
   await first.drained();
