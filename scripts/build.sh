@@ -51,13 +51,18 @@ while read -r file; do unused+=(--exclude "$file"); done < <(
   find "$npm"/*/smol-toml -type f ! -name package.json ! -path '*/dist/*.js'
 )
 
+# What the program never uses is denied it, unless this Deno takes any denial for less than all permissions: with less,
+# Deno opens nothing below /dev and /proc.
+denied=(--deny-net --deny-run --deny-import)
+"$DENO" run --quiet --no-config --allow-all "${denied[@]}" - <<<'Deno.openSync("/proc/self/exe")' 2>/dev/null ||
+  denied=()
+
 # --no-code-cache: a program that root runs must not load code from a file in /tmp that anyone can make.
-# --allow-all: with less, Deno opens nothing below /dev and /proc. What is denied is never used.
 # --max-semi-space-size: in MiB. V8's young generation would grow to some 90 MB under a flood of requests,
 # and stay there.
 "$DENO" compile --quiet --no-check --config "$work/bundle/deno.json" --no-lock --cached-only --no-code-cache --no-prompt \
   --v8-flags=--max-semi-space-size=1 \
-  --allow-all --deny-net --deny-run --deny-import "${unused[@]}" --output "$built" "${cross[@]}" "$work/bundle/main.js"
+  --allow-all "${denied[@]}" "${unused[@]}" --output "$built" "${cross[@]}" "$work/bundle/main.js"
 
 # Two builds differ in the times of the source files alone, which the program carries: each gets the same time.
 LC_ALL=C sed -E -i "s/(\"t\":)[0-9]{13}([,}])/\1${SOURCE_DATE_EPOCH:-1000000000}000\2/g" "$built"
