@@ -4,6 +4,7 @@ import { assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/as
 import { containerTest } from "../container/engine.ts";
 import { get, HttpConnection } from "../support/http_client.ts";
 import { until } from "../support/process_status.ts";
+import type { WrapperStatus } from "../support/status.ts";
 import { config, CONTROL, HAPROXY, Host, TEMPLATE } from "./host.ts";
 
 containerTest(
@@ -37,6 +38,9 @@ containerTest(
     using waiting = await HttpConnection.open(host.target);
     await waiting.send("/", ["Connection: close"]);
     host.write(TEMPLATE, config("V2"));
+    // The pause before the next start has grown to ten seconds, which is as long as a client waits here.
+    const serves = ({ generations }: WrapperStatus) => generations[0]?.state === "serving";
+    await host.waitFor(serves, CONTROL);
     assertStrictEquals((await waiting.receive()).body, "V2");
     await host.run(...strict);
     assertStrictEquals(await host.show(HAPROXY, "MainPID"), wrapper);
