@@ -137,11 +137,12 @@ checks() {
 # folders with the most tests come first, so that no long one runs by itself at the end.
 # @param what precedes their titles
 unit_tests() {
-  local folder
+  local folder brief=()
+  [[ $part != quick ]] || brief=(--preload=tests/support/brief_properties.ts)
   for folder in $(find . -path ./tests -prune -o -name '*_test.ts' -printf '%s %h\n' |
     awk '{ size[$2] += $1 } END { for (folder in size) print size[folder], folder }' |
     sort -rn | cut -d ' ' -f 2); do
-    tests "${1:-}unit tests in ${folder#./}" "$folder"/*_test.ts
+    tests "${1:-}unit tests in ${folder#./}" "${brief[@]}" "$folder"/*_test.ts
   done
 }
 
@@ -247,6 +248,9 @@ newer_runtime_tests() {
 }
 
 nightly() {
+  # Before the run writes its own pages.
+  local version
+  version=$(git describe --always --dirty 2>/dev/null) || version=unknown
   build || return
   limit=3h
   other_runtimes
@@ -278,7 +282,7 @@ nightly() {
 _For whoever wants to know what the long tests found last._
 
 What takes too long for every run, \`scripts/test.sh nightly\` does and writes down here: on $(date -u +%F), of
-version $(git describe --always --dirty 2>/dev/null || echo "unknown"), Linux $(uname -r) on $(uname -m),
+version $version, Linux $(uname -r) on $(uname -m),
 $(nproc) processors.
 
 | what | outcome | took |

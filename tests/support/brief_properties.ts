@@ -1,4 +1,4 @@
-/** To be loaded before tests that run in an emulator: each property gets a second. */
+/** To be loaded before tests that run in an emulator, or are to be quick: each property gets a second. */
 
 import fc from "fast-check";
 
