@@ -67,7 +67,8 @@ containerTest("a poweroff under load: the load balancer sees it, and nothing is 
 
 /** Opens the file of a host's journal: open, it outlives the host, and whoever reads inside is ended with it. */
 function openJournal({ init }: Host): Deno.FsFile {
-  const folder = `/proc/${init}/root/var/log/journal`;
+  const root = `/proc/${init}/root`;
+  const folder = `${root}/var/log/journal`;
   const [machine] = Deno.readDirSync(folder);
   assert(machine);
   return Deno.openSync(`${folder}/${machine.name}/system.journal`);
